@@ -1,0 +1,3 @@
+//! The binary `picnix`: arguments, progress, messages, exit codes.
+
+fn main() {}

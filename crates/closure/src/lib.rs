@@ -1,0 +1,1 @@
+//! Reference graphs: sizes, dominators, why, diff, budgets.

@@ -1,0 +1,1 @@
+//! The real World; composes the hops; the registry of builtin builders.

@@ -1,0 +1,1 @@
+//! The only network client: a URL and a hash in, bytes out.

@@ -1,0 +1,1 @@
+//! Image trees and one writer per image format.

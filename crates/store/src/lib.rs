@@ -1,0 +1,1 @@
+//! The store on disk: layout, database, add, scan, roots, gc, verify.

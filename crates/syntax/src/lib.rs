@@ -1,0 +1,1 @@
+//! Lexer, parser, syntax tree, spans and diagnostics of the Nix language.

@@ -1,0 +1,1 @@
+//! Test-only: a World in memory, a temporary store, the suite runner.
