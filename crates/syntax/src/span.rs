@@ -30,7 +30,7 @@ impl Span {
     }
 
     /// The bytes of `source` in this range; empty where the range lies outside.
-    pub fn slice(self, source: &[u8]) -> &[u8] {
+    pub fn slice_of(self, source: &[u8]) -> &[u8] {
         source.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
