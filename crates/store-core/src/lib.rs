@@ -15,6 +15,11 @@ mod derivation;
 pub mod encoding;
 mod error;
 mod hash;
+pub mod nar;
+mod narinfo;
+mod path_info;
+pub mod refscan;
+mod signature;
 mod store_path;
 
 pub use content_address::{ContentAddress, ContentAddressMethod};
@@ -24,6 +29,9 @@ pub use derivation::{
 };
 pub use error::{Error, Result};
 pub use hash::{Hash, HashAlgo, HashFormat, HashSink, Sha256};
+pub use narinfo::{CacheInfo, NarInfo};
+pub use path_info::PathInfo;
+pub use signature::{PublicKey, PublicKeys, SecretKey, Signature};
 pub use store_path::{
     DIGEST_CHARS, DRV_SUFFIX, MAX_NAME_LEN, OutputName, References, StoreDir, StorePath,
     check_name, parse_digest,
