@@ -3,9 +3,9 @@
 //! Only those are here that picnix can do, or must refuse in Nix's words. They are off unless the settings say
 //! otherwise, as in Nix.
 
+use crate::bail;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
-use crate::bail;
 
 /// An experimental feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

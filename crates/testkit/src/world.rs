@@ -257,8 +257,9 @@ impl World for MemoryWorld {
                 }
                 Realisation::Built(drv, output) => {
                     let drv = self.store_dir.print(drv);
-                    let mut error =
-                        WorldError::new(format!("cannot build '{drv}^{output}' in memory"));
+                    let mut error = WorldError::new(format!(
+                        "cannot build '{drv}^{output}' in memory"
+                    ));
                     error.is_build_failure = true;
                     return Err(error);
                 }

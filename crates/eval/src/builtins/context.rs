@@ -199,9 +199,7 @@ fn append_context<'h>(
     let mut context = string.context.to_vec();
     for attr in ev.sorted_by_name(added) {
         let path = context_key(ev, attr)?;
-        ev.world
-            .ensure_path(&path)
-            .map_err(|error| ev.world_error(error, attr.pos))?;
+        ev.world.ensure_path(&path).map_err(|error| ev.world_error(error, attr.pos))?;
         append_dependency(ev, attr, ev.path_id(&path), &mut context)?;
     }
     Ok(ev.string_of(string.bytes, ev.context_from(context)))

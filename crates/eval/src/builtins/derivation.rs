@@ -10,6 +10,7 @@
 
 mod attributes;
 mod inputs;
+mod json;
 mod wrapper;
 
 use picnix_store_core::{
@@ -19,7 +20,7 @@ use picnix_store_core::{
 };
 
 use self::attributes::Recipe;
-pub(super) use self::inputs::Cache;
+pub(crate) use self::inputs::Cache;
 use super::{Builtin, Scope};
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
@@ -122,8 +123,8 @@ fn check(recipe: &Recipe) -> Result<()> {
     if recipe.system.is_empty() {
         bail!(Missing, "required attribute 'system' missing");
     }
-    let makes_one_drv = recipe.method == Some(ContentAddressMethod::Text)
-        && recipe.has_only_output_out();
+    let makes_one_drv =
+        recipe.method == Some(ContentAddressMethod::Text) && recipe.has_only_output_out();
     if recipe.name.ends_with(DRV_SUFFIX) && !makes_one_drv {
         bail!(
             Other,
@@ -178,7 +179,10 @@ impl OutputPlan {
 
     fn fix(&self, ev: &Evaluator<'_>, drv: &mut Derivation, hash: &str) -> Result<()> {
         if !self.has_only_out {
-            bail!(Other, "multiple outputs are not supported in fixed-output derivations");
+            bail!(
+                Other,
+                "multiple outputs are not supported in fixed-output derivations"
+            );
         }
         let hash = parse_hash(ev, hash, self.algo)?;
         let method = self.method.unwrap_or(ContentAddressMethod::Flat);

@@ -14,6 +14,7 @@ use super::derivation::parse_hash;
 use super::paths::file_name;
 use super::store::store_path_string;
 use super::{Builtin, Scope};
+use crate::bail;
 use crate::coerce::{Coercion, canonical_path};
 use crate::error::{At, Result};
 use crate::evaluator::Evaluator;
@@ -21,7 +22,6 @@ use crate::pos::Pos;
 use crate::symbol::sym;
 use crate::value::{AttrsBuilder, Context, ContextElement, Value};
 use crate::world::{FileKind, Ingestion};
-use crate::bail;
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -118,8 +118,7 @@ fn references_within<'h>(
     };
     let references =
         ev.world.references(&object).map_err(|error| ev.world_error(error, pos))?;
-    let occurs =
-        |digest: &[u8]| memmem::find(contents, digest).is_some();
+    let occurs = |digest: &[u8]| memmem::find(contents, digest).is_some();
     let elements = references
         .iter()
         .filter(|reference| occurs(&reference.digest_text()))
@@ -187,7 +186,7 @@ fn get_env<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value
 
 /// Entries of search paths that were looked at: the directory or file, if there is one.
 #[derive(Default)]
-pub(super) struct SearchPathCache {
+pub(crate) struct SearchPathCache {
     resolved: HashMap<Vec<u8>, Option<Vec<u8>>, FxBuildHasher>,
 }
 
@@ -207,7 +206,8 @@ fn find_file<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
     for entry in &entries {
         let Some(rest) = entry.rest(name) else { continue };
         let Some(start) = search_path_entry(ev, entry.path, pos)? else { continue };
-        let found = ev.heap.bytes(&canonical_path(&[&start, b"/".as_slice(), rest].concat()));
+        let found =
+            ev.heap.bytes(&canonical_path(&[&start, b"/".as_slice(), rest].concat()));
         let found = ev.resolve_path(found, pos)?;
         if file_exists(ev, found, pos)? {
             return Ok(ev.path(found));
@@ -236,7 +236,8 @@ fn entry<'h>(ev: &Evaluator<'h>, element: Value<'h>, pos: Pos) -> Result<Entry<'
         }
         None => b"",
     };
-    let path = ev.required_attr(attrs, sym::PATH, pos, "in an element of the __nixPath")?;
+    let path =
+        ev.required_attr(attrs, sym::PATH, pos, "in an element of the __nixPath")?;
     let doing = "while evaluating the `path` attribute of an element of the list passed to builtins.findFile";
     let path = ev.coerce_to_string(path.get(), pos, Coercion::STRING, doing)?;
     ev.realise_context(path.context, pos)?;

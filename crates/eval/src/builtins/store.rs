@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use picnix_store_core::{StorePath, hash_placeholder};
 
 use super::{Builtin, Scope};
+use crate::bail;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::value::{ContextElement, Value};
-use crate::bail;
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {

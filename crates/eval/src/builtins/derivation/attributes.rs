@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use picnix_store_core::{ContentAddressMethod, HashAlgo, JSON_KEY};
 
-use crate::builtins::json;
+use super::json;
+use crate::bail;
 use crate::coerce::Coercion;
 use crate::error::{At, Result};
 use crate::evaluator::Evaluator;
@@ -14,7 +15,6 @@ use crate::features::Feature;
 use crate::pos::Pos;
 use crate::symbol::sym;
 use crate::value::{Attr, Attrs, ContextElement, Value};
-use crate::{bail, err};
 
 /// Nix's error context here is empty: the attribute's own trace line says it all.
 const NO_TRACE: &str = "";
@@ -68,7 +68,10 @@ impl Recipe {
         for attr in ev.sorted_by_name(attrs) {
             recipe.attribute(ev, attr).trace(attr.pos, || {
                 let key = ev.symbols.text(attr.name);
-                format!("while evaluating attribute '{key}' of derivation '{}'", recipe.name)
+                format!(
+                    "while evaluating attribute '{key}' of derivation '{}'",
+                    recipe.name
+                )
             })?;
         }
         if let Some(json) = &mut recipe.structured_attrs
@@ -176,9 +179,7 @@ impl Recipe {
             "In derivation '{}': setting structured attributes via '__json' is deprecated, and may be disallowed in future versions of Nix. Set '__structuredAttrs = true' instead.",
             self.name
         ));
-        self.structured_attrs = Some(json::normalize_object(text).map_err(|error| {
-            err!(Other, "cannot process __json attribute: {error}")
-        })?);
+        self.structured_attrs = Some(json::normalize_object(text)?);
         Ok(())
     }
 
@@ -192,7 +193,7 @@ impl Recipe {
             }
             json::write_string(key, object)?;
             object.push(b':');
-            json::write_for_derivation(ev, value, &mut self.context, object)?;
+            json::write_value(ev, value, &mut self.context, object)?;
         }
         let plain = |value| ev.expect_plain_string(value, Pos::NONE, NO_TRACE);
         match attr.name {

@@ -15,7 +15,7 @@ use crate::value::{ContextElement, PathId};
 
 /// What is known of derivations that this evaluation made or read, by the number of their path.
 #[derive(Default)]
-pub(in crate::builtins) struct Cache {
+pub(crate) struct Cache {
     known: HashMap<PathId, Rc<Known>, FxBuildHasher>,
 }
 

@@ -6,7 +6,7 @@
 
 use super::DERIVATION_STRICT;
 use crate::builtins::{Builtin, Scope};
-use crate::error::{At, Result};
+use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::{Symbol, sym};
@@ -31,9 +31,11 @@ fn select<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<
     let attrs = ev.expect_attrs(args[1], pos, doing)?;
     match attrs.get(ev.symbol(name)) {
         Some(slot) => ev.force_slot(slot),
-        None => Err(err!(Missing, "attribute '{}' missing", String::from_utf8_lossy(name))
-            .at(pos)
-            .trace(pos, "in the attribute set under consideration")),
+        None => {
+            Err(err!(Missing, "attribute '{}' missing", String::from_utf8_lossy(name))
+                .at(pos)
+                .trace(pos, "in the attribute set under consideration"))
+        }
     }
 }
 
@@ -124,10 +126,6 @@ fn overlay<'h>(
     over.finish(ev.heap)
 }
 
-fn out_path<'h>(
-    ev: &Evaluator<'h>,
-    output: &Output<'h>,
-    strict: Value<'h>,
-) -> Value<'h> {
+fn out_path<'h>(ev: &Evaluator<'h>, output: &Output<'h>, strict: Value<'h>) -> Value<'h> {
     ev.lazy_call(Value::Builtin(&SELECT), &[output.name, strict])
 }
