@@ -9,6 +9,8 @@
 
 use picnix_store_core::{Derivation, Hash, StoreDir, StorePath};
 
+use crate::features::Features;
+
 /// An answer of the outside, or a message that says why there is none.
 pub type WorldResult<T> = std::result::Result<T, WorldError>;
 
@@ -22,13 +24,20 @@ pub struct WorldError {
     pub hint: Option<String>,
     /// Whether a build failed, rather than a read.
     pub is_build_failure: bool,
+    /// Whether the thing may be there, but must not be seen: `builtins.pathExists` says no to it.
+    pub is_forbidden: bool,
 }
 
 impl WorldError {
     /// Makes an error without a hint.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, is_build_failure: false }
+        Self {
+            message: message.into(),
+            hint: None,
+            is_build_failure: false,
+            is_forbidden: false,
+        }
     }
 }
 
@@ -157,6 +166,12 @@ pub trait World {
     /// There is none, or it cannot be read.
     fn read_derivation(&self, path: &StorePath) -> WorldResult<Derivation>;
 
+    /// What the store object at a path refers to; nothing where the object is not valid.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>>;
+
     /// Makes things valid, by building if need be (import from derivation).
     ///
     /// # Errors
@@ -194,6 +209,8 @@ pub struct Settings {
     pub trace_verbose: bool,
     /// Whether `builtins.warn` aborts.
     pub abort_on_warn: bool,
+    /// Experimental features of Nix that are on.
+    pub features: Features,
 }
 
 impl Default for Settings {
@@ -208,6 +225,7 @@ impl Default for Settings {
             max_call_depth: 10_000,
             trace_verbose: false,
             abort_on_warn: false,
+            features: Features::default(),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A builtin is a plain function over the evaluator and as many arguments as its arity, which it forces as far
 //! as it needs. Its table entry carries what `:doc` and the manual show.
 
+use std::cell::RefCell;
+
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
@@ -11,6 +13,12 @@ use crate::value::Value;
 // Values.
 
 // Files and the store.
+mod context;
+mod derivation;
+mod files;
+mod hashing;
+mod paths;
+mod store;
 
 /// The code of a builtin. It is given exactly as many arguments as its arity, none of them forced.
 pub type Function = for<'h> fn(&Evaluator<'h>, &[Value<'h>], Pos) -> Result<Value<'h>>;
@@ -52,6 +60,12 @@ const TABLES: &[&[Builtin]] = &[
     crate::import::BUILTINS,
     // Values.
     // Files and the store.
+    context::BUILTINS,
+    derivation::BUILTINS,
+    files::BUILTINS,
+    hashing::BUILTINS,
+    paths::BUILTINS,
+    store::BUILTINS,
 ];
 
 /// What builtins keep between calls.
@@ -59,6 +73,10 @@ const TABLES: &[&[Builtin]] = &[
 pub(crate) struct Caches {
     // Values.
     // Files and the store.
+    /// What `derivationStrict` knows of derivations that this evaluation made.
+    pub(crate) derivations: RefCell<derivation::Cache>,
+    /// Entries of search paths that `findFile` looked at.
+    pub(crate) search_path: RefCell<files::SearchPathCache>,
 }
 
 /// Finds a builtin by its name in the set `builtins`.
