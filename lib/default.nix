@@ -21,6 +21,11 @@ let
     path = import ./path.nix lib;
     cli = import ./cli.nix lib;
     generators = import ./generators.nix lib;
+    gvariant = import ./gvariant.nix lib;
+    systems = import ./systems lib;
+    licenses = import ./licenses.nix lib;
+    fileset = import ./fileset.nix lib;
+    asciiTable = import ./ascii.nix;
 
     options = import ./options.nix lib;
     types = import ./types lib;
