@@ -1,0 +1,257 @@
+# Functions around packages: calling them with what they ask for, overriding, scopes.
+lib:
+let
+  inherit (builtins)
+    attrNames
+    concatStringsSep
+    filter
+    foldl'
+    intersectAttrs
+    isAttrs
+    mapAttrs
+    ;
+  inherit (lib)
+    functionArgs
+    isFunction
+    mirrorFunctionArgs
+    optionalAttrs
+    ;
+
+  overrideDerivation =
+    drv: f:
+    let
+      new = derivation (drv.drvAttrs // f drv);
+    in
+    lib.flip (lib.extendDerivation (builtins.seq drv.drvPath true)) new (
+      {
+        inherit (drv) meta;
+        passthru = drv.passthru or { };
+      }
+      // drv.passthru or { }
+      // optionalAttrs (drv ? __spliced) { __spliced = { } // mapAttrs (_: s: overrideDerivation s f) drv.__spliced; }
+    );
+
+  # The arguments of a package function that the set does not have, said well.
+  missingArgument =
+    fn: arg: known:
+    let
+      pos = builtins.unsafeGetAttrPos arg (functionArgs fn);
+      at = if pos == null then "<unknown location>" else "${pos.file}:${toString pos.line}";
+      near = lib.modules.similarNames arg (filter (lib.levenshteinAtMost 2 arg) known);
+      hint =
+        if near == [ ] then
+          ""
+        else
+          ", did you mean ${lib.concatMapStringsSep " or " (n: "\"${n}\"") near}?";
+    in
+    "lib.customisation.callPackageWith: Function called without required argument \"${arg}\" at ${at}${hint}";
+
+  callWith =
+    make: autoArgs: fn: args:
+    let
+      f = if isFunction fn then fn else import fn;
+      wanted = functionArgs f;
+      all = intersectAttrs wanted autoArgs // args;
+      missing = filter (name: !wanted.${name} && !(all ? ${name})) (attrNames wanted);
+    in
+    if missing == [ ] then
+      make f all
+    else
+      abort (missingArgument f (builtins.head missing) (attrNames (autoArgs // args)));
+
+  makeOverridable =
+    f:
+    mirrorFunctionArgs f (
+      origArgs:
+      let
+        result = f origArgs;
+        newArgs = new: origArgs // (if isFunction new then new origArgs else new);
+        again = mirrorFunctionArgs f (new: makeOverridable f (newArgs new));
+        overResult = g: makeOverridable (mirrorFunctionArgs f (args: g (f args))) origArgs;
+      in
+      if isAttrs result then
+        result
+        // {
+          override = again;
+          overrideDerivation = g: overResult (drv: overrideDerivation drv g);
+        }
+        // optionalAttrs (result ? overrideAttrs) {
+          overrideAttrs = g: overResult (drv: drv.overrideAttrs g);
+        }
+      else if isFunction result then
+        lib.setFunctionArgs result (functionArgs result) // { override = again; }
+      else
+        result
+    );
+in
+{
+  /**
+    A derivation with other raw attributes; prefer `overrideAttrs`.
+    Type: `Derivation -> (AttrSet -> AttrSet) -> Derivation`
+  */
+  inherit overrideDerivation;
+
+  /**
+    A function whose result has `override`, to call it again with other arguments.
+    Example: `((makeOverridable ({ a, b }: { sum = a + b; }) { a = 1; b = 2; }).override { a = 5; }).sum` => `7`
+  */
+  inherit makeOverridable;
+
+  /**
+    Call a package function (or file) with the arguments that it asks for and a set has; the result has `override`.
+    Example: `(callPackageWith { a = 1; c = 3; } ({ a, b }: { sum = a + b; }) { b = 2; }).sum` => `3`
+  */
+  callPackageWith = callWith makeOverridable;
+
+  /** Like callPackageWith for a function that gives a set of packages: each gets `override`. */
+  callPackagesWith =
+    autoArgs: fn: args:
+    let
+      f = if isFunction fn then fn else import fn;
+      all = intersectAttrs (functionArgs f) autoArgs // args;
+      pkgs = f all;
+      one =
+        name: _:
+        if name == "recurseForDerivations" then
+          pkgs.${name}
+        else
+          makeOverridable (new: (f new).${name}) all;
+    in
+    if lib.isDerivation pkgs then
+      throw "function `callPackages` was called on a *single* derivation \"${pkgs.name or "<unknown-name>"}\"; did you mean to use `callPackage` instead?"
+    else
+      mapAttrs one pkgs;
+
+  /** Like callPackageWith without `override`. Example: `callWith { a = 1; } ({ a }: a) { }` => `1` */
+  callWith = callWith (f: f);
+
+  /**
+    A derivation with attributes added to it and to each of its outputs, evaluated under a condition.
+    Type: `Bool -> AttrSet -> Derivation -> Derivation`
+  */
+  extendDerivation =
+    condition: passthru: drv:
+    let
+      outputs = drv.outputs or [ "out" ];
+      common = drv // lib.listToAttrs outputList // { all = map (o: o.value) outputList; } // passthru;
+      outputList = map (name: {
+        inherit name;
+        value =
+          common
+          // {
+            inherit (drv.${name}) type outputName;
+            outputSpecified = true;
+            drvPath =
+              assert condition;
+              drv.${name}.drvPath;
+            outPath =
+              assert condition;
+              drv.${name}.outPath;
+          }
+          // optionalAttrs (drv.${name} ? __contentAddressed) { inherit (drv.${name}) __contentAddressed; };
+      }) outputs;
+    in
+    common
+    // {
+      drvPath =
+        assert condition;
+        drv.drvPath;
+      outPath =
+        assert condition;
+        drv.outPath;
+    };
+
+  /** A derivation stripped to what a Hydra job needs. */
+  hydraJob =
+    drv:
+    let
+      keep = {
+        inherit (drv)
+          drvPath
+          outPath
+          type
+          name
+          system
+          outputs
+          ;
+        meta = drv.meta or { };
+      };
+    in
+    if drv == null then null else keep;
+
+  /**
+    A package scope: a set with `callPackage`, `newScope`, `overrideScope` and `packages`.
+    Example: `(makeScope (extra: callPackageWith extra) (self: { a = 1; b = self.a + 1; })).b` => `2`
+  */
+  makeScope =
+    newScope: f:
+    let
+      self = f self // {
+        newScope = scope: newScope (self // scope);
+        callPackage = self.newScope { };
+        overrideScope = g: lib.makeScope newScope (lib.extends g f);
+        overrideScope' =
+          g:
+          throw "overrideScope' was removed; write overrideScope ${if isFunction g then "" else "(final: prev: ...)"}";
+        packages = f;
+      };
+    in
+    self;
+
+  /** A scope with the same packages for all splices; one model, no special case. */
+  makeScopeWithSplicing' =
+    { newScope, ... }:
+    {
+      f,
+      extra ? _: { },
+      keep ? _: { },
+      ...
+    }:
+    let
+      self = f self // keep self // {
+        newScope = scope: newScope (self // scope);
+        callPackage = newScope (self // extra self);
+        packages = f;
+      };
+    in
+    self;
+
+  /**
+    Extend a derivation builder: transform its arguments, and keep `overrideAttrs` meaningful.
+    Type: `{ constructDrv, extendDrvArgs, excludeDrvArgNames ?, transformDrv ? } -> (AttrSet | Function) -> Derivation`
+  */
+  extendMkDerivation =
+    {
+      constructDrv,
+      excludeDrvArgNames ? [ ],
+      excludeFunctionArgNames ? [ ],
+      extendDrvArgs,
+      transformDrv ? lib.id,
+      inheritFunctionArgs ? true,
+    }:
+    lib.setFunctionArgs
+      (
+        fpargs:
+        transformDrv (
+          constructDrv (
+            finalAttrs:
+            let
+              given = if isFunction fpargs then fpargs finalAttrs else fpargs;
+            in
+            removeAttrs given excludeDrvArgNames // extendDrvArgs finalAttrs given
+          )
+        )
+      )
+      (
+        removeAttrs (
+          functionArgs (extendDrvArgs { })
+          // optionalAttrs inheritFunctionArgs (functionArgs constructDrv)
+        ) excludeFunctionArgNames
+      );
+
+  /** Overriding functions by name on the results of others: `f.override` survives composition. */
+  composeOverrides = fs: pkg: foldl' (p: f: p.override f) pkg fs;
+
+  /** The names of formals as text, for messages. Example: `lib.customisation.showFormals ({ a, b ? 1 }: a)` => `"a, b"` */
+  showFormals = f: concatStringsSep ", " (attrNames (functionArgs f));
+}
