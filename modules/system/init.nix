@@ -30,7 +30,7 @@ let
 
   # A service's process, as the last command of its script.
   process =
-    name: service:
+    service:
     let
       asUser = [
         "start-stop-daemon"
@@ -51,6 +51,12 @@ let
     else
       "exec ${escapeShellArgs argv}\n";
 
+  redirections = {
+    console = "";
+    discard = "exec >/dev/null 2>&1\n";
+    kernel = "exec >/dev/kmsg 2>&1\n";
+  };
+
   scriptOf =
     name: service:
     ''
@@ -63,8 +69,8 @@ let
         variable: value: "export ${variable}=${lib.escapeShellArg value}\n"
       ) service.environment
     )
-    + optionalString (service.logging == "discard") "exec >/dev/null 2>&1\n"
-    + process name service;
+    + redirections.${service.logging}
+    + process service;
 
   scripts = pkgs.writeTree {
     name = "services";

@@ -21,7 +21,7 @@ let
     };
   };
 
-  serviceType = types.submodule {
+  serviceType = types.submodule ({ config, ... }: {
     options = {
       enable = mkOption {
         type = types.bool;
@@ -57,9 +57,14 @@ let
         type = types.enum [
           "console"
           "discard"
+          "kernel"
         ];
-        default = "console";
-        description = "Where the process's output goes.";
+        default = if config.kind == "oneshot" then "console" else "kernel";
+        defaultText = lib.literalMD "`console` for a oneshot, `kernel` for a daemon";
+        description = ''
+          Where the process's output goes: to the console, nowhere, or into the kernel's log, which
+          `dmesg` shows and which needs no further program.
+        '';
       };
       path = mkOption {
         type = types.listOf types.package;
@@ -97,7 +102,7 @@ let
         description = "The user that the process runs as, with that user's group.";
       };
     };
-  };
+  });
 in
 {
   options.system.services = mkOption {
