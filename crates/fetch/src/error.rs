@@ -26,9 +26,9 @@ pub enum Error {
         /// The URL that delivered.
         url: String,
         /// The hash that was asked for.
-        wanted: Hash,
+        wanted: Box<Hash>,
         /// The hash of what came.
-        got: Hash,
+        got: Box<Hash>,
         /// The other URLs, and why they failed.
         others: Vec<Attempt>,
     },

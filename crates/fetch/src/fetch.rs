@@ -306,6 +306,7 @@ impl Job<'_> {
         }
         match mismatch {
             Some((url, wanted, got)) => {
+                let (wanted, got) = (Box::new(wanted), Box::new(got));
                 Error::HashMismatch { url, wanted, got, others: attempts }
             }
             None => Error::Exhausted { name, attempts },
