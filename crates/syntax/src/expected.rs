@@ -163,7 +163,9 @@ pub(crate) fn explain(source: &[u8], options: Options, at: Span) -> Diagnostic {
                     // Nix blames the path for its end; at the end of the file it steps back twice.
                     Tok::PathEnd if at_end => before,
                     Tok::PathEnd => previous,
-                    Tok::Eof if after_path && at_end => Span::at(previous.start),
+                    Tok::Eof if after_path && span.start == previous.end => {
+                        Span::at(previous.start)
+                    }
                     Tok::Eof => Span::at(span.end),
                     _ => span,
                 };
