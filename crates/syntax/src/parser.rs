@@ -514,16 +514,13 @@ impl<'a> Parser<'a> {
         // The rank that may not follow: that of a non-associative operator just read.
         let mut forbidden = 0;
         loop {
-            if self.tok == Tok::Question {
-                if rank::HAS_ATTR < loosest || forbidden == rank::HAS_ATTR {
-                    break;
-                }
+            if self.tok == Tok::Question && loosest <= rank::HAS_ATTR {
                 self.advance();
                 let base = self.names.len();
                 self.attr_path(None);
                 let path = self.take_names(base);
                 left = self.node(start, ExprKind::HasAttr { base: left, path });
-                forbidden = rank::HAS_ATTR;
+                forbidden = 0;
                 continue;
             }
             let Some((operator, rank, assoc)) = binary_operator(self.tok) else { break };
@@ -706,7 +703,7 @@ impl<'a> Parser<'a> {
                 self.advance();
                 // Text right after text means an empty segment: only an interpolation may follow.
                 if self.parts.len() == base && self.tok != Tok::DollarCurly {
-                    break;
+                    return self.unexpected();
                 }
                 self.parts.push(StrPart { kind, span });
             } else {
