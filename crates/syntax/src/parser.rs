@@ -524,7 +524,11 @@ impl<'a> Parser<'a> {
                 continue;
             }
             let Some((operator, rank, assoc)) = binary_operator(self.tok) else { break };
-            if rank < loosest || rank == forbidden {
+            if rank < loosest {
+                break;
+            }
+            if rank == forbidden {
+                self.unexpected();
                 break;
             }
             let operator_start = self.span.start;
