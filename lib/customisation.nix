@@ -3,9 +3,7 @@ lib:
 let
   inherit (builtins)
     attrNames
-    concatStringsSep
     filter
-    foldl'
     intersectAttrs
     isAttrs
     mapAttrs
@@ -145,9 +143,6 @@ in
     else
       mapAttrs one pkgs;
 
-  /** Like callPackageWith without `override`. Example: `callWith { a = 1; } ({ a }: a) { }` => `1` */
-  callWith = callWith (f: f);
-
   /**
     A derivation with attributes added to it and to each of its outputs, evaluated under a condition.
     Type: `Bool -> AttrSet -> Derivation -> Derivation`
@@ -283,10 +278,4 @@ in
           // optionalAttrs inheritFunctionArgs (functionArgs constructDrv)
         ) excludeFunctionArgNames
       );
-
-  /** Overriding functions by name on the results of others: `f.override` survives composition. */
-  composeOverrides = fs: pkg: foldl' (p: f: p.override f) pkg fs;
-
-  /** The names of formals as text, for messages. Example: `lib.customisation.showFormals ({ a, b ? 1 }: a)` => `"a, b"` */
-  showFormals = f: concatStringsSep ", " (attrNames (functionArgs f));
 }

@@ -142,7 +142,6 @@ let
       fromHexString
       functionArgs
       id
-      importIfExists
       importJSON
       importTOML
       inNixShell

@@ -9,11 +9,9 @@ let
     filter
     foldl'
     genList
-    genericClosure
     head
     isList
     length
-    lessThan
     listToAttrs
     partition
     sort
@@ -466,18 +464,6 @@ in
       throw "lib.lists.replaceElemAt: called with index ${toString idx} on a list of size ${toString (length list)}"
     else
       imap0 (i: v: if i == idx then new else v) list;
-
-  /**
-    Follow a function from a start set and return everything reached, each key once.
-    Type: `(a -> [a]) -> [a] -> [a]` where each `a` has a `key`
-  */
-  closureOf = operator: startSet: genericClosure { inherit operator startSet; };
-
-  /**
-    Sort numbers or strings in their natural order.
-    Example: `lib.lists.sortValues [ 3 1 2 ]` => `[ 1 2 3 ]`
-  */
-  sortValues = sort lessThan;
 
   /** The values of a set as one list of lists' elements. Example: `lib.lists.concatAttrValues { a = [ 1 ]; b = [ 2 ]; }` => `[ 1 2 ]` */
   concatAttrValues = set: concatLists (builtins.attrValues set);

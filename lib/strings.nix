@@ -417,12 +417,6 @@ in
     map (lib.addContextFrom s) parts;
 
   /**
-    Split into words at white space.
-    Example: `lib.strings.words " a  b "` => `[ "a" "b" ]`
-  */
-  words = s: filter (x: isString x && x != "") (split "[[:space:]]+" s);
-
-  /**
     Without a prefix, if it is there.
     Example: `removePrefix "a" "abc"` => `"bc"`
   */
@@ -644,7 +638,7 @@ in
     in
     lib.last (foldl' nextRow (genList (j: j) (n + 1)) ca);
 
-  /** The length of the common beginning. Example: `commonPrefixLength "abc" "abd"` => `2` */
+  /** The length of the common beginning. Example: `lib.strings.commonPrefixLength "abc" "abd"` => `2` */
   commonPrefixLength =
     a: b:
     let
@@ -655,7 +649,7 @@ in
     in
     go 0;
 
-  /** The length of the common end. Example: `commonSuffixLength "abc" "bc"` => `2` */
+  /** The length of the common end. Example: `lib.strings.commonSuffixLength "abc" "bc"` => `2` */
   commonSuffixLength =
     a: b:
     let

@@ -237,12 +237,6 @@ in
   */
   importTOML = path: fromTOML (readFile path);
 
-  /**
-    The 16 bytes of context-free text of a path's content if it exists, else the default.
-    Type: `Path -> Any -> Any`
-  */
-  importIfExists = path: default: if pathExists path then import path else default;
-
   # Builtins about numbers, booleans and files.
   inherit (builtins)
     add
