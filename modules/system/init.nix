@@ -32,16 +32,16 @@ let
   process =
     service:
     let
+      # Not start-stop-daemon: it does nothing where the same program runs already.
       asUser = [
-        "start-stop-daemon"
-        "-S"
+        "su"
+        "-m"
+        "-s"
+        pkgs.runtimeShell
         "-c"
+        "exec ${escapeShellArgs service.process.argv}"
         service.user
-        "-x"
-        (builtins.head service.process.argv)
-        "--"
-      ]
-      ++ builtins.tail service.process.argv;
+      ];
       argv = if service.user == "root" then service.process.argv else asUser;
     in
     if service.script != null then

@@ -7,7 +7,7 @@
   mkDerivation,
 }:
 let
-  inherit (builtins) attrNames concatStringsSep;
+  inherit (builtins) attrNames concatStringsSep stringLength;
   inherit (lib) escapeShellArg;
 
   runtimeShell = "${busybox}/bin/sh";
@@ -75,16 +75,30 @@ rec {
       destination ? "",
       meta ? { },
     }:
-    mkDerivation {
-      inherit name text meta;
-      passAsFile = [ "text" ];
-      buildCommand = ''
-        target=$out${escapeShellArg destination}
-        mkdir -p "$(dirname "$target")"
-        cp "$textPath" "$target"
-      ''
-      + lib.optionalString executable "chmod +x \"$target\"\n";
-    };
+    let
+      # What the kernel takes as one argument or variable of a process ends at 131,072 bytes.
+      isLong = stringLength text > 100000;
+    in
+    mkDerivation (
+      {
+        inherit name meta;
+        buildCommand = ''
+          target=$out${escapeShellArg destination}
+          mkdir -p "$(dirname "$target")"
+        ''
+        + (
+          if isLong then
+            "cp \"$textPath\" \"$target\"\n"
+          else
+            "printf %s ${escapeShellArg text} >\"$target\"\n"
+        )
+        + lib.optionalString executable "chmod +x \"$target\"\n";
+      }
+      // lib.optionalAttrs isLong {
+        inherit text;
+        passAsFile = [ "text" ];
+      }
+    );
 
   writeText = name: text: writeTextFile { inherit name text; };
 
