@@ -113,6 +113,10 @@ let
         message = "${loc}.user: a script runs as root; use process.argv to run a program as ${service.user}";
       }
       {
+        assertion = !isBefore name name;
+        message = "${loc}.dependencies: a service cannot come after itself, leave \"${name}\" out";
+      }
+      {
         assertion = missing == [ ];
         message = "${loc}.dependencies: there is no service ${concatStringsSep ", " missing}";
       }
