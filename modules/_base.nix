@@ -17,5 +17,8 @@
     rootfs = { };
     services = { };
   };
-  users = { };
+  users = {
+    groups = { };
+    users = { };
+  };
 }
