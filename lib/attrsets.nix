@@ -483,6 +483,21 @@ in
   listsToPairs =
     set: concatLists (lib.mapAttrsToList (name: values: map (nameValuePair name) values) set);
 
+  # Builtins about sets.
+  inherit (builtins)
+    attrNames
+    attrValues
+    catAttrs
+    getAttr
+    hasAttr
+    intersectAttrs
+    isAttrs
+    listToAttrs
+    mapAttrs
+    removeAttrs
+    zipAttrsWith
+    ;
+
   /**
     Is a value a list or a set (something with parts)?
     Example: `lib.attrsets.isContainer [ ]` => `true`

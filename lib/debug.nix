@@ -67,6 +67,12 @@ in
     depth: v:
     lib.traceSeqN depth v v;
 
+  traceValSeqNFn =
+    f: depth: v:
+    lib.traceSeqN depth (f v) v;
+
+  inherit (builtins) addErrorContext trace unsafeGetAttrPos;
+
   /** A function that traces its argument and result. */
   traceFnSeqN =
     depth: name: f: v:

@@ -65,6 +65,7 @@ let
     curl = [ "curl" "curl License" ];
     epl10 = [ "EPL-1.0" "Eclipse Public License 1.0" ];
     epl20 = [ "EPL-2.0" "Eclipse Public License 2.0" ];
+    eupl11 = [ "EUPL-1.1" "European Union Public License 1.1" ];
     eupl12 = [ "EUPL-1.2" "European Union Public License 1.2" ];
     fdl11Plus = [ "GFDL-1.1-or-later" "GNU Free Documentation License v1.1 or later" ];
     fdl12Plus = [ "GFDL-1.2-or-later" "GNU Free Documentation License v1.2 or later" ];
@@ -199,17 +200,20 @@ let
     else
       l.spdxId or "LicenseRef-nixos-${l.shortName}";
 
-  # Does a property hold, choosing well at each OR?
-  holds =
-    property: l:
+  # Does a predicate hold? Permissive: the best choice at each OR, and all of each AND; else the reverse.
+  evaluateProperty =
+    predicate: permissive: l:
+    let
+      go = evaluateProperty predicate permissive;
+    in
     if l.licenseType == "compound" then
-      (if l.operator == "OR" then any else all) (holds property) l.licenses
+      (if (l.operator == "OR") == permissive then any else all) go l.licenses
     else if l.licenseType == "exception" then
-      holds property l.license && holds property l.exception
+      go l.license && go l.exception
     else if l.licenseType == "plus" then
-      holds property l.license
+      go l.license
     else
-      l.${property};
+      predicate l;
 in
 table
 // more
@@ -249,8 +253,11 @@ table
     inherit license;
   };
 
-  isFree = holds "free";
-  isRedistributable = holds "redistributable";
+  inherit evaluateProperty;
+  evaluateNamedProperty = name: evaluateProperty (l: l.${name});
+  isFree = evaluateProperty (l: l.free) true;
+  isRedistributable = evaluateProperty (l: l.redistributable) true;
+  containsLicenses = wanted: evaluateProperty (l: builtins.elem l wanted) false;
 
   /**
     The SPDX expression.

@@ -384,9 +384,8 @@ in
     a: b:
     let
       n = lib.min (length a) (length b);
-      go = i: if i < n && elemAt a i == elemAt b i then go (i + 1) else i;
     in
-    lib.take (go 0) a;
+    lib.take (lib.findFirstIndex (i: elemAt a i != elemAt b i) n (genList (i: i) n)) a;
 
   /**
     The last element.
@@ -480,6 +479,27 @@ in
   */
   sortValues = sort lessThan;
 
-  /** Concatenate a list of lists. */
-  inherit concatLists;
+  /** The values of a set as one list of lists' elements. Example: `lib.lists.concatAttrValues { a = [ 1 ]; b = [ 2 ]; }` => `[ 1 2 ]` */
+  concatAttrValues = set: concatLists (builtins.attrValues set);
+
+  # Builtins about lists.
+  inherit (builtins)
+    all
+    any
+    concatLists
+    concatMap
+    elem
+    elemAt
+    filter
+    foldl'
+    genList
+    groupBy
+    head
+    isList
+    length
+    map
+    partition
+    sort
+    tail
+    ;
 }

@@ -50,7 +50,10 @@ in
 
   /** Another priority in profiles; lower wins. */
   setPrio = priority: lib.meta.addMetaAttrs { inherit priority; };
+  defaultPriority = 5;
   lowPrio = lib.meta.setPrio 10;
+  lowPrioSet = set: lib.mapDerivationAttrset lib.lowPrio set;
+  hiPrioSet = set: lib.mapDerivationAttrset lib.hiPrio set;
   hiPrio = lib.meta.setPrio (-10);
 
   /**

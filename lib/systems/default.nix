@@ -229,6 +229,35 @@ let
       // args;
     in
     final;
+  systems = lib.unique (
+    map (config: parse.doubleFromSystem (parse.mkSystemFromString config)) (builtins.attrNames targets)
+  );
+  satisfying = ask: builtins.filter (s: ask (parse.mkSystemFromString s)) systems;
+  doubles = {
+    all = systems;
+    none = [ ];
+    linux = satisfying predicates.isLinux;
+    unix = satisfying predicates.isUnix;
+    x86 = satisfying predicates.isx86;
+    x86_32 = satisfying predicates.isx86_32;
+    x86_64 = satisfying predicates.isx86_64;
+    i686 = satisfying predicates.isi686;
+    arm = satisfying predicates.isAarch32;
+    aarch = satisfying predicates.isAarch;
+    aarch64 = satisfying predicates.isAarch64;
+    mips = satisfying predicates.isMips;
+    riscv = satisfying predicates.isRiscV;
+    riscv64 = satisfying predicates.isRiscV64;
+    power = satisfying predicates.isPower;
+    littleEndian = satisfying predicates.isLittleEndian;
+    bigEndian = satisfying predicates.isBigEndian;
+    darwin = [ ];
+    windows = [ ];
+    freebsd = [ ];
+    netbsd = [ ];
+    openbsd = [ ];
+    embedded = [ ];
+  };
 in
 {
   inherit parse targets functionNames;
@@ -256,10 +285,8 @@ in
     value = { inherit config; };
   }) targets;
 
-  /** The systems that packages of this tree are made for. */
-  doubles.linux = lib.unique (
-    map (config: (elaborate { inherit config; }).system) (builtins.attrNames targets)
-  );
+  /** The systems that packages of this tree are made for, by what they have in common (`lib.platforms`). */
+  inherit doubles;
 
   flakeExposed = [
     "x86_64-linux"

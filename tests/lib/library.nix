@@ -208,6 +208,14 @@ lib.runTests {
     ];
   };
 
+  testEmptyMentionOfAFolder = {
+    expr = active [ { networking = { }; } ];
+    expected = [
+      "networking/default.nix"
+      "trace.nix"
+    ];
+  };
+
   testUserModuleDeclaresBesideTheLibrary = {
     expr =
       let
