@@ -80,7 +80,7 @@ let
           description = "Ports that the service listens on.";
         };
         process.argv = mkOption {
-          type = types.nullOr (types.listOf (types.coercedTo types.path toString types.str));
+          type = types.nullOr (types.listOf (types.coercedTo types.path (path: "${path}") types.str));
           default = null;
           description = "The program and its arguments; or null, and a `script`.";
         };

@@ -19,7 +19,7 @@ let
       at = "\"$out\"/${escapeShellArg path}";
     in
     if file ? target then
-      "ln -s ${escapeShellArg (toString file.target)} ${at}"
+      "ln -s ${escapeShellArg "${file.target}"} ${at}"
     else
       "printf %s ${escapeShellArg file.text} >${at}"
       + lib.optionalString (file.executable or false) "\nchmod +x ${at}";

@@ -280,6 +280,31 @@ lib.runTests {
     expected = true;
   };
 
+  testPathsOfArgumentsAreCopiedToTheStore = {
+    expr = (configOf (service { process.argv = [ ./modules.nix ]; })).system.services.sample.process.argv;
+    expected = [ "${./modules.nix}" ];
+  };
+
+  testCopiedFilesBringWhatTheyReferTo = {
+    expr =
+      let
+        config = configOf {
+          environment.etc.copy = {
+            source = ./modules.nix;
+            mode = "0600";
+          };
+        };
+      in
+      [
+        (lib.elem "${./modules.nix}" config.system.extraDependencies)
+        config.system.rootfs."/etc/copy".mode
+      ];
+    expected = [
+      true
+      "0600"
+    ];
+  };
+
   testServiceNeedsACommand = {
     expr = refusals (service { });
     expected = [ "system.services.sample: set exactly one of process.argv and script" ];

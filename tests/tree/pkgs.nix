@@ -172,6 +172,18 @@ lib.runTests {
     ];
   };
 
+  testLinksToPathsLeadToTheStore = {
+    expr =
+      let
+        tree = pkgs.writeTree {
+          name = "tree";
+          files.self.target = ./pkgs.nix;
+        };
+      in
+      lib.hasInfix (builtins.unsafeDiscardStringContext "'${./pkgs.nix}'") (lib.last tree.args);
+    expected = true;
+  };
+
   testTextsAreQuoted = {
     expr = lib.hasInfix "'it'\\''s'" (lib.last (pkgs.writeText "t" "it's").args);
     expected = true;
