@@ -180,7 +180,7 @@ lib.runTests {
           files.self.target = ./pkgs.nix;
         };
       in
-      lib.hasInfix (builtins.unsafeDiscardStringContext "'${./pkgs.nix}'") (lib.last tree.args);
+      lib.hasInfix (builtins.unsafeDiscardStringContext "${./pkgs.nix}") (lib.last tree.args);
     expected = true;
   };
 
