@@ -13,6 +13,12 @@ pub trait StoreAccess {
     /// The store cannot be asked.
     fn is_valid(&self, path: &StorePath) -> WorldResult<bool>;
 
+    /// What an object refers to; nothing where it is not valid.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>>;
+
     /// Adds text objects, in one transaction, skipping those that are valid.
     ///
     /// # Errors

@@ -299,6 +299,16 @@ impl World for RealWorld<'_> {
             .map_err(|error| WorldError::new(format!("error parsing derivation '{shown}': {error}")))
     }
 
+    fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {
+        if let Some(text) = self.texts.borrow().get(path) {
+            return Ok(text.references.clone());
+        }
+        if let Some(derivation) = self.derivations.borrow().get(path) {
+            return Ok(derivation.references().into_iter().collect());
+        }
+        self.store.map_or(Ok(Vec::new()), |store| store.references(path))
+    }
+
     fn realise(&self, what: &[Realisation]) -> WorldResult<()> {
         let Some(store) = self.store else {
             let needs_build =
@@ -311,6 +321,7 @@ impl World for RealWorld<'_> {
                     .into(),
                 hint: Some("'picnix build' and 'picnix instantiate' can build".into()),
                 is_build_failure: true,
+                is_forbidden: false,
             });
         };
         self.flush()?;
