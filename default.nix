@@ -28,7 +28,6 @@ let
       throw "device: there is no device \"${name}\"; there are: ${lib.concatStringsSep ", " devices}";
 
   evaluation = lib.evalModules {
-    class = "picnix";
     library = ./modules;
     modules = [
       ./modules/_base.nix

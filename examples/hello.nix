@@ -15,14 +15,18 @@
 
   # picnix test examples/hello.nix
   tests = {
-    page.steps = [
-      { fetch.expect = "<h1>hello from picnix</h1>"; }
-    ];
+    page.steps = [ { fetch.expect = "<h1>hello from picnix</h1>"; } ];
 
     shell.steps = [
       { waitFor = "hello from picnix"; }
-      { run = { command = "hostname"; expect = "hello\n"; }; }
-      { run = { command = "cat /etc/motd"; expect = "hello from picnix\n"; }; }
+      {
+        run.command = "hostname";
+        run.expect = "hello\n";
+      }
+      {
+        run.command = "cat /etc/motd";
+        run.expect = "hello from picnix\n";
+      }
     ];
 
     power-off.steps = [

@@ -4,7 +4,6 @@ let
   inherit (builtins)
     attrNames
     attrValues
-    concatLists
     concatMap
     elemAt
     filter
@@ -13,7 +12,6 @@ let
     head
     intersectAttrs
     isAttrs
-    isList
     length
     listToAttrs
     mapAttrs
@@ -458,34 +456,18 @@ in
     in
     (x // y) // lib.genAttrs both collision;
 
-  /**
-    Attributes whose values are sets, flattened by joining the path with a separator.
-    Example: `flattenAttrs "/" { a.b = 1; }` => `{ "a/b" = 1; }`
-  */
-  flattenAttrs =
-    sep: set:
-    listToAttrs (
-      lib.mapAttrsToListRecursive (
-        path: value: nameValuePair (builtins.concatStringsSep sep path) value
-      ) set
-    );
-
-  /**
-    Remove the attributes whose value is null.
-    Example: `lib.attrsets.removeNulls { a = null; b = 1; }` => `{ b = 1; }`
-  */
-  removeNulls = lib.filterAttrs (_: v: v != null);
-
-  /**
-    The elements of lists in a set, each with its name: `[ { name, value } ]`.
-    Example: `lib.attrsets.listsToPairs { a = [ 1 2 ]; }` => `[ { name = "a"; value = 1; } { name = "a"; value = 2; } ]`
-  */
-  listsToPairs =
-    set: concatLists (lib.mapAttrsToList (name: values: map (nameValuePair name) values) set);
-
-  /**
-    Is a value a list or a set (something with parts)?
-    Example: `lib.attrsets.isContainer [ ]` => `true`
-  */
-  isContainer = v: isAttrs v || isList v;
+  # Builtins about sets.
+  inherit (builtins)
+    attrNames
+    attrValues
+    catAttrs
+    getAttr
+    hasAttr
+    intersectAttrs
+    isAttrs
+    listToAttrs
+    mapAttrs
+    removeAttrs
+    zipAttrsWith
+    ;
 }

@@ -83,7 +83,12 @@ in
     in
     lib.concatLists (lib.mapAttrsToList one attrs);
 
-  /** toCommandLine in GNU style. Example: `cli.toCommandLineGNU { } { a = 1; long = "x"; }` => `[ "-a" "1" "--long=x" ]` */
+  /** The shell-quoted form of toCommandLineGNU. */
+  toCommandLineShellGNU =
+    options: attrs:
+    lib.escapeShellArgs (lib.cli.toCommandLineGNU options attrs);
+
+  /** toCommandLine in GNU style. Example: `cli.toCommandLineGNU { } { a = 1; long = "x"; }` => `[ "-a1" "--long=x" ]` */
   toCommandLineGNU =
     {
       isLong ? name: stringLength name > 1,
@@ -92,7 +97,7 @@ in
     }:
     lib.cli.toCommandLine (name: {
       option = if isLong name then "--${name}" else "-${name}";
-      sep = if isLong name then "=" else null;
+      sep = if isLong name then "=" else "";
       inherit explicitBool formatArg;
     });
 }

@@ -3,9 +3,7 @@ lib:
 let
   inherit (builtins)
     attrNames
-    concatStringsSep
     filter
-    foldl'
     intersectAttrs
     isAttrs
     mapAttrs
@@ -30,6 +28,18 @@ let
       // drv.passthru or { }
       // optionalAttrs (drv ? __spliced) { __spliced = { } // mapAttrs (_: s: overrideDerivation s f) drv.__spliced; }
     );
+
+  crossIndex = [
+    "buildBuild"
+    "buildHost"
+    "buildTarget"
+    "hostHost"
+    "hostTarget"
+    "targetTarget"
+  ];
+
+  prefixed =
+    prefix: name: prefix + lib.toUpper (builtins.substring 0 1 name) + builtins.substring 1 (-1) name;
 
   # The arguments of a package function that the set does not have, said well.
   missingArgument =
@@ -59,9 +69,20 @@ let
     else
       abort (missingArgument f (builtins.head missing) (attrNames (autoArgs // args)));
 
+  # A function with the formals of `f`, and, where `f` is a callable set, its other attributes.
+  likeFunction =
+    f: g:
+    let
+      plain = mirrorFunctionArgs f g;
+    in
+    if isAttrs f then
+      f // plain // optionalAttrs (f ? override) { override = new: makeOverridable (f.override new); }
+    else
+      plain;
+
   makeOverridable =
     f:
-    mirrorFunctionArgs f (
+    likeFunction f (
       origArgs:
       let
         result = f origArgs;
@@ -115,15 +136,12 @@ in
         if name == "recurseForDerivations" then
           pkgs.${name}
         else
-          makeOverridable (new: (f new).${name}) all;
+          makeOverridable (mirrorFunctionArgs f (new: (f new).${name})) all;
     in
     if lib.isDerivation pkgs then
       throw "function `callPackages` was called on a *single* derivation \"${pkgs.name or "<unknown-name>"}\"; did you mean to use `callPackage` instead?"
     else
       mapAttrs one pkgs;
-
-  /** Like callPackageWith without `override`. Example: `callWith { a = 1; } ({ a }: a) { }` => `1` */
-  callWith = callWith (f: f);
 
   /**
     A derivation with attributes added to it and to each of its outputs, evaluated under a condition.
@@ -186,17 +204,29 @@ in
   makeScope =
     newScope: f:
     let
-      self = f self // {
+      scope = f self // {
         newScope = scope: newScope (self // scope);
-        callPackage = self.newScope { };
         overrideScope = g: lib.makeScope newScope (lib.extends g f);
-        overrideScope' =
-          g:
-          throw "overrideScope' was removed; write overrideScope ${if isFunction g then "" else "(final: prev: ...)"}";
         packages = f;
       };
+      self = {
+        callPackage = self.newScope { };
+      }
+      // scope;
     in
     self;
+
+  /** A function over each of the six build-host-target sets. */
+  mapCrossIndex =
+    f: set: lib.genAttrs crossIndex (name: f set.${name});
+
+  /** The six sets by their names with a prefix, as `{ buildBuild, ... }`. */
+  renameCrossIndexFrom =
+    prefix: set: lib.genAttrs crossIndex (name: set.${prefixed prefix name});
+
+  /** The six sets with a prefix before their names. */
+  renameCrossIndexTo =
+    prefix: set: lib.mapAttrs' (name: value: lib.nameValuePair (prefixed prefix name) value) (lib.getAttrs crossIndex set);
 
   /** A scope with the same packages for all splices; one model, no special case. */
   makeScopeWithSplicing' =
@@ -248,10 +278,4 @@ in
           // optionalAttrs inheritFunctionArgs (functionArgs constructDrv)
         ) excludeFunctionArgNames
       );
-
-  /** Overriding functions by name on the results of others: `f.override` survives composition. */
-  composeOverrides = fs: pkg: foldl' (p: f: p.override f) pkg fs;
-
-  /** The names of formals as text, for messages. Example: `lib.customisation.showFormals ({ a, b ? 1 }: a)` => `"a, b"` */
-  showFormals = f: concatStringsSep ", " (attrNames (functionArgs f));
 }

@@ -5,12 +5,10 @@ let
     attrNames
     concatMap
     deepSeq
-    head
     isAttrs
     isList
     mapAttrs
     match
-    seq
     trace
     ;
 in
@@ -66,6 +64,12 @@ in
   traceValSeqN =
     depth: v:
     lib.traceSeqN depth v v;
+
+  traceValSeqNFn =
+    f: depth: v:
+    lib.traceSeqN depth (f v) v;
+
+  inherit (builtins) addErrorContext trace unsafeGetAttrPos;
 
   /** A function that traces its argument and result. */
   traceFnSeqN =
@@ -124,10 +128,4 @@ in
     inherit expr;
     expected = map (_: true) expr;
   };
-
-  /** The value, its parts forced first. */
-  deepForce = v: deepSeq v v;
-
-  /** The first element forced, then returned. */
-  firstOf = list: seq (head list) (head list);
 }

@@ -21,6 +21,14 @@ let
     path = import ./path.nix lib;
     cli = import ./cli.nix lib;
     generators = import ./generators.nix lib;
+    derivations = import ./derivations.nix lib;
+    stringsWithDeps = import ./strings-with-deps.nix lib;
+    kernel = import ./kernel.nix lib;
+    gvariant = import ./gvariant.nix lib;
+    systems = import ./systems lib;
+    licenses = import ./licenses.nix lib;
+    fileset = import ./fileset.nix lib;
+    asciiTable = import ./ascii.nix;
 
     options = import ./options.nix lib;
     types = import ./types lib;
@@ -33,11 +41,14 @@ let
       // import ./modules/messages.nix lib
       // import ./modules lib;
 
+
     inherit (builtins)
       add
+      addDrvOutputDependencies
       addErrorContext
       all
       any
+      appendContext
       attrNames
       attrValues
       baseNameOf
@@ -50,19 +61,26 @@ let
       concatLists
       concatMap
       concatStringsSep
+      convertHash
       deepSeq
       dirOf
+      div
       elem
       elemAt
       filter
       floor
       foldl'
+      fromJSON
+      fromTOML
       genList
       genericClosure
       getAttr
+      getContext
       groupBy
       hasAttr
       hasContext
+      hashFile
+      hashString
       head
       intersectAttrs
       isAttrs
@@ -77,20 +95,35 @@ let
       listToAttrs
       map
       mapAttrs
+      match
+      mul
+      parseDrvName
       partition
       pathExists
+      placeholder
+      readDir
       readFile
+      readFileType
       removeAttrs
       replaceStrings
       seq
       sort
+      split
+      splitVersion
       storeDir
       stringLength
       sub
       substring
       tail
+      toFile
+      toJSON
+      toString
+      toXML
       trace
+      tryEval
       typeOf
+      unsafeDiscardOutputDependency
+      unsafeDiscardStringContext
       unsafeGetAttrPos
       zipAttrsWith
       ;
@@ -104,16 +137,17 @@ let
       compare
       concat
       const
+      defaultTo
       flip
       fromHexString
       functionArgs
       id
-      importIfExists
       importJSON
       importTOML
       inNixShell
       inPureEvalMode
       isFunction
+      isInOldestRelease
       mapNullable
       max
       mergeAttrs
@@ -125,12 +159,14 @@ let
       pipe
       release
       setFunctionArgs
+      showWarnings
       splitByAndCompare
       throwIf
       throwIfNot
       toBaseDigits
       toFunction
       toHexString
+      version
       warn
       warnIf
       warnIfNot
@@ -205,6 +241,7 @@ let
       allUnique
       commonPrefix
       compareLists
+      concatAttrValues
       count
       crossLists
       drop
@@ -280,9 +317,12 @@ let
       hasPrefix
       hasSuffix
       intersperse
+      isCoercibleToString
       isConvertibleWithToString
       isStorePath
       isStringLike
+      isValidPosixName
+      join
       levenshtein
       levenshteinAtMost
       lowerChars
@@ -299,8 +339,10 @@ let
       optionalString
       removePrefix
       removeSuffix
+      replaceString
       sanitizeDerivationName
       splitString
+      splitStringBy
       stringAsChars
       stringToCharacters
       toCamelCase
@@ -339,6 +381,7 @@ let
       traceValSeq
       traceValSeqFn
       traceValSeqN
+      traceValSeqNFn
       ;
 
     inherit (lib.customisation)
@@ -350,20 +393,41 @@ let
       makeOverridable
       makeScope
       makeScopeWithSplicing'
+      mapCrossIndex
       overrideDerivation
+      renameCrossIndexFrom
+      renameCrossIndexTo
+      ;
+
+    inherit (lib.derivations)
+      lazyDerivation
+      optionalDrvAttr
+      warnOnInstantiate
+      ;
+
+    inherit (lib.stringsWithDeps)
+      fullDepEntry
+      noDepEntry
+      packEntry
+      stringAfter
+      textClosureList
+      textClosureMap
       ;
 
     inherit (lib.meta)
       addMetaAttrs
       appendToName
       availableOn
+      defaultPriority
       dontDistribute
       getExe
       getExe'
       getLicenseFromSpdxId
       getLicenseFromSpdxIdOr
       hiPrio
+      hiPrioSet
       lowPrio
+      lowPrioSet
       mapDerivationAttrset
       platformMatch
       setName
@@ -382,9 +446,16 @@ let
 
     inherit (lib.filesystem)
       packagesFromDirectoryRecursive
+      pathIsDirectory
+      pathIsRegularFile
+      pathType
       ;
 
     inherit (lib.cli)
+      toCommandLine
+      toCommandLineGNU
+      toCommandLineShell
+      toCommandLineShellGNU
       toGNUCommandLine
       toGNUCommandLineShell
       ;
@@ -416,8 +487,10 @@ let
       ;
 
     inherit (lib.modules)
+      applyModuleArgsIfFunction
       defaultOrderPriority
       defaultOverridePriority
+      dischargeProperties
       doRename
       evalModules
       evalOptionValue
@@ -454,15 +527,33 @@ let
       pushDownProperties
       setDefaultModuleLocation
       sortProperties
+      unifyModuleSyntax
       ;
 
     inherit (lib.types)
+      defaultFunctor
+      defaultTypeMerge
       isOptionType
       isType
       mergeTypes
       mkOptionType
       setType
       ;
+
+    inherit (lib.generators) mkLuaInline;
+
+    platforms = lib.systems.doubles;
+
+    # People are named by whoever maintains a tree; packages written for nixpkgs find the sets.
+    maintainers = { };
+    teams = { };
+
+    # Hashes that no file has, for a first build that shows the right one.
+    fakeHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    fakeSha256 = "0000000000000000000000000000000000000000000000000000000000000000";
+
+    /** The library with more in it. Type: `(final: prev: AttrSet) -> Lib` */
+    extend = overlay: lib.fix (lib.extends overlay (_: lib));
   };
 in
 lib

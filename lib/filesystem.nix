@@ -6,7 +6,6 @@ let
     pathExists
     readDir
     readFileType
-    toPath
     ;
 in
 {
@@ -63,44 +62,40 @@ in
   */
   packagesFromDirectoryRecursive =
     {
-      callPackage ? newScope { },
-      newScope ? throw "lib.packagesFromDirectoryRecursive: newScope is required for nested scopes",
+      callPackage,
+      newScope ? throw "lib.packagesFromDirectoryRecursive: newScope wasn't passed in args",
       directory,
     }@args:
     let
-      go =
-        dir:
+      entry =
+        args@{ callPackage, ... }:
+        name: type:
         let
-          entries = readDir dir;
-          entry =
-            name:
-            let
-              path = dir + "/${name}";
-              stem = lib.removeSuffix ".nix" name;
-            in
-            if entries.${name} == "directory" then
-              [ (lib.nameValuePair name (lib.filesystem.packagesFromDirectoryRecursive (args // { directory = path; }))) ]
-            else if entries.${name} == "regular" && lib.hasSuffix ".nix" name then
-              [ (lib.nameValuePair stem (callPackage path { })) ]
-            else if entries.${name} == "regular" then
-              [ ]
-            else
-              throw "lib.filesystem.packagesFromDirectoryRecursive: Unsupported file type ${entries.${name}} at path ${toString path}";
+          path = directory + "/${name}";
         in
-        builtins.listToAttrs (concatMap entry (builtins.attrNames entries));
+        if type == "directory" then
+          { ${name} = lib.packagesFromDirectoryRecursive (args // { directory = path; }); }
+        else if type == "regular" && lib.hasSuffix ".nix" name then
+          { ${lib.removeSuffix ".nix" name} = callPackage path { }; }
+        else if type == "regular" then
+          { }
+        else
+          throw "lib.filesystem.packagesFromDirectoryRecursive: Unsupported file type ${type} at path ${toString path}";
+      go = args: lib.concatMapAttrs (entry args) (readDir directory);
     in
     if pathExists (directory + "/package.nix") then
       callPackage (directory + "/package.nix") { }
+    else if args ? newScope then
+      lib.recurseIntoAttrs (
+        lib.makeScope newScope (self: go (args // { inherit (self) callPackage newScope; }))
+      )
     else
-      go directory;
-
-  /** The path as Nix would resolve it. */
-  resolve = toPath;
+      go args;
 
   /** The default of `import` for a folder. */
   resolveDefaultNix =
     v:
-    if builtins.isPath v && lib.filesystem.pathIsDirectory v then
+    if lib.filesystem.pathIsDirectory v then
       v + "/default.nix"
     else if builtins.isString v && builtins.match ".*/" v != null then
       v + "default.nix"

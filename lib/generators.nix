@@ -121,6 +121,8 @@ let
           mapAttrs (name: value: if builtins.elem name special then value else go (depth + 1) value) v
         else if isList v then
           map (go (depth + 1)) v
+        else if depth == depthLimit then
+          go (depth + 1) v
         else
           v;
     in
@@ -144,7 +146,7 @@ let
         if isInt v then
           toString v
         else if isFloat v then
-          "~${floatString v}"
+          floatString v
         else if isString v then
           prettyString multiline indent v
         else if v == true then
@@ -394,7 +396,7 @@ in
         else if isPath x then
           line indent "<string>${text (toString x)}</string>"
         else if isFloat x then
-          line indent "<real>${toJSON x}</real>"
+          line indent "<real>${toString x}</real>"
         else if isList x then
           concatStringsSep "\n" [
             (line indent "<array>")
@@ -419,7 +421,7 @@ in
     in
     ''
       <?xml version="1.0" encoding="UTF-8"?>
-      <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+      <!DOCTYPE plist PUBLIC "-//Apple Computer//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
       <plist version="1.0">
       ${expr "" v}
       </plist>'';

@@ -9,11 +9,9 @@ let
     filter
     foldl'
     genList
-    genericClosure
     head
     isList
     length
-    lessThan
     listToAttrs
     partition
     sort
@@ -384,9 +382,8 @@ in
     a: b:
     let
       n = lib.min (length a) (length b);
-      go = i: if i < n && elemAt a i == elemAt b i then go (i + 1) else i;
     in
-    lib.take (go 0) a;
+    lib.take (lib.findFirstIndex (i: elemAt a i != elemAt b i) n (genList (i: i) n)) a;
 
   /**
     The last element.
@@ -468,18 +465,27 @@ in
     else
       imap0 (i: v: if i == idx then new else v) list;
 
-  /**
-    Follow a function from a start set and return everything reached, each key once.
-    Type: `(a -> [a]) -> [a] -> [a]` where each `a` has a `key`
-  */
-  closureOf = operator: startSet: genericClosure { inherit operator startSet; };
+  /** The values of a set as one list of lists' elements. Example: `lib.lists.concatAttrValues { a = [ 1 ]; b = [ 2 ]; }` => `[ 1 2 ]` */
+  concatAttrValues = set: concatLists (builtins.attrValues set);
 
-  /**
-    Sort numbers or strings in their natural order.
-    Example: `lib.lists.sortValues [ 3 1 2 ]` => `[ 1 2 3 ]`
-  */
-  sortValues = sort lessThan;
-
-  /** Concatenate a list of lists. */
-  inherit concatLists;
+  # Builtins about lists.
+  inherit (builtins)
+    all
+    any
+    concatLists
+    concatMap
+    elem
+    elemAt
+    filter
+    foldl'
+    genList
+    groupBy
+    head
+    isList
+    length
+    map
+    partition
+    sort
+    tail
+    ;
 }

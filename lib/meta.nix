@@ -2,10 +2,7 @@
 lib:
 let
   inherit (builtins)
-    all
     any
-    attrNames
-    elem
     isString
     ;
   inherit (lib) isDerivation;
@@ -50,7 +47,10 @@ in
 
   /** Another priority in profiles; lower wins. */
   setPrio = priority: lib.meta.addMetaAttrs { inherit priority; };
+  defaultPriority = 5;
   lowPrio = lib.meta.setPrio 10;
+  lowPrioSet = set: lib.mapDerivationAttrset lib.lowPrio set;
+  hiPrioSet = set: lib.mapDerivationAttrset lib.hiPrio set;
   hiPrio = lib.meta.setPrio (-10);
 
   /**
@@ -112,10 +112,4 @@ in
     assert lib.assertMsg (builtins.length (lib.splitString "/" name) == 1)
       "lib.meta.getExe': The second argument \"${name}\" is a nested path with a \"/\" character, but it should just be the name of the executable instead.";
     "${lib.getBin pkg}/bin/${name}";
-
-  /** Do all licences of a package allow redistribution? */
-  isFree = pkg: all (l: l.free or true) (lib.toList (pkg.meta.license or [ ]));
-
-  /** Is the name one of a set's? */
-  hasName = name: set: elem name (attrNames set);
 }

@@ -386,6 +386,12 @@ in
   */
   toCamelCase =
     str:
+    lib.throwIfNot (isString str)
+      "toCamelCase does only accepts string values, but got ${typeOf str}"
+      (lib.strings.camelCase str);
+
+  camelCase =
+    str:
     let
       parts = filter (x: isString x && x != "") (split "[-_ ]+" str);
       lowerFirst = s: lib.toLower (substring 0 1 s) + substring 1 (-1) s;
@@ -409,12 +415,6 @@ in
       parts = filter isString (split (lib.escapeRegex (toString sep)) (toString s));
     in
     map (lib.addContextFrom s) parts;
-
-  /**
-    Split into words at white space.
-    Example: `lib.strings.words " a  b "` => `[ "a" "b" ]`
-  */
-  words = s: filter (x: isString x && x != "") (split "[[:space:]]+" s);
 
   /**
     Without a prefix, if it is there.
@@ -638,7 +638,7 @@ in
     in
     lib.last (foldl' nextRow (genList (j: j) (n + 1)) ca);
 
-  /** The length of the common beginning. Example: `commonPrefixLength "abc" "abd"` => `2` */
+  /** The length of the common beginning. Example: `lib.strings.commonPrefixLength "abc" "abd"` => `2` */
   commonPrefixLength =
     a: b:
     let
@@ -649,7 +649,7 @@ in
     in
     go 0;
 
-  /** The length of the common end. Example: `commonSuffixLength "abc" "bc"` => `2` */
+  /** The length of the common end. Example: `lib.strings.commonSuffixLength "abc" "bc"` => `2` */
   commonSuffixLength =
     a: b:
     let
@@ -673,6 +673,71 @@ in
     in
     (if diff < 0 then -diff else diff) <= k && (k > 0 || a == b) && lib.levenshtein restA restB <= k;
 
-  /** The empty context removed. */
-  unsafeDiscardReferences = builtins.unsafeDiscardStringContext;
+  /**
+    Split before or at each character for which a predicate on it and the one before holds.
+    Example: `splitStringBy (prev: curr: curr == ".") false "a.b"` => `[ "a" "b" ]`
+  */
+  splitStringBy =
+    predicate: keepSplit: str:
+    let
+      step =
+        { parts, current, prev }:
+        c:
+        if predicate prev c then
+          {
+            parts = parts ++ [ current ];
+            current = if keepSplit then c else "";
+            prev = c;
+          }
+        else
+          {
+            inherit parts;
+            current = current + c;
+            prev = c;
+          };
+      end = foldl' step {
+        parts = [ ];
+        current = "";
+        prev = "";
+      } (lib.stringToCharacters str);
+    in
+    map (lib.addContextFrom str) (end.parts ++ [ end.current ]);
+
+  /** Join with a separator. Example: `join "," [ "a" "b" ]` => `"a,b"` */
+  join = concatStringsSep;
+
+  /** Replace every occurrence. Example: `replaceString "a" "b" "banana"` => `"bbnbnb"` */
+  replaceString = from: to: replaceStrings [ from ] [ to ];
+
+  # Builtins about strings.
+  inherit (builtins)
+    appendContext
+    compareVersions
+    concatStringsSep
+    elem
+    elemAt
+    filter
+    fromJSON
+    genList
+    getContext
+    head
+    isAttrs
+    isInt
+    isList
+    isPath
+    isString
+    length
+    match
+    parseDrvName
+    readFile
+    replaceStrings
+    split
+    storeDir
+    stringLength
+    substring
+    tail
+    toJSON
+    typeOf
+    unsafeDiscardStringContext
+    ;
 }

@@ -237,11 +237,34 @@ in
   */
   importTOML = path: fromTOML (readFile path);
 
-  /**
-    The 16 bytes of context-free text of a path's content if it exists, else the default.
-    Type: `Path -> Any -> Any`
-  */
-  importIfExists = path: default: if pathExists path then import path else default;
+  # Builtins about numbers, booleans and files.
+  inherit (builtins)
+    add
+    addErrorContext
+    bitAnd
+    bitOr
+    bitXor
+    ceil
+    deepSeq
+    div
+    floor
+    genericClosure
+    isBool
+    isFloat
+    isInt
+    lessThan
+    mul
+    pathExists
+    readFile
+    seq
+    sub
+    ;
+
+  /** The version of the library. */
+  version = lib.trivial.release;
+
+  /** Warn of each of a list. Example: `showWarnings [ ] 1` => `1` */
+  showWarnings = warnings: res: lib.foldr lib.warn res warnings;
 
   /**
     Whether evaluation has no access to the environment (pure evaluation).

@@ -5,6 +5,7 @@ let
 in
 {
   inherit splitVersion;
+  inherit (builtins) compareVersions;
 
   /** Example: `versions.major "1.2.3"` => `"1"` */
   major = v: elemAt (splitVersion v) 0;

@@ -20,7 +20,8 @@
 # options at it. Mentioning is a matter of form: `mkIf`, `mkMerge`, `mkOverride` are looked through without
 # asking the condition. The library modules of mentioned options take part too, and what they mention in
 # turn, until nothing new is mentioned. A mention of `networking.hostName` brings networking/default.nix;
-# one of `networking.firewall.enable` brings networking/firewall.nix alone.
+# one of `networking.firewall.enable` brings networking/firewall.nix alone; the empty `networking = { }`
+# brings networking/default.nix.
 #
 # READING an option that nobody mentioned gives its declared default: the module's `options` are read at
 # that moment, its `config` contributes nothing. So a library module must state what it does in the
@@ -147,15 +148,12 @@ let
             names = attrNames attrs;
             known = filter (name: node.children ? ${name}) names;
           in
-          (if length known == length names then [ ] else node.own)
+          (if names != [ ] && length known == length names then [ ] else node.own)
           ++ concatMap (name: mentions open node.children.${name} attrs.${name}) known
       ) (open value);
 
   openDefinitions = value: map (piece: piece.attrs) (pieces null null value);
   openDeclarations = value: [ value ];
-
-  # Definitions of `_module` are the module system's own.
-  withoutInternals = attrs: if attrs ? _module then removeAttrs attrs [ "_module" ] else attrs;
 in
 {
   /**
@@ -232,16 +230,22 @@ in
         };
 
       tree = nodeOf [ ] [ ] root;
+
+      # `_module` is the module system's own, and a module that says nothing mentions nothing.
+      mentionsAtTop =
+        open: attrs:
+        let
+          said = if attrs ? _module then removeAttrs attrs [ "_module" ] else attrs;
+        in
+        if said == { } then [ ] else mentions open tree said;
     in
     {
       inherit tree;
 
       mentionedBy =
         module:
-        concatMap (mentions openDefinitions tree) (
-          map withoutInternals (openDefinitions module.config)
-        )
-        ++ mentions openDeclarations tree (withoutInternals module.options);
+        concatMap (mentionsAtTop openDefinitions) (openDefinitions module.config)
+        ++ mentionsAtTop openDeclarations module.options;
 
       # What `mergeTree` asks: the declarations of a node whose modules do not take part.
       passive = active: {

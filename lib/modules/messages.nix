@@ -29,6 +29,14 @@ let
         if length names < manyNames then names else filter (lib.levenshteinAtMost 2 wrong) names;
     in
     lib.take 3 (lib.sortOn (lib.levenshtein wrong) near);
+
+  # A value without the properties around it, for showing.
+  bareValue =
+    value:
+    let
+      tag = value._type or null;
+    in
+    if tag == "if" || tag == "override" || tag == "order" then bareValue value.content else value;
 in
 {
   inherit similarNames;
@@ -152,7 +160,11 @@ in
       values =
         lib.addErrorContext
           "while evaluating the error message for definitions for `${text}', which is an option that does not exist"
-          (lib.addErrorContext "while evaluating a definition from `${def.file}'" (showDefs [ def ]));
+          (
+            lib.addErrorContext "while evaluating a definition from `${def.file}'" (
+              showDefs [ (def // { value = bareValue def.value; }) ]
+            )
+          );
       hint =
         if !noOptionsAtAll then
           ""

@@ -4,7 +4,6 @@ let
   inherit (builtins)
     any
     concatMap
-    filter
     foldl'
     ;
   inherit (lib)
@@ -182,8 +181,4 @@ in
 
   /** A definition that follows from another option's value, with that one's priority. */
   mkDerivedConfig = option: f: mkOverride (option.highestPrio or defaultOverridePriority) (f option.value);
-
-  /** The definitions of an option that a list of files made. */
-  definitionsFrom =
-    files: option: filter (def: builtins.elem def.file files) option.definitionsWithLocations;
 }

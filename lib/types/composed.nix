@@ -175,10 +175,13 @@ let
       inner = peel value.content;
     in
     if tag == "order" then
-      inner // { prio = value.priority; }
+      {
+        inherit (inner) value overridePrio;
+        prio = value.priority;
+      }
     else if tag == "override" then
-      inner
-      // {
+      {
+        inherit (inner) prio;
         overridePrio = value.priority;
         value = lib.mkOverride value.priority inner.value;
       }

@@ -64,8 +64,7 @@ in
       kind = "oneshot";
       dependencies = [ "mount" ];
       script = ''
-        read -r modules </lib/modules/${cfg.kernelPackages.kernel.modDirVersion}/modules.load
-        modprobe -a $modules
+        modprobe -a $(cat /lib/modules/${cfg.kernelPackages.kernel.modDirVersion}/modules.load)
       '';
     };
   };

@@ -98,9 +98,10 @@ in
     environment.etc = {
       hostname = mkIf (cfg.hostName != "") { text = "${cfg.hostName}\n"; };
       hosts.text = ''
-        127.0.0.1 localhost ${cfg.hostName}
-        ::1 localhost ${cfg.hostName}
-      '';
+        127.0.0.1 localhost
+        ::1 localhost
+      ''
+      + lib.optionalString (cfg.hostName != "") "127.0.0.2 ${cfg.hostName}\n";
     };
 
     system.services = mkMerge [

@@ -58,6 +58,8 @@ in
       name = "getty-${tty}";
       value = {
         description = "login on ${tty}";
+        dependencies = [ "quiet-console" ];
+        logging = "console";
         process.argv = [
           "${pkgs.busybox}/bin/getty"
         ]
@@ -68,6 +70,15 @@ in
           "vt100"
         ];
       };
-    });
+    })
+    // {
+      # From here on people type there: only errors may come between.
+      quiet-console = {
+        description = "keep kernel messages but errors from the console";
+        kind = "oneshot";
+        dependencies = [ "network" ];
+        script = "dmesg -n 4\n";
+      };
+    };
   };
 }

@@ -30,18 +30,18 @@ let
 
   # A service's process, as the last command of its script.
   process =
-    name: service:
+    service:
     let
+      # Not start-stop-daemon: it does nothing where the same program runs already.
       asUser = [
-        "start-stop-daemon"
-        "-S"
+        "su"
+        "-m"
+        "-s"
+        pkgs.runtimeShell
         "-c"
+        "exec ${escapeShellArgs service.process.argv}"
         service.user
-        "-x"
-        (builtins.head service.process.argv)
-        "--"
-      ]
-      ++ builtins.tail service.process.argv;
+      ];
       argv = if service.user == "root" then service.process.argv else asUser;
     in
     if service.script != null then
@@ -50,6 +50,12 @@ let
       "until ${escapeShellArgs argv}; do sleep 1; done\n"
     else
       "exec ${escapeShellArgs argv}\n";
+
+  redirections = {
+    console = "";
+    discard = "exec >/dev/null 2>&1\n";
+    kernel = "exec >/dev/kmsg 2>&1\n";
+  };
 
   scriptOf =
     name: service:
@@ -63,8 +69,8 @@ let
         variable: value: "export ${variable}=${lib.escapeShellArg value}\n"
       ) service.environment
     )
-    + optionalString (service.logging == "discard") "exec >/dev/null 2>&1\n"
-    + process name service;
+    + redirections.${service.logging}
+    + process service;
 
   scripts = pkgs.writeTree {
     name = "services";
@@ -105,6 +111,10 @@ let
       {
         assertion = service.script == null || service.user == "root";
         message = "${loc}.user: a script runs as root; use process.argv to run a program as ${service.user}";
+      }
+      {
+        assertion = !isBefore name name;
+        message = "${loc}.dependencies: a service cannot come after itself, leave \"${name}\" out";
       }
       {
         assertion = missing == [ ];

@@ -359,3 +359,70 @@ fn trim_zeros(text: &str) -> &str {
         text
     }
 }
+
+impl<'h> Evaluator<'h> {
+    /// Prints a value as `nix-instantiate --eval` does: what is not evaluated is `<CODE>`, a function
+    /// `<LAMBDA>`.
+    ///
+    /// # Errors
+    /// The value is nested deeper than calls may be.
+    pub fn print_ambiguous(&self, value: Value<'h>) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.print_ambiguous_at(value, 0, &mut out, &mut HashSet::new())?;
+        Ok(out)
+    }
+
+    fn print_ambiguous_at(
+        &self,
+        value: Value<'h>,
+        depth: usize,
+        out: &mut Vec<u8>,
+        seen: &mut HashSet<usize>,
+    ) -> Result<()> {
+        if depth > self.settings.max_call_depth {
+            crate::bail!(StackOverflow, "stack overflow; max-call-depth exceeded");
+        }
+        match value.peek() {
+            Value::Attrs(attrs) => {
+                if !attrs.is_empty() && !seen.insert(std::ptr::from_ref(attrs).addr()) {
+                    out.extend_from_slice("«repeated»".as_bytes());
+                    return Ok(());
+                }
+                out.extend_from_slice(b"{ ");
+                for attr in self.sorted_by_name(attrs) {
+                    out.extend_from_slice(self.symbols.name(attr.name));
+                    out.extend_from_slice(b" = ");
+                    let member = attr.slot.get();
+                    self.with_stack(|| {
+                        self.print_ambiguous_at(member, depth + 1, out, seen)
+                    })?;
+                    out.extend_from_slice(b"; ");
+                }
+                out.push(b'}');
+            }
+            Value::List(list) => {
+                if !list.is_empty() && !seen.insert(std::ptr::from_ref(list).addr()) {
+                    out.extend_from_slice("«repeated»".as_bytes());
+                    return Ok(());
+                }
+                out.extend_from_slice(b"[ ");
+                for member in list.iter() {
+                    self.with_stack(|| {
+                        self.print_ambiguous_at(member, depth + 1, out, seen)
+                    })?;
+                    out.push(b' ');
+                }
+                out.push(b']');
+            }
+            Value::Lambda(_) => out.extend_from_slice(b"<LAMBDA>"),
+            Value::Builtin(_) => out.extend_from_slice(b"<PRIMOP>"),
+            Value::Partial(_) => out.extend_from_slice(b"<PRIMOP-APP>"),
+            Value::Thunk(thunk) => out.extend_from_slice(match thunk.state() {
+                State::Blackhole => "«potential infinite recursion»".as_bytes(),
+                _ => b"<CODE>",
+            }),
+            scalar => out.extend(self.print_value(scalar, &PrintOptions::EVAL)?),
+        }
+        Ok(())
+    }
+}

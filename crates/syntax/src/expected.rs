@@ -144,7 +144,9 @@ fn automaton() -> &'static Automaton {
 pub(crate) fn explain(source: &[u8], options: Options, at: Span) -> Diagnostic {
     let mut lexer = Lexer::new(source, options.pipe_operators);
     let mut run = automaton().start();
-    let mut previous = Span::default();
+    // The last two tokens that are not empty: where Nix's lexer steps back to after a path.
+    let (mut before, mut previous) = (Span::default(), Span::default());
+    let mut after_path = false;
     loop {
         let tok = lexer.next();
         if let Some(error) = lexer.error.take() {
@@ -156,16 +158,24 @@ pub(crate) fn explain(source: &[u8], options: Options, at: Span) -> Diagnostic {
             // The parser was stricter than the grammar: say at least where.
             Step::Accepted => return message(Tok::Invalid, &[], at),
             Step::Rejected(expected) => {
+                let at_end = span.end as usize == source.len();
                 let place = match tok {
-                    // Nix blames the path where the end of it is wrong, also at the end of the file.
-                    Tok::PathEnd => Span::at(previous.start),
+                    // Nix blames the path for its end; at the end of the file it steps back twice.
+                    Tok::PathEnd if at_end => before,
+                    Tok::PathEnd => previous,
+                    Tok::Eof if after_path && span.start == previous.end => {
+                        Span::at(previous.start)
+                    }
                     Tok::Eof => Span::at(span.end),
                     _ => span,
                 };
                 return message(tok, &expected, place);
             }
         }
-        previous = span;
+        after_path = tok == Tok::PathEnd;
+        if !after_path {
+            (before, previous) = (previous, span);
+        }
     }
 }
 

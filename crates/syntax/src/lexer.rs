@@ -21,9 +21,8 @@ const CLASS: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let b = byte as u8;
+    let mut b: u8 = 0;
+    while b < 128 {
         let alpha = b.is_ascii_alphabetic();
         let digit = b.is_ascii_digit();
         let mut class = 0;
@@ -43,8 +42,8 @@ const fn classes() -> [u8; 256] {
             b' ' | b'\t' | b'\r' | b'\n' => SPACE,
             _ => 0,
         };
-        table[byte] = class;
-        byte += 1;
+        table[b as usize] = class;
+        b += 1;
     }
     table
 }
