@@ -67,7 +67,7 @@ impl Recipe {
         let mut recipe = Self::new(name, is_structured, ignores_nulls);
         for attr in ev.sorted_by_name(attrs) {
             recipe.attribute(ev, attr).trace(attr.pos, || {
-                let key = ev.symbols.text(attr.name);
+                let key = ev.show_name(attr.name);
                 format!(
                     "while evaluating attribute '{key}' of derivation '{}'",
                     recipe.name

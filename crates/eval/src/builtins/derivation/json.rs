@@ -97,7 +97,7 @@ fn write_attrs<'h>(
         write_string(ev.symbols.name(attr.name), out)?;
         out.push(b':');
         write_value(ev, attr.slot.get(), context, out).trace(attr.pos, || {
-            format!("while evaluating attribute '{}'", ev.symbols.text(attr.name))
+            format!("while evaluating attribute '{}'", ev.show_name(attr.name))
         })?;
     }
     out.push(b'}');
