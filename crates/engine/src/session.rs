@@ -10,8 +10,8 @@ use picnix_eval::source::Origin;
 use picnix_eval::value::{Attrs, AttrsBuilder};
 use picnix_eval::{Evaluator, Heap, Settings, Value, report};
 
-use crate::store::StoreAccess;
-use crate::world::RealWorld;
+use crate::engine::Engine;
+use crate::world::{RealWorld, Writes};
 use crate::{Config, Error};
 
 /// What evaluation is told from outside, beside the [`Config`].
@@ -59,14 +59,15 @@ pub struct Session<'s, 'h> {
 /// # Errors
 /// Whatever the work fails with; an error of the language as rendered text.
 pub fn evaluate<T>(
-    config: &Config,
-    store: Option<&dyn StoreAccess>,
+    engine: &Engine,
+    writes: Writes,
     options: &EvalOptions,
     show_message: impl Fn(&str),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
     let heap = Heap::new();
-    let world = RealWorld::new(config, store, options.pure, Box::new(show_message));
+    let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message));
+    let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
         Error::Evaluation(report::render(&ev, error, options.show_trace))
