@@ -8,6 +8,7 @@
 //! expectations are checked against that; with `PICNIX_UPDATE` set too, they are rewritten from it.
 
 #![expect(clippy::disallowed_methods, reason = "the judge is another program")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
 use std::process::Command;

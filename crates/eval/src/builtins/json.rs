@@ -6,6 +6,7 @@
 mod float;
 mod read;
 
+pub(super) use self::float::print as print_float;
 pub(super) use self::read::nul_error;
 
 use super::{Builtin, Scope};
@@ -168,31 +169,36 @@ impl<'h> Writer<'_, 'h> {
         {
             self.bad_string = Some(error);
         }
-        self.out.push(b'"');
-        let mut plain = 0;
-        for (index, byte) in bytes.iter().enumerate() {
-            let escape = match byte {
-                b'"' => "\\\"",
-                b'\\' => "\\\\",
-                b'\n' => "\\n",
-                b'\t' => "\\t",
-                b'\r' => "\\r",
-                0x08 => "\\b",
-                0x0c => "\\f",
-                0x00..0x20 => &format!("\\u{byte:04x}"),
-                _ => continue,
-            };
-            self.out.extend_from_slice(&bytes[plain..index]);
-            self.out.extend_from_slice(escape.as_bytes());
-            plain = index + 1;
-        }
-        self.out.extend_from_slice(&bytes[plain..]);
-        self.out.push(b'"');
+        print_string(bytes, &mut self.out);
     }
 }
 
+/// Prints a string in quotes.
+pub(super) fn print_string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut plain = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\t' => "\\t",
+            b'\r' => "\\r",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            0x00..0x20 => &format!("\\u{byte:04x}"),
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[plain..index]);
+        out.extend_from_slice(escape.as_bytes());
+        plain = index + 1;
+    }
+    out.extend_from_slice(&bytes[plain..]);
+    out.push(b'"');
+}
+
 /// Fails as Nix's JSON library does where a string is not UTF-8.
-fn check_utf8(bytes: &[u8]) -> Result<()> {
+pub(super) fn check_utf8(bytes: &[u8]) -> Result<()> {
     let Err(error) = std::str::from_utf8(bytes) else { return Ok(()) };
     let start = error.valid_up_to();
     let Some(length) = error.error_len() else {

@@ -14,7 +14,7 @@ const ALPHA: i32 = -60;
 const MAX_DIGITS: usize = 17;
 
 /// Prints a float as a JSON number; what is no number becomes `null`.
-pub(super) fn print(value: f64, out: &mut Vec<u8>) {
+pub(in crate::builtins) fn print(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         out.extend_from_slice(b"null");
         return;
