@@ -137,6 +137,8 @@ fn a_batch_of_texts_may_refer_to_itself() {
         BTreeSet::from([paths[0].clone()])
     );
     assert_eq!(store.closure([&paths[0]]).unwrap().len(), 2);
+    let graph = store.graph([&paths[0]]).unwrap();
+    assert_eq!(graph.topological_order().unwrap(), [first, paths[0].clone()]);
 }
 
 #[test]
