@@ -492,6 +492,32 @@ fn builtin_builders_run_in_process() {
     );
 }
 
+/// A builtin builder with a bug.
+struct Panics;
+
+impl BuiltinBuilder for Panics {
+    fn name(&self) -> &str {
+        "panics"
+    }
+
+    fn build(&self, _ctx: &BuiltinContext<'_>) -> Result<(), BuiltinError> {
+        panic!("a bug")
+    }
+}
+
+#[test]
+fn a_bug_in_a_builtin_builder_ends_the_build() {
+    let mut world = World::new();
+    world.builtins.add(Panics);
+    let builder = Some("builtin:panics");
+    let buggy = world.derivation(&Recipe { name: "buggy", builder, ..Recipe::default() });
+    let top = world.script("top", "echo > $out", &[&buggy]);
+    let result =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.build(&top)));
+    assert!(result.is_err());
+    world.assert_clean();
+}
+
 #[test]
 fn files_are_fetched() {
     let world = World::new();
@@ -529,7 +555,7 @@ fn files_are_fetched() {
 }
 
 #[test]
-fn a_full_disk_or_a_bad_builder_is_named() {
+fn a_builder_that_does_not_exist_is_named() {
     let world = World::new();
     let drv_path = world.derivation(&Recipe {
         name: "absent",
