@@ -228,19 +228,34 @@ in
   renameCrossIndexTo =
     prefix: set: lib.mapAttrs' (name: value: lib.nameValuePair (prefixed prefix name) value) (lib.getAttrs crossIndex set);
 
-  /** A scope with the same packages for all splices; one model, no special case. */
+  /**
+    A scope whose packages are spliced: build inputs come from the set of the right platform.
+    Type: `{ splicePackages, newScope } -> { otherSplices, keep ?, extra ?, f } -> Scope`
+  */
   makeScopeWithSplicing' =
-    { newScope, ... }:
+    { splicePackages, newScope }@tools:
     {
+      otherSplices,
+      keep ? _self: { },
+      extra ? _spliced: { },
       f,
-      extra ? _: { },
-      keep ? _: { },
-      ...
-    }:
+    }@args:
     let
-      self = f self // keep self // {
-        newScope = scope: newScope (self // scope);
-        callPackage = newScope (self // extra self);
+      base = splicePackages (
+        lib.mapAttrs' (name: lib.nameValuePair (prefixed "pkgs" name)) (
+          lib.genAttrs crossIndex (name: otherSplices.${prefixed "self" name})
+        )
+        // {
+          # The set that is being made, not the one made before.
+          pkgsHostTarget = self;
+        }
+      );
+      spliced = extra base // base // keep self;
+      self = f self // {
+        newScope = scope: newScope (spliced // scope);
+        callPackage = newScope spliced;
+        overrideScope =
+          overlay: lib.makeScopeWithSplicing' tools (args // { f = lib.extends overlay f; });
         packages = f;
       };
     in

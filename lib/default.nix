@@ -3,8 +3,22 @@
 # Names, semantics and argument order are those of nixpkgs' lib, so that modules and packages written for
 # the one work with the other. Each file is read when something of it is used: the sets below are spelt out
 # so that evaluating this one costs nothing but its names.
+#
+# `lib.extend (final: prev: { ... })` is the library with more or other functions; those of ours that use
+# them see the new ones.
 let
-  lib = {
+  # A set that refers to itself, and can be extended.
+  extensible =
+    f:
+    let
+      self = f self // {
+        extend = overlay: extensible (final: let prev = f final; in prev // overlay final prev);
+      };
+    in
+    self;
+in
+extensible (
+  lib: {
     trivial = import ./trivial.nix lib;
     fixedPoints = import ./fixed-points.nix lib;
     attrsets = import ./attrsets.nix lib;
@@ -20,6 +34,7 @@ let
     filesystem = import ./filesystem.nix lib;
     path = import ./path.nix lib;
     cli = import ./cli.nix lib;
+    fetchers = import ./fetchers.nix lib;
     generators = import ./generators.nix lib;
     derivations = import ./derivations.nix lib;
     stringsWithDeps = import ./strings-with-deps.nix lib;
@@ -426,6 +441,7 @@ let
       getLicenseFromSpdxIdOr
       hiPrio
       hiPrioSet
+      licensesSpdx
       lowPrio
       lowPrioSet
       mapDerivationAttrset
@@ -436,12 +452,19 @@ let
       ;
 
     inherit (lib.sources)
+      canCleanSource
       cleanSource
       cleanSourceFilter
       cleanSourceWith
+      pathHasContext
       pathIsGitRepo
+      repoRevToName
+      revOrTag
+      shortRev
+      sourceByGlobs
       sourceByRegex
       sourceFilesBySuffices
+      urlToName
       ;
 
     inherit (lib.filesystem)
@@ -497,6 +520,7 @@ let
       filterOverrides
       fixupOptionType
       importApply
+      mapDefinitionValue
       mergeAttrDefinitionsWithPrio
       mergeDefinitions
       mergeModules
@@ -544,16 +568,27 @@ let
 
     platforms = lib.systems.doubles;
 
+    # What `meta.sourceProvenance` lists.
+    sourceTypes =
+      lib.mapAttrs
+        (shortName: isSource: {
+          inherit shortName isSource;
+        })
+        {
+          fromSource = true;
+          binaryNativeCode = false;
+          binaryBytecode = false;
+          binaryFirmware = false;
+          obfuscatedCode = false;
+        };
+
     # People are named by whoever maintains a tree; packages written for nixpkgs find the sets.
     maintainers = { };
     teams = { };
 
     # Hashes that no file has, for a first build that shows the right one.
     fakeHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    fakeSha512 = "${lib.fakeSha256}${lib.fakeSha256}";
     fakeSha256 = "0000000000000000000000000000000000000000000000000000000000000000";
-
-    /** The library with more in it. Type: `(final: prev: AttrSet) -> Lib` */
-    extend = overlay: lib.fix (lib.extends overlay (_: lib));
-  };
-in
-lib
+  }
+)

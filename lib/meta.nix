@@ -83,12 +83,18 @@ in
   /** The same with a default. */
   getLicenseFromSpdxIdOr =
     let
-      byId = lib.mapAttrs' (_: license: {
-        name = lib.toLower license.spdxId;
+      byId = lib.mapAttrs' (id: license: {
+        name = lib.toLower id;
         value = license;
-      }) (lib.filterAttrs (_: license: license ? spdxId) lib.licenses);
+      }) lib.licensesSpdx;
     in
     id: default: byId.${lib.toLower id} or default;
+
+  /** The licences by their SPDX identifiers. Example: `licensesSpdx."MIT".shortName` => `"mit"` */
+  licensesSpdx = lib.mapAttrs' (_: license: {
+    name = license.spdxId;
+    value = license;
+  }) (lib.filterAttrs (_: license: license ? spdxId && !license.deprecated) lib.licenses);
 
   /** The path of a package's main program. */
   getExe =
