@@ -1,16 +1,24 @@
 # What every system has: the modules that take part without being mentioned by a configuration.
 #
-# An empty definition mentions an option; see lib/modules/library.nix for what that means.
+# A definition of an option brings the module that declares it (lib/modules/library.nix). In a folder
+# with modules of its own, an empty definition of one option brings the folder's default.nix.
 {
-  boot = { };
-  environment.etc = { };
-  networking = { };
+  boot.kernelModules = [ ];
+  environment = {
+    etc = { };
+    systemPackages = [ ];
+  };
+  networking.interfaces = { };
   services.getty = { };
   system = {
     build = { };
+    extraDependencies = [ ];
     init = { };
     rootfs = { };
     services = { };
   };
-  users = { };
+  users = {
+    groups = { };
+    users = { };
+  };
 }

@@ -7,11 +7,7 @@
 }:
 let
   cfg = config.virtualisation;
-  inherit (lib)
-    concatMap
-    mkOption
-    types
-    ;
+  inherit (lib) concatMap mkOption types;
   inherit (pkgs) qemu;
   inherit (config.images) initramfs;
 
@@ -77,6 +73,12 @@ in
       default = 256;
       description = "Memory in MiB.";
     };
+    qemu.cpu = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "qemu64";
+      description = "QEMU's name of the processor; null for the most capable one there is.";
+    };
     qemu.options = mkOption {
       type = types.listOf types.str;
       default = [ ];
@@ -98,8 +100,8 @@ in
           dataDirs
           ;
         machine = "q35";
-        cpu = "max";
         inherit (cfg) cores;
+        inherit (cfg.qemu) cpu;
         memoryMiB = cfg.memorySize;
         image = "${initramfs.image}";
         kernel = initramfs.kernelFile;

@@ -113,6 +113,6 @@ in
     rootfs = listToAttrs (map linkEntry linked ++ map copyEntry copied);
     extraDependencies =
       lib.optional (linked != [ ]) tree
-      ++ map (file: file.source) (filter (file: !isInline file) copied);
+      ++ map (file: "${file.source}") (filter (file: !isInline file) copied);
   };
 }

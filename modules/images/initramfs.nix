@@ -45,7 +45,7 @@ in
       readOnly = true;
       internal = true;
       default = pkgs.makeImage {
-        name = "${config.networking.hostName}-initramfs";
+        name = "${config.system.name}-initramfs";
         format = "initramfs";
         inherit (config.images.initramfs) compression;
         closure = [ config.system.build.toplevel ] ++ config.system.extraDependencies;

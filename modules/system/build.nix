@@ -22,7 +22,7 @@ let
   };
 
   toplevel = pkgs.writeTree {
-    name = "${config.system.name}-${config.networking.hostName}";
+    name = "system-${config.system.name}";
     files = {
       init.target = config.system.init.program;
       sw.target = systemPath;

@@ -1,4 +1,4 @@
-{ lib, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
 
@@ -21,8 +21,9 @@ in
     };
     name = mkOption {
       type = types.str;
-      default = "system";
-      description = "The name of the system's store path.";
+      default = if config.networking.hostName == "" then "unnamed" else config.networking.hostName;
+      defaultText = lib.literalMD "`networking.hostName`";
+      description = "The name of the system in store paths.";
     };
   };
 }

@@ -32,16 +32,16 @@ let
   process =
     service:
     let
+      # Not start-stop-daemon: it does nothing where the same program runs already.
       asUser = [
-        "start-stop-daemon"
-        "-S"
+        "su"
+        "-m"
+        "-s"
+        pkgs.runtimeShell
         "-c"
+        "exec ${escapeShellArgs service.process.argv}"
         service.user
-        "-x"
-        (builtins.head service.process.argv)
-        "--"
-      ]
-      ++ builtins.tail service.process.argv;
+      ];
       argv = if service.user == "root" then service.process.argv else asUser;
     in
     if service.script != null then
@@ -111,6 +111,10 @@ let
       {
         assertion = service.script == null || service.user == "root";
         message = "${loc}.user: a script runs as root; use process.argv to run a program as ${service.user}";
+      }
+      {
+        assertion = !isBefore name name;
+        message = "${loc}.dependencies: a service cannot come after itself, leave \"${name}\" out";
       }
       {
         assertion = missing == [ ];

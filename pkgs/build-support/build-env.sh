@@ -25,12 +25,18 @@ all_folders() {
     done
 }
 
-# Whether the first provider of the file $path may hide the second.
+# Whether the file $path of the first provider may hide that of all others.
 may_win() {
-    # shellcheck disable=SC2086 # a list of store paths
-    set -- $providers
-    [ -n "$ignoreCollisions" ] || cmp -s "$1$path" "$2$path" ||
-        [ "$(priority_of "$1")" -lt "$(priority_of "$2")" ]
+    [ -z "$ignoreCollisions" ] || return 0
+    for package in $providers; do
+        [ "$package" != "$first" ] || continue
+        same_file "$first$path" "$package$path" ||
+            [ "$(priority_of "$first")" -lt "$(priority_of "$package")" ] || return 1
+    done
+}
+
+same_file() {
+    [ -f "$1" ] && [ -f "$2" ] && cmp -s "$1" "$2"
 }
 
 # Links $1 where it comes from one package, merges it where it is a folder of several. A

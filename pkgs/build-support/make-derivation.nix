@@ -77,7 +77,7 @@ let
   make =
     recipe:
     let
-      attrs = recipe (drv // { finalPackage = drv; });
+      attrs = recipe (attrs // { finalPackage = drv; });
       passthru = attrs.passthru or { };
       drv =
         instantiate attrs

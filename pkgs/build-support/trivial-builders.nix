@@ -7,7 +7,7 @@
   mkDerivation,
 }:
 let
-  inherit (builtins) attrNames concatStringsSep;
+  inherit (builtins) attrNames concatStringsSep stringLength;
   inherit (lib) escapeShellArg;
 
   runtimeShell = "${busybox}/bin/sh";
@@ -19,7 +19,7 @@ let
       at = "\"$out\"/${escapeShellArg path}";
     in
     if file ? target then
-      "ln -s ${escapeShellArg (toString file.target)} ${at}"
+      "ln -s ${escapeShellArg "${file.target}"} ${at}"
     else
       "printf %s ${escapeShellArg file.text} >${at}"
       + lib.optionalString (file.executable or false) "\nchmod +x ${at}";
@@ -75,16 +75,30 @@ rec {
       destination ? "",
       meta ? { },
     }:
-    mkDerivation {
-      inherit name text meta;
-      passAsFile = [ "text" ];
-      buildCommand = ''
-        target=$out${escapeShellArg destination}
-        mkdir -p "$(dirname "$target")"
-        cp "$textPath" "$target"
-      ''
-      + lib.optionalString executable "chmod +x \"$target\"\n";
-    };
+    let
+      # What the kernel takes as one argument or variable of a process ends at 131,072 bytes.
+      isLong = stringLength text > 100000;
+    in
+    mkDerivation (
+      {
+        inherit name meta;
+        buildCommand = ''
+          target=$out${escapeShellArg destination}
+          mkdir -p "$(dirname "$target")"
+        ''
+        + (
+          if isLong then
+            "cp \"$textPath\" \"$target\"\n"
+          else
+            "printf %s ${escapeShellArg text} >\"$target\"\n"
+        )
+        + lib.optionalString executable "chmod +x \"$target\"\n";
+      }
+      // lib.optionalAttrs isLong {
+        inherit text;
+        passAsFile = [ "text" ];
+      }
+    );
 
   writeText = name: text: writeTextFile { inherit name text; };
 

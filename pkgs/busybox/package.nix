@@ -36,7 +36,7 @@ mkDerivation {
   meta = {
     description = "Tiny versions of the common Unix programs, in one statically linked file";
     homepage = "https://busybox.net/";
-    license = "GPL-2.0-only";
+    license = lib.licenses.gpl2Only;
     mainProgram = "busybox";
   };
 }

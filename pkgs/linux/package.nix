@@ -25,6 +25,6 @@ unpackDebs {
   meta = {
     description = "Debian's Linux kernel for virtual machines, with its modules";
     homepage = "https://www.kernel.org/";
-    license = "GPL-2.0-only";
+    license = lib.licenses.gpl2Only;
   };
 }

@@ -48,7 +48,7 @@ let
     meta = {
       description = "Machine emulator, for running images";
       homepage = "https://www.qemu.org/";
-      license = "GPL-2.0-only";
+      license = lib.licenses.gpl2Only;
       mainProgram = "qemu-system-x86_64";
     };
   };

@@ -2,8 +2,10 @@
 
 mod config;
 mod error;
+pub mod session;
 pub mod source;
 pub mod store;
+pub mod tree;
 pub mod world;
 
 pub use config::Config;

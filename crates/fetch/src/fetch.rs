@@ -299,7 +299,7 @@ impl Job<'_> {
         for Candidate { url, reason, mismatch: got, .. } in candidates {
             match (got, &self.request.expected) {
                 (Some(got), Some(wanted)) if mismatch.is_none() => {
-                    mismatch = Some((url, wanted.clone(), got));
+                    mismatch = Some((url, *wanted, got));
                 }
                 _ => attempts.push(Attempt { url, reason }),
             }

@@ -135,7 +135,7 @@ impl Case {
     fn assert_fetched(&self, body: &[u8]) -> Fetched {
         let fetched = self.run().unwrap_or_else(|error| panic!("{error}"));
         assert!(fs::read(&self.request.dest).unwrap() == body, "other bytes");
-        assert_eq!(self.left(), [self.request.dest.clone()], "only the file remains");
+        assert_eq!(self.left(), vec![self.request.dest.clone()], "only the file remains");
         assert_eq!(fetched.size_bytes, body.len() as u64);
         fetched
     }

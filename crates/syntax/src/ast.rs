@@ -33,7 +33,8 @@ pub enum ExprKind<'a> {
     Float(f64),
     /// A string without interpolation, in quotes, indented, or a URI literal.
     Str(&'a [u8]),
-    /// A string with at least one interpolation; a value is coerced even where it is the only part.
+    /// A string of several parts, or of one interpolation: each is coerced to a string. An indented
+    /// string with escapes may have nothing but literal parts here, as in Nix.
     Interpolated(&'a [StrPart<'a>]),
     /// `./a`, `/a`, `~/a`, `./${a}/b`
     Path(PathLiteral<'a>),

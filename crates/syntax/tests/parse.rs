@@ -109,6 +109,7 @@ fn operators_bind_as_in_nix() {
     shows("(f a) b", "(f a b)");
     shows("(-1) 2", "(__sub 0 1 2)");
     fails("a == b == c", "1:8: syntax error, unexpected '=='");
+    fails("a -> b != !c == d", "1:14: syntax error, unexpected '=='");
     fails("a < b < c", "1:7: syntax error, unexpected '<'");
     shows("a ? b ? c", "((((a) ? b)) ? c)");
 }

@@ -1,14 +1,16 @@
 //! QEMU's command line, built from the specification without looking at anything else.
+//!
+//! A Debian program of the store runs on any host through the loader of its own tree. The
+//! program's interpreter is an absolute path of the host, so it is not executed itself; its
+//! tree's loader is, with that tree's libraries and no cache. QEMU would look for its firmware
+//! and loadable parts beside the running program, which is then the loader, so it is told.
 
 use crate::kvm::Accel;
-use crate::loader::Loader;
 use crate::{Forward, VmSpec};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Directories below a tree where Debian's packages put firmware.
-const FIRMWARE_DIRS: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
 /// Variables of the caller's environment that QEMU may see.
 const KEPT_VARIABLES: [&str; 5] = ["HOME", "LANG", "PATH", "TERM", "TMPDIR"];
 
@@ -35,7 +37,6 @@ pub(crate) enum ConsoleDevice {
 #[derive(Debug)]
 pub(crate) struct Invocation<'a> {
     pub(crate) spec: &'a VmSpec,
-    pub(crate) loader: Option<Loader>,
     /// Nothing where the user's arguments choose.
     pub(crate) accel: Option<Accel>,
     pub(crate) boot: Boot,
@@ -49,14 +50,8 @@ pub(crate) struct Invocation<'a> {
 impl Invocation<'_> {
     /// The file to execute.
     pub(crate) fn program(&self) -> PathBuf {
-        match &self.loader {
-            Some(loader) => loader.program.clone(),
-            None => self.emulator(),
-        }
-    }
-
-    fn emulator(&self) -> PathBuf {
-        self.spec.qemu.join(&self.spec.program)
+        let program = self.spec.loader.as_ref().unwrap_or(&self.spec.program);
+        self.spec.qemu.join(program)
     }
 
     /// The command with an environment that holds nothing that could change what QEMU does.
@@ -68,8 +63,8 @@ impl Invocation<'_> {
                 command.env(name, value);
             }
         }
-        if let Some(loader) = &self.loader {
-            command.env("QEMU_MODULE_DIR", loader.libraries.join("qemu"));
+        if let Some(dir) = &self.spec.module_dir {
+            command.env("QEMU_MODULE_DIR", self.spec.qemu.join(dir));
         }
         command
     }
@@ -92,11 +87,20 @@ impl Invocation<'_> {
     }
 
     fn loader_arguments(&self, args: &mut Arguments) {
-        let Some(loader) = &self.loader else { return };
+        if self.spec.loader.is_none() {
+            return;
+        }
         args.flag("--inhibit-cache");
         args.option("--argv0", self.spec.program.rsplit('/').next().unwrap_or("qemu"));
-        args.option("--library-path", &loader.libraries);
-        args.flag(self.emulator());
+        let mut libraries = OsString::new();
+        for dir in &self.spec.library_path {
+            if !libraries.is_empty() {
+                libraries.push(":");
+            }
+            libraries.push(self.spec.qemu.join(dir));
+        }
+        args.option("--library-path", libraries);
+        args.flag(self.spec.qemu.join(&self.spec.program));
     }
 
     fn board_arguments(&self, args: &mut Arguments) {
@@ -104,7 +108,7 @@ impl Invocation<'_> {
             args.flag(flag);
         }
         args.option("-display", "none");
-        for dir in FIRMWARE_DIRS {
+        for dir in &self.spec.data_dirs {
             args.option("-L", self.spec.qemu.join(dir));
         }
         args.option("-machine", &self.spec.machine);
@@ -115,6 +119,9 @@ impl Invocation<'_> {
             args.option("-cpu", cpu);
         }
         args.option("-m", self.spec.memory_mib.to_string());
+        if self.spec.cores > 1 {
+            args.option("-smp", self.spec.cores.to_string());
+        }
     }
 
     fn cpu(&self, accel: Accel) -> &str {
@@ -192,7 +199,10 @@ mod tests {
     fn spec() -> VmSpec {
         VmSpec::parse(
             r#"{"format": "initramfs", "qemu": "/q", "memoryMiB": 128, "image": "/i",
-                "initramfs": "initramfs.cpio.xz", "extraArgs": ["-smp", "2"],
+                "loader": "usr/lib/x/ld.so", "libraryPath": ["usr/lib/x", "usr/lib/y"],
+                "moduleDir": "usr/lib/x/qemu", "cores": 2,
+                "dataDirs": ["usr/share/qemu", "usr/share/seabios"],
+                "initramfs": "initramfs.cpio.xz", "extraArgs": ["-vga", "none"],
                 "kernelParams": ["console=ttyS0", "quiet"]}"#,
         )
         .unwrap()
@@ -215,13 +225,8 @@ mod tests {
             wanted: None,
         };
         let forwards = [forward(Protocol::Tcp, 8080, 80), forward(Protocol::Udp, 9, 53)];
-        let loader = Loader {
-            program: "/q/usr/lib/x/ld.so".into(),
-            libraries: "/q/usr/lib/x".into(),
-        };
         let invocation = Invocation {
             spec: &spec,
-            loader: Some(loader),
             accel: Some(Accel::Tcg),
             boot: Boot::Image,
             console: ConsoleDevice::Pipes,
@@ -233,7 +238,7 @@ mod tests {
         /q/usr/lib/x/ld.so
         --inhibit-cache
         --argv0 qemu-system-x86_64
-        --library-path /q/usr/lib/x /q/usr/bin/qemu-system-x86_64
+        --library-path /q/usr/lib/x:/q/usr/lib/y /q/usr/bin/qemu-system-x86_64
         -nodefaults
         -no-user-config
         -no-reboot
@@ -244,6 +249,7 @@ mod tests {
         -accel tcg
         -cpu max
         -m 128
+        -smp 2
         -kernel /i/bzImage
         -initrd /i/initramfs.cpio.xz
         -append console=ttyS0 quiet
@@ -255,7 +261,7 @@ mod tests {
         -netdev user,id=net,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:9-:53
         -device virtio-net-pci,romfile=,netdev=net
         -device virtio-rng-pci
-        -smp 2
+        -vga none
         -m 64
         ");
         let env: Vec<_> = invocation
@@ -271,9 +277,9 @@ mod tests {
     fn a_kernel_alone_on_a_terminal_under_kvm() {
         let mut spec = spec();
         spec.network_device = None;
+        spec.loader = None;
         let invocation = Invocation {
             spec: &spec,
-            loader: None,
             accel: Some(Accel::Kvm),
             boot: Boot::KernelOnly("panic=-1".to_owned()),
             console: ConsoleDevice::Terminal,
@@ -293,13 +299,14 @@ mod tests {
         -accel kvm
         -cpu host
         -m 128
+        -smp 2
         -kernel /i/bzImage
         -append panic=-1
         -chardev stdio,id=console,signal=off,mux=on
         -mon chardev=console,mode=readline
         -serial chardev:console
         -device virtio-rng-pci
-        -smp 2
+        -vga none
         ");
     }
 }

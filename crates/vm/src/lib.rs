@@ -11,15 +11,14 @@
 //! survives. Waiting is always for something that the guest says, never for a time. And QEMU
 //! never outlives this process: it dies with the thread that started it, and with its handle.
 //!
-//! What differs between architectures is data: the program, machine and devices in the
-//! specification, the loader's name in [`loader`](crate::VmSpec).
+//! What differs between architectures is data in the specification: the program and its loader,
+//! the board, its network device.
 
 mod console;
 mod error;
 mod http;
 mod invocation;
 mod kvm;
-mod loader;
 mod machine;
 mod plan;
 mod ports;

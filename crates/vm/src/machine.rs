@@ -6,7 +6,6 @@
 
 use crate::invocation::{Boot, ConsoleDevice, Invocation};
 use crate::kvm::Accel;
-use crate::loader::Loader;
 use crate::ports::{self, Choice};
 use crate::process::Process;
 use crate::qmp::{ControlSocket, Qmp};
@@ -105,7 +104,6 @@ impl Machine {
         };
         let invocation = Invocation {
             spec,
-            loader: Loader::find(&spec.qemu),
             accel: options.accel,
             boot: Boot::Image,
             console,

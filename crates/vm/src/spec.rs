@@ -18,12 +18,27 @@ pub struct VmSpec {
     /// The emulator, below `qemu`; its name ends with the guest's architecture.
     #[serde(default = "default_program")]
     pub program: String,
+    /// The tree's dynamic loader, below `qemu`; nothing for a program that needs none.
+    #[serde(default)]
+    pub loader: Option<String>,
+    /// The folders of the tree's libraries, below `qemu`.
+    #[serde(default)]
+    pub library_path: Vec<String>,
+    /// The folder of QEMU's own loadable parts, below `qemu`.
+    #[serde(default)]
+    pub module_dir: Option<String>,
+    /// The folders of the firmware, below `qemu`.
+    #[serde(default)]
+    pub data_dirs: Vec<String>,
     /// QEMU's name of the board.
     #[serde(default = "default_machine")]
     pub machine: String,
     /// QEMU's name of the processor to emulate; the best one where nothing is said.
     #[serde(default)]
     pub cpu: Option<String>,
+    /// The number of processors.
+    #[serde(default = "default_cores")]
+    pub cores: u32,
     /// The guest's memory.
     #[serde(rename = "memoryMiB")]
     pub memory_mib: u32,
@@ -94,6 +109,10 @@ fn default_machine() -> String {
     "q35".to_owned()
 }
 
+const fn default_cores() -> u32 {
+    1
+}
+
 fn default_kernel() -> String {
     "bzImage".to_owned()
 }
@@ -126,12 +145,20 @@ impl VmSpec {
         if self.memory_mib == 0 {
             return invalid("memoryMiB", "0", "a machine needs memory");
         }
+        if self.cores == 0 {
+            return invalid("cores", "0", "a machine needs a processor");
+        }
         let files = [
             ("program", &self.program),
             ("kernel", &self.kernel),
             ("initramfs", &self.initramfs),
         ];
-        for (field, value) in files {
+        let below = |field| move |value| (field, value);
+        let rest = (self.loader.iter().map(below("loader")))
+            .chain(self.module_dir.iter().map(below("moduleDir")))
+            .chain(self.library_path.iter().map(below("libraryPath")))
+            .chain(self.data_dirs.iter().map(below("dataDirs")));
+        for (field, value) in files.into_iter().chain(rest) {
             let path = Path::new(value);
             let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
             if value.is_empty() || !plain {
@@ -187,6 +214,8 @@ mod tests {
     const HELLO: &str = r#"{
         "format": "initramfs", "qemu": "/nix/store/q", "memoryMiB": 128,
         "program": "usr/bin/qemu-system-x86_64", "machine": "q35", "cpu": null,
+        "loader": "usr/lib/x/ld.so", "libraryPath": ["usr/lib/x"], "cores": 2,
+        "moduleDir": "usr/lib/x/qemu", "dataDirs": ["usr/share/qemu"],
         "image": "/nix/store/i", "kernel": "bzImage", "initramfs": "initramfs.cpio.xz",
         "kernelParams": ["console=ttyS0"], "extraArgs": [],
         "forwardPorts": [{"guestPort": 80, "hostPort": null, "protocol": "tcp"}]
@@ -213,6 +242,9 @@ mod tests {
             (r#""kernel": "bzImage""#, r#""kernel": "/etc/passwd""#),
             (r#""format": "initramfs""#, r#""format": "iso""#),
             (r#""tcp""#, r#""sctp""#),
+            (r#""cores": 2"#, r#""cores": 0"#),
+            (r#"["usr/lib/x"]"#, r#"["/usr/lib/x"]"#),
+            (r#""usr/lib/x/ld.so""#, r#""../ld.so""#),
         ] {
             let json = HELLO.replace(good, bad);
             assert_ne!(json, HELLO);

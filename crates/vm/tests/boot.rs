@@ -31,6 +31,9 @@ echo 'hello from the test guest'
 exec setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 ";
 
+/// Where Debian keeps libraries.
+const LIB: &str = "usr/lib/x86_64-linux-gnu";
+
 /// What a boot needs.
 struct Parts {
     qemu: PathBuf,
@@ -89,6 +92,9 @@ fn make_spec(dir: &Path, parts: &Parts, init: &str) -> VmSpec {
     std::fs::copy(&parts.kernel, dir.join("bzImage")).unwrap();
     let json = format!(
         r#"{{"format": "initramfs", "qemu": {:?}, "memoryMiB": 128, "image": {:?},
+            "loader": "{LIB}/ld-linux-x86-64.so.2", "libraryPath": ["{LIB}"],
+            "moduleDir": "{LIB}/qemu",
+            "dataDirs": ["usr/share/qemu", "usr/share/seabios"],
             "initramfs": "initramfs.cpio.xz",
             "kernelParams": ["console=ttyS0", "panic=-1", "quiet"],
             "forwardPorts": [{{"guestPort": 80}}]}}"#,

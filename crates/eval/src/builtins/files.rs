@@ -371,7 +371,7 @@ fn path<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h
                 expected = Some(parse_hash(ev, &text, Some(HashAlgo::Sha256))?);
             }
             other => {
-                let other = ev.symbols.text(other);
+                let other = ev.show_name(other);
                 bail!(at => Other, "unsupported argument '{other}' to 'builtins.path'");
             }
         }
