@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use picnix_eval::source::Origin;
 use picnix_eval::value::{Attrs, AttrsBuilder};
-use picnix_eval::{Evaluator, Heap, Settings, Value, report};
+use picnix_eval::{Evaluator, Features, Heap, Lints, Settings, Value, report};
 
 use crate::engine::Engine;
 use crate::world::{RealWorld, Writes};
@@ -27,6 +27,14 @@ pub struct EvalOptions {
     pub trace_verbose: bool,
     /// `builtins.warn` ends the evaluation.
     pub abort_on_warn: bool,
+    /// The deepest chain of calls; none means the usual.
+    pub max_call_depth: Option<usize>,
+    /// Evaluation may build nothing.
+    pub no_import_from_derivation: bool,
+    /// Experimental features of Nix to allow.
+    pub features: Features,
+    /// What happens at literals that are better written otherwise.
+    pub lints: Lints,
     /// `--arg NAME EXPR`
     pub arguments: Vec<(String, String)>,
     /// `--argstr NAME STRING`
@@ -108,6 +116,7 @@ impl From<picnix_eval::world::WorldError> for WorkError {
 }
 
 fn settings(config: &Config, options: &EvalOptions) -> Settings {
+    let defaults = Settings::default();
     Settings {
         search_path: config.search_path.clone(),
         base_dir: config.current_dir.as_os_str().as_bytes().to_vec(),
@@ -116,7 +125,11 @@ fn settings(config: &Config, options: &EvalOptions) -> Settings {
         pipe_operators: options.pipe_operators,
         trace_verbose: options.trace_verbose,
         abort_on_warn: options.abort_on_warn,
-        ..Settings::default()
+        show_trace: options.show_trace,
+        allow_import_from_derivation: !options.no_import_from_derivation,
+        max_call_depth: options.max_call_depth.unwrap_or(defaults.max_call_depth),
+        features: options.features,
+        lints: options.lints,
     }
 }
 
@@ -128,7 +141,7 @@ fn arguments<'h>(
     let mut arguments = AttrsBuilder::new();
     let base_dir = config.current_dir.as_os_str().as_bytes();
     for (name, text) in &options.arguments {
-        let value = ev.eval_text(text.as_bytes(), base_dir, Origin::Text)?;
+        let value = ev.delay_text(text.as_bytes(), base_dir, Origin::Text)?;
         arguments.insert(ev.symbol(name.as_bytes()), value);
     }
     for (name, text) in &options.string_arguments {
@@ -157,9 +170,12 @@ impl<'h> Session<'_, 'h> {
         match program {
             Program::File(path) => {
                 let path = picnix_eval::canonical_path(path.as_os_str().as_bytes());
-                self.ev.import_file(self.ev.heap.bytes(&path), picnix_eval::pos::Pos::NONE)
+                self.ev
+                    .import_file(self.ev.heap.bytes(&path), picnix_eval::pos::Pos::NONE)
             }
-            Program::Text(text) => self.ev.eval_text(text.as_bytes(), base_dir, Origin::Text),
+            Program::Text(text) => {
+                self.ev.eval_text(text.as_bytes(), base_dir, Origin::Text)
+            }
             Program::Stdin(text) => self.ev.eval_text(text, base_dir, Origin::Stdin),
         }
     }
@@ -168,11 +184,7 @@ impl<'h> Session<'_, 'h> {
     ///
     /// # Errors
     /// The path is malformed, or something on it is missing.
-    pub fn select(
-        &self,
-        value: Value<'h>,
-        path: &str,
-    ) -> picnix_eval::Result<Value<'h>> {
+    pub fn select(&self, value: Value<'h>, path: &str) -> picnix_eval::Result<Value<'h>> {
         let names = parse_attr_path(path)?;
         let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
         self.ev.select_path(value, &names, self.arguments)
@@ -202,10 +214,7 @@ fn parse_attr_path(path: &str) -> picnix_eval::Result<Vec<String>> {
         }
     }
     if quoted {
-        picnix_eval::bail!(
-            Syntax,
-            "missing closing quote in selection path '{path}'"
-        );
+        picnix_eval::bail!(Syntax, "missing closing quote in selection path '{path}'");
     }
     if any || !name.is_empty() {
         names.push(name);
