@@ -2,7 +2,7 @@
 
 use crate::bail;
 use crate::err;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::eval::Tail;
 use crate::evaluator::Evaluator;
 use crate::expr::{ExprKind, Formals, Lambda, Parameter};
@@ -52,10 +52,15 @@ impl<'h> Evaluator<'h> {
             match function {
                 Value::Lambda(closure) => {
                     let (lambda, env, rest) = self.bind_all(closure, arguments, pos)?;
-                    if rest.is_empty() {
+                    if self.settings.show_trace {
+                        function = self.eval(&lambda.body, env).map_err(|error| {
+                            self.trace_call(error, lambda, pos)
+                        })?;
+                    } else if rest.is_empty() {
                         return Ok(Tail::Body(&lambda.body, env));
+                    } else {
+                        function = self.eval(&lambda.body, env)?;
                     }
-                    function = self.eval(&lambda.body, env)?;
                     arguments = rest;
                 }
                 Value::Builtin(builtin) => {
@@ -93,6 +98,17 @@ impl<'h> Evaluator<'h> {
             }
         }
         Ok(Tail::Value(function))
+    }
+
+    /// Adds the call of a function to the trace of an error.
+    #[cold]
+    fn trace_call(&self, error: Error, lambda: &Lambda<'h>, pos: Pos) -> Error {
+        let text = match lambda.name {
+            Some(name) => format!("while calling '{}'", self.symbols.text(name)),
+            None => "while calling anonymous lambda".into(),
+        };
+        let error = error.trace(lambda.pos, text);
+        if pos.is_some() { error.trace(pos, "from call site") } else { error }
     }
 
     fn call_builtin(
@@ -210,7 +226,7 @@ impl<'h> Evaluator<'h> {
         name: Symbol,
         pos: Pos,
     ) -> Result<T> {
-        let (function, name) = (self.function_name(lambda), self.symbols.text(name));
+        let (function, name) = (self.function_name(lambda), self.symbols.shown(name));
         Err(err!(Type, "function '{function}' called without required argument '{name}'")
             .at(lambda.pos)
             .trace(pos, "from call site"))
@@ -233,6 +249,7 @@ impl<'h> Evaluator<'h> {
         let names = formals.formals.iter().map(|formal| self.symbols.text(formal.name));
         let suggestions = similar_names(&name, names);
         let function = self.function_name(lambda);
+        let name = self.symbols.shown(extra.name);
         Err(err!(Type, "function '{function}' called with unexpected argument '{name}'")
             .suggest(suggestions)
             .at(lambda.pos)
@@ -277,7 +294,7 @@ impl<'h> Evaluator<'h> {
                      this case it must have its arguments supplied either by default\n\
                      values, or passed explicitly with '--arg' or '--argstr'. See\n\
                      https://nix.dev/manual/nix/stable/language/syntax.html#functions.",
-                    self.symbols.text(formal.name)
+                    self.symbols.shown(formal.name)
                 ),
             }
         }

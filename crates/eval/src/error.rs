@@ -71,6 +71,9 @@ pub struct Report {
 /// The most frames that a trace keeps: enough for the deepest chain of calls, with several frames a call.
 const MAX_FRAMES: usize = 100_000;
 
+/// The most frames that are kept with an error that may come again.
+const KEPT_FRAMES: usize = 16;
+
 impl Error {
     /// Makes an error without a position.
     #[cold]
@@ -102,6 +105,20 @@ impl Error {
     #[must_use]
     pub fn is_catchable(&self) -> bool {
         matches!(self.0.kind, Kind::Throw | Kind::Assertion)
+    }
+
+    /// A copy to be kept. A long trace is left out: each of the thunks on the way of an error keeps one.
+    pub(crate) fn without_long_trace(&self) -> Self {
+        let report = &*self.0;
+        let trace = if report.trace.len() > KEPT_FRAMES { &[] } else { &*report.trace };
+        Self(Box::new(Report {
+            kind: report.kind,
+            message: report.message.clone(),
+            pos: report.pos,
+            hints: report.hints.clone(),
+            suggestions: report.suggestions.clone(),
+            trace: trace.to_vec(),
+        }))
     }
 
     /// Adds a hint.

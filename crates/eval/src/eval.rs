@@ -276,7 +276,7 @@ impl<'h> Evaluator<'h> {
                 bail!(
                     binding.pos => Other,
                     "dynamic attribute '{}' already defined at {}",
-                    self.symbols.text(name), crate::report::show_pos(self, before)
+                    self.symbols.shown(name), crate::report::show_pos(self, before)
                 );
             }
             added.push((name, binding.pos));
@@ -299,7 +299,7 @@ impl<'h> Evaluator<'h> {
                 return Ok(slot);
             }
         }
-        let name = self.symbols.text(variable.name);
+        let name = self.symbols.shown(variable.name);
         Err(crate::err!(Missing, "undefined variable '{name}'").at(pos))
     }
 
@@ -410,9 +410,10 @@ impl<'h> Evaluator<'h> {
         name: Symbol,
         pos: Pos,
     ) -> Result<T> {
-        let name = self.symbols.text(name);
+        let text = self.symbols.text(name);
         let names = attrs.iter(self.heap).map(|attr| self.symbols.text(attr.name));
-        let suggestions = similar_names(&name, names);
+        let suggestions = similar_names(&text, names);
+        let name = self.symbols.shown(name);
         Err(crate::err!(Missing, "attribute '{name}' missing")
             .suggest(suggestions)
             .at(pos))
@@ -528,7 +529,7 @@ fn show_path(ev: &Evaluator<'_>, path: &[AttrName<'_>]) -> String {
     let names: Vec<String> = path
         .iter()
         .map(|name| match name {
-            AttrName::Static(symbol) => ev.symbols.text(*symbol),
+            AttrName::Static(symbol) => ev.symbols.shown(*symbol),
             AttrName::Dynamic(_) => "\"${...}\"".into(),
         })
         .collect();

@@ -32,6 +32,8 @@ pub struct Evaluator<'h> {
     pub settings: Settings,
     /// How deep the present chain of calls is.
     pub(crate) call_depth: Cell<usize>,
+    /// The errors that thunks failed with and `tryEval` may have caught.
+    pub(crate) failures: RefCell<Vec<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
     /// Files that were imported: resolved path to value.
@@ -77,6 +79,7 @@ impl<'h> Evaluator<'h> {
             world,
             settings,
             call_depth: Cell::new(0),
+            failures: RefCell::default(),
             base: OnceCell::new(),
             imports: RefCell::default(),
             copied_paths: RefCell::default(),
@@ -359,7 +362,7 @@ impl<'h> Evaluator<'h> {
     ) -> Result<&'h Slot<'h>> {
         match attrs.get(name) {
             Some(slot) => Ok(slot),
-            None => Err(err!(Type, "attribute '{}' missing", self.symbols.text(name))
+            None => Err(err!(Type, "attribute '{}' missing", self.symbols.shown(name))
                 .at(pos)
                 .trace(pos, doing)),
         }

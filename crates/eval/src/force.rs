@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::bail;
 use crate::err;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::value::{State, Thunk, Value};
@@ -38,6 +38,7 @@ impl<'h> Evaluator<'h> {
                 return Err(err!(InfiniteRecursion, "infinite recursion encountered"));
             }
             State::Suspended(expr, env) => self.eval(expr, env),
+            State::Failed(number) => Err(self.failure(number)),
             State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
         };
         match result {
@@ -46,10 +47,27 @@ impl<'h> Evaluator<'h> {
                 Ok(value)
             }
             Err(error) => {
-                thunk.leave(state);
+                thunk.leave(self.failed_state(state, &error));
                 Err(error)
             }
         }
+    }
+
+    /// What becomes of a thunk that could not be forced.
+    #[cold]
+    fn failed_state(&self, state: State<'h>, error: &Error) -> State<'h> {
+        if !error.is_catchable() || matches!(state, State::Failed(_)) {
+            return state;
+        }
+        let mut failures = self.failures.borrow_mut();
+        let Ok(number) = u32::try_from(failures.len()) else { return state };
+        failures.push(error.without_long_trace());
+        State::Failed(number)
+    }
+
+    #[cold]
+    fn failure(&self, number: u32) -> Error {
+        self.failures.borrow()[number as usize].clone()
     }
 
     /// Forces a value and everything in it.
@@ -74,10 +92,9 @@ impl<'h> Evaluator<'h> {
                     return Ok(());
                 }
                 for attr in self.sorted_by_name(attrs) {
-                    self.force_slot(attr.slot)
-                        .and_then(|value| self.force_deep_seen(value, attr.pos, seen))
+                    self.force_deep_seen(attr.slot.get(), attr.pos, seen)
                         .trace(attr.pos, || {
-                            let name = self.symbols.text(attr.name);
+                            let name = self.symbols.shown(attr.name);
                             format!("while evaluating the attribute '{name}'")
                         })?;
                 }
@@ -88,8 +105,7 @@ impl<'h> Evaluator<'h> {
                     return Ok(());
                 }
                 for (index, slot) in list.items.iter().enumerate() {
-                    self.force_slot(slot)
-                        .and_then(|value| self.force_deep_seen(value, pos, seen))
+                    self.force_deep_seen(slot.get(), pos, seen)
                         .trace(pos, || {
                             format!("while evaluating list element at index {index}")
                         })?;

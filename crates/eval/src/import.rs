@@ -147,18 +147,31 @@ impl<'h> Evaluator<'h> {
         lower(self, source, base_dir, scopes)
     }
 
-    /// The file that `import path` reads: links resolved, `default.nix` added to a directory.
+    /// The file that `import path` reads: links to it followed, `default.nix` added to a directory.
     pub(crate) fn program_path(&self, path: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
         if internal::file(path).is_some() {
             return Ok(path);
         }
-        let resolved = self.resolve_path(path, pos)?;
-        match self.kind_of(resolved, pos)? {
-            Some(FileKind::Directory) => {
-                let file = self.heap.concat(&[resolved, b"/default.nix"]);
-                self.resolve_path(file, pos)
+        // Directories on the way may be links and stay as they were written: relative paths in the file are
+        // relative to them.
+        let mut path = path;
+        let mut links = 0;
+        let kind = loop {
+            let place = self.resolve_ancestors(path, pos)?;
+            let kind = self.kind_of(place, pos)?;
+            if kind != Some(FileKind::Symlink) {
+                break kind;
             }
-            _ => Ok(resolved),
+            links += 1;
+            if links > MAX_LINKS {
+                let text = String::from_utf8_lossy(path);
+                bail!(pos => World, "infinite symlink recursion in path '{text}'");
+            }
+            path = self.follow(place, path, pos)?;
+        };
+        match kind {
+            Some(FileKind::Directory) => Ok(self.heap.concat(&[path, b"/default.nix"])),
+            _ => Ok(path),
         }
     }
 
@@ -177,7 +190,7 @@ impl<'h> Evaluator<'h> {
             if self.kind_of(path, pos)? != Some(FileKind::Symlink) {
                 return Ok(path);
             }
-            path = self.follow(path, pos)?;
+            path = self.follow(path, path, pos)?;
         }
         let text = String::from_utf8_lossy(path);
         Err(err!(World, "infinite symlink recursion in path '{text}'").at(pos))
@@ -207,14 +220,15 @@ impl<'h> Evaluator<'h> {
         Ok(self.heap.concat(&[if resolved == b"/" { b"" } else { resolved }, name]))
     }
 
-    fn follow(&self, link: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
+    /// What the link at `link` leads to from `from`, which names the same link.
+    fn follow(&self, link: &[u8], from: &[u8], pos: Pos) -> Result<&'h [u8]> {
         let target =
             self.world.read_link(link).map_err(|error| self.world_error(error, pos))?;
         let absolute = if target.starts_with(b"/") {
             target
         } else {
-            let parent = memchr::memrchr(b'/', link).unwrap_or(0);
-            [&link[..parent], b"/", &target].concat()
+            let parent = memchr::memrchr(b'/', from).unwrap_or(0);
+            [&from[..parent], b"/", &target].concat()
         };
         Ok(self.heap.bytes(&crate::coerce::canonical_path(&absolute)))
     }

@@ -84,6 +84,10 @@ pub(crate) fn lower<'h>(
         }
         return Err(error);
     }
+    for warning in &parse.warnings {
+        let place = crate::report::show_pos(ev, source.start_of(warning.span));
+        ev.world.message(&format!("warning: at {place}: {}", warning.message));
+    }
     let mut lowering = Lowering { ev, source, base_dir, scopes };
     lowering.boxed(parse.root)
 }

@@ -79,7 +79,10 @@ fn indented(prefix: &str, text: &str) -> String {
         }
         out.push_str(line);
     }
-    // Where a message itself ends with a line end, Nix leaves the indentation of a line that is not there.
+    // Where the text itself ends with a line end, Nix leaves the indentation of a line that is not there.
+    if !text.ends_with('\n') {
+        out.truncate(out.trim_end().len());
+    }
     out
 }
 

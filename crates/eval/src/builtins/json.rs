@@ -162,7 +162,7 @@ impl<'h> Writer<'_, 'h> {
             self.value(attr.slot.get(), attr.pos).trace(attr.pos, || {
                 format!(
                     "while evaluating attribute '{}'",
-                    self.ev.symbols.text(attr.name)
+                    self.ev.symbols.shown(attr.name)
                 )
             })?;
         }

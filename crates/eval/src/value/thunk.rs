@@ -1,8 +1,9 @@
 //! Suspended expressions.
 //!
 //! A thunk is forced at most once: its state goes from suspended over [`State::Blackhole`] to
-//! [`State::Done`]. Meeting a blackhole is infinite recursion. When forcing fails, the suspension is put back,
-//! so that the same error comes again when the thunk is forced again.
+//! [`State::Done`]. Meeting a blackhole is infinite recursion. When forcing fails with an error that `tryEval` catches,
+//! the thunk keeps it ([`State::Failed`]) and fails alike when it is forced again, as in Nix; after any other error the
+//! suspension is put back.
 
 use std::cell::Cell;
 
@@ -18,6 +19,8 @@ pub enum State<'h> {
     Suspended(&'h Expr<'h>, &'h Env<'h>),
     /// A function to be applied to arguments: `application[0]` is the function.
     Application(&'h [Value<'h>]),
+    /// It was forced in vain: the number of the error that `tryEval` caught, and that comes again.
+    Failed(u32),
     /// It is being forced.
     Blackhole,
 }
