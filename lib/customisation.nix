@@ -26,7 +26,9 @@ let
         passthru = drv.passthru or { };
       }
       // drv.passthru or { }
-      // optionalAttrs (drv ? __spliced) { __spliced = { } // mapAttrs (_: s: overrideDerivation s f) drv.__spliced; }
+      // optionalAttrs (drv ? __spliced) {
+        __spliced = { } // mapAttrs (_: s: overrideDerivation s f) drv.__spliced;
+      }
     );
 
   crossIndex = [
@@ -124,7 +126,9 @@ in
   */
   callPackageWith = callWith makeOverridable;
 
-  /** Like callPackageWith for a function that gives a set of packages: each gets `override`. */
+  /**
+    Like callPackageWith for a function that gives a set of packages: each gets `override`.
+  */
   callPackagesWith =
     autoArgs: fn: args:
     let
@@ -179,7 +183,9 @@ in
         drv.outPath;
     };
 
-  /** A derivation stripped to what a Hydra job needs. */
+  /**
+    A derivation stripped to what a Hydra job needs.
+  */
   hydraJob =
     drv:
     let
@@ -216,17 +222,24 @@ in
     in
     self;
 
-  /** A function over each of the six build-host-target sets. */
-  mapCrossIndex =
-    f: set: lib.genAttrs crossIndex (name: f set.${name});
+  /**
+    A function over each of the six build-host-target sets.
+  */
+  mapCrossIndex = f: set: lib.genAttrs crossIndex (name: f set.${name});
 
-  /** The six sets by their names with a prefix, as `{ buildBuild, ... }`. */
-  renameCrossIndexFrom =
-    prefix: set: lib.genAttrs crossIndex (name: set.${prefixed prefix name});
+  /**
+    The six sets by their names with a prefix, as `{ buildBuild, ... }`.
+  */
+  renameCrossIndexFrom = prefix: set: lib.genAttrs crossIndex (name: set.${prefixed prefix name});
 
-  /** The six sets with a prefix before their names. */
+  /**
+    The six sets with a prefix before their names.
+  */
   renameCrossIndexTo =
-    prefix: set: lib.mapAttrs' (name: value: lib.nameValuePair (prefixed prefix name) value) (lib.getAttrs crossIndex set);
+    prefix: set:
+    lib.mapAttrs' (name: value: lib.nameValuePair (prefixed prefix name) value) (
+      lib.getAttrs crossIndex set
+    );
 
   /**
     A scope whose packages are spliced: build inputs come from the set of the right platform.
@@ -254,8 +267,7 @@ in
       self = f self // {
         newScope = scope: newScope (spliced // scope);
         callPackage = newScope spliced;
-        overrideScope =
-          overlay: lib.makeScopeWithSplicing' tools (args // { f = lib.extends overlay f; });
+        overrideScope = overlay: lib.makeScopeWithSplicing' tools (args // { f = lib.extends overlay f; });
         packages = f;
       };
     in
@@ -289,8 +301,7 @@ in
       )
       (
         removeAttrs (
-          functionArgs (extendDrvArgs { })
-          // optionalAttrs inheritFunctionArgs (functionArgs constructDrv)
+          functionArgs (extendDrvArgs { }) // optionalAttrs inheritFunctionArgs (functionArgs constructDrv)
         ) excludeFunctionArgNames
       );
 }

@@ -45,7 +45,9 @@ let
       };
 in
 {
-  /** The variables of the environment that fixed-output derivations may see, to reach the network. */
+  /**
+    The variables of the environment that fixed-output derivations may see, to reach the network.
+  */
   proxyImpureEnvVars = [
     "http_proxy"
     "https_proxy"
@@ -66,7 +68,9 @@ in
   */
   inherit normalizeHash;
 
-  /** A fetcher that takes `outputHash` and `outputHashAlgo`, made to take `hash`, `sha256`, ... */
+  /**
+    A fetcher that takes `outputHash` and `outputHashAlgo`, made to take `hash`, `sha256`, ...
+  */
   withNormalizedHash =
     {
       hashTypes ? [ "sha256" ],

@@ -51,7 +51,17 @@ let
     in
     !(
       # version control
-      (type == "directory" && (base == ".svn" || base == "CVS" || base == ".hg" || base == ".jj" || base == ".pijul" || base == "_darcs"))
+      (
+        type == "directory"
+        && (
+          base == ".svn"
+          || base == "CVS"
+          || base == ".hg"
+          || base == ".jj"
+          || base == ".pijul"
+          || base == "_darcs"
+        )
+      )
       || base == ".git"
       # editors
       || lib.hasSuffix "~" base
@@ -128,7 +138,9 @@ let
     }-source";
 in
 {
-  /** Is this a file that version control, editors or builds leave behind? Then false. */
+  /**
+    Is this a file that version control, editors or builds leave behind? Then false.
+  */
   inherit cleanSourceFilter;
 
   /**
@@ -150,7 +162,9 @@ in
       name = if name != null then name else parts.name;
     };
 
-  /** A source without what version control, editors and builds leave behind. */
+  /**
+    A source without what version control, editors and builds leave behind.
+  */
   cleanSource =
     src:
     lib.sources.cleanSourceWith {
@@ -158,7 +172,9 @@ in
       inherit src;
     };
 
-  /** The source, tracing which files are taken. */
+  /**
+    The source, tracing which files are taken.
+  */
   trace =
     src:
     let
@@ -179,7 +195,9 @@ in
       satisfiesSubpathInvariant = src.satisfiesSubpathInvariant or false;
     };
 
-  /** Only files whose path below the source a regular expression matches, and the folders to them. */
+  /**
+    Only files whose path below the source a regular expression matches, and the folders to them.
+  */
   sourceByRegex =
     src: regexes:
     let
@@ -195,13 +213,14 @@ in
         any (re: match re relative != null) regexes;
     };
 
-  /** Only files with one of the suffixes, and folders. */
+  /**
+    Only files with one of the suffixes, and folders.
+  */
   sourceFilesBySuffices =
     src: exts:
     lib.sources.cleanSourceWith {
       inherit src;
-      filter =
-        name: type: type == "directory" || any (ext: lib.hasSuffix ext (baseNameOf name)) exts;
+      filter = name: type: type == "directory" || any (ext: lib.hasSuffix ext (baseNameOf name)) exts;
     };
 
   /**
@@ -224,10 +243,14 @@ in
         any (pattern: globMatches (type != "regular") pattern parts) patterns;
     };
 
-  /** Is the string or path one of the store? */
+  /**
+    Is the string or path one of the store?
+  */
   pathHasContext = builtins.hasContext;
 
-  /** Can cleanSource take it? */
+  /**
+    Can cleanSource take it?
+  */
   canCleanSource = src: isFiltered src || !builtins.hasContext (toString src);
 
   /**
@@ -242,7 +265,9 @@ in
   */
   inherit shortRev;
 
-  /** The tag if there is one, else the revision. Example: `revOrTag "abc" null` => `"abc"` */
+  /**
+    The tag if there is one, else the revision. Example: `revOrTag "abc" null` => `"abc"`
+  */
   revOrTag =
     rev: tag:
     if tag != null then
@@ -269,6 +294,8 @@ in
     else
       throw "repoRevToName: invalid kind";
 
-  /** Is the path a git work tree (or a submodule's)? */
+  /**
+    Is the path a git work tree (or a submodule's)?
+  */
   pathIsGitRepo = path: builtins.pathExists (path + "/.git");
 }

@@ -74,10 +74,12 @@ lib.runTests {
   };
 
   testSourceOutsideOfRoot = {
-    expr = fails (fs.toSource {
-      root = firewall;
-      fileset = steps;
-    }).outPath;
+    expr =
+      fails
+        (fs.toSource {
+          root = firewall;
+          fileset = steps;
+        }).outPath;
     expected = true;
   };
 

@@ -35,14 +35,78 @@ lib.runTests {
   testTriples = {
     expr = map (config: summary { inherit config; }) (lib.attrNames targets);
     expected = [
-      [ "aarch64-linux" "aarch64-unknown-linux-musl" "musl" "arm64" "aarch64" 64 true ]
-      [ "armv7l-linux" "armv7l-unknown-linux-musleabihf" "musl" "arm" "arm" 32 true ]
-      [ "i486-linux" "i486-unknown-linux-musl" "musl" "i386" "i386" 32 true ]
-      [ "i686-linux" "i686-unknown-linux-musl" "musl" "i386" "i386" 32 true ]
-      [ "mips-linux" "mips-unknown-linux-musl" "musl" "mips" "mips" 32 false ]
-      [ "mipsel-linux" "mipsel-unknown-linux-musl" "musl" "mips" "mipsel" 32 true ]
-      [ "riscv64-linux" "riscv64-unknown-linux-musl" "musl" "riscv" "riscv64" 64 true ]
-      [ "x86_64-linux" "x86_64-unknown-linux-musl" "musl" "x86_64" "x86_64" 64 true ]
+      [
+        "aarch64-linux"
+        "aarch64-unknown-linux-musl"
+        "musl"
+        "arm64"
+        "aarch64"
+        64
+        true
+      ]
+      [
+        "armv7l-linux"
+        "armv7l-unknown-linux-musleabihf"
+        "musl"
+        "arm"
+        "arm"
+        32
+        true
+      ]
+      [
+        "i486-linux"
+        "i486-unknown-linux-musl"
+        "musl"
+        "i386"
+        "i386"
+        32
+        true
+      ]
+      [
+        "i686-linux"
+        "i686-unknown-linux-musl"
+        "musl"
+        "i386"
+        "i386"
+        32
+        true
+      ]
+      [
+        "mips-linux"
+        "mips-unknown-linux-musl"
+        "musl"
+        "mips"
+        "mips"
+        32
+        false
+      ]
+      [
+        "mipsel-linux"
+        "mipsel-unknown-linux-musl"
+        "musl"
+        "mips"
+        "mipsel"
+        32
+        true
+      ]
+      [
+        "riscv64-linux"
+        "riscv64-unknown-linux-musl"
+        "musl"
+        "riscv"
+        "riscv64"
+        64
+        true
+      ]
+      [
+        "x86_64-linux"
+        "x86_64-unknown-linux-musl"
+        "musl"
+        "x86_64"
+        "x86_64"
+        64
+        true
+      ]
     ];
   };
 
