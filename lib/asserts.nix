@@ -12,8 +12,9 @@ lib: {
   */
   assertOneOf =
     name: val: xs:
-    lib.assertMsg (builtins.elem val xs)
-      "${name} must be one of ${lib.generators.toPretty { } xs}, but is: ${lib.generators.toPretty { } val}";
+    lib.assertMsg (builtins.elem val xs) "${name} must be one of ${lib.generators.toPretty { } xs}, but is: ${
+      lib.generators.toPretty { } val
+    }";
 
   /**
     Assert that every value of a list is one of another.
@@ -22,7 +23,9 @@ lib: {
   assertEachOneOf =
     name: vals: xs:
     lib.assertMsg (builtins.all (val: builtins.elem val xs) vals)
-      "each element in ${name} must be one of ${lib.generators.toPretty { } xs}, but is: ${lib.generators.toPretty { } vals}";
+      "each element in ${name} must be one of ${lib.generators.toPretty { } xs}, but is: ${
+        lib.generators.toPretty { } vals
+      }";
 
   /**
     Return the value if all assertions (`{ assertion, message }`) hold; throw the failed ones' messages.

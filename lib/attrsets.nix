@@ -142,12 +142,13 @@ in
             else if isAttrs value then
               value // mapAttrs (name: go (depth + 1) (value ? ${name}) (value.${name} or null)) below
             else
-              throw "updateManyAttrsByPath: Path '${
-                lib.showAttrPath (lib.take depth (head updates).path)
-              }' is not an attribute set";
+              throw "updateManyAttrsByPath: Path '${lib.showAttrPath (lib.take depth (head updates).path)}' is not an attribute set";
           known = hasValue || parts.wrong != [ ];
           first = (head here).update (
-            if known then withNested else throw "updateManyAttrsByPath: Path '${lib.showAttrPath (head here).path}' does not exist in the given value, but the first update to this path tries to access the existing value"
+            if known then
+              withNested
+            else
+              throw "updateManyAttrsByPath: Path '${lib.showAttrPath (head here).path}' does not exist in the given value, but the first update to this path tries to access the existing value"
           );
         in
         if here == [ ] then withNested else foldl' (v: el: el.update v) first (tail here);
@@ -164,9 +165,7 @@ in
     The named attributes of a set; missing ones are an error.
     Example: `getAttrs [ "a" ] { a = 1; b = 2; }` => `{ a = 1; }`
   */
-  getAttrs =
-    names: set:
-    listToAttrs (map (name: nameValuePair name set.${name}) names);
+  getAttrs = names: set: listToAttrs (map (name: nameValuePair name set.${name}) names);
 
   /**
     Keep the attributes for which a predicate on name and value holds.
@@ -228,9 +227,9 @@ in
   */
   cartesianProduct =
     set:
-    foldl' (
-      acc: name: concatMap (partial: map (v: partial // { ${name} = v; }) set.${name}) acc
-    ) [ { } ] (attrNames set);
+    foldl' (acc: name: concatMap (partial: map (v: partial // { ${name} = v; }) set.${name}) acc) [
+      { }
+    ] (attrNames set);
 
   /**
     Apply a function to every combination of the listed values.
@@ -355,7 +354,10 @@ in
     Merge two sets at every depth; the right one wins where one is not a set.
     Example: `recursiveUpdate { a.x = 1; b = 1; } { a.y = 2; b = 2; }` => `{ a = { x = 1; y = 2; }; b = 2; }`
   */
-  recursiveUpdate = recursiveUpdateUntil (_: lhs: rhs: !(isAttrs lhs && isAttrs rhs));
+  recursiveUpdate = recursiveUpdateUntil (
+    _: lhs: rhs:
+    !(isAttrs lhs && isAttrs rhs)
+  );
 
   /**
     Does a set have all attributes of the pattern with equal values?

@@ -12,7 +12,8 @@ in
     A shell-quoted command line from a set of options.
     Example: `cli.toGNUCommandLineShell { } { data = "a b"; v = true; x = false; n = null; }` => `"--data 'a b' -v"`
   */
-  toGNUCommandLineShell = options: attrs: lib.escapeShellArgs (lib.cli.toGNUCommandLine options attrs);
+  toGNUCommandLineShell =
+    options: attrs: lib.escapeShellArgs (lib.cli.toGNUCommandLine options attrs);
 
   /**
     A list of arguments from a set of options: short names get one dash, long ones two; true is a flag,
@@ -50,8 +51,11 @@ in
     in
     lib.concatLists (lib.mapAttrsToList render attrs);
 
-  /** The shell-quoted form of toCommandLine. */
-  toCommandLineShell = optionFormat: attrs: lib.escapeShellArgs (lib.cli.toCommandLine optionFormat attrs);
+  /**
+    The shell-quoted form of toCommandLine.
+  */
+  toCommandLineShell =
+    optionFormat: attrs: lib.escapeShellArgs (lib.cli.toCommandLine optionFormat attrs);
 
   /**
     A list of arguments where a function says how each name is written.
@@ -83,12 +87,15 @@ in
     in
     lib.concatLists (lib.mapAttrsToList one attrs);
 
-  /** The shell-quoted form of toCommandLineGNU. */
+  /**
+    The shell-quoted form of toCommandLineGNU.
+  */
   toCommandLineShellGNU =
-    options: attrs:
-    lib.escapeShellArgs (lib.cli.toCommandLineGNU options attrs);
+    options: attrs: lib.escapeShellArgs (lib.cli.toCommandLineGNU options attrs);
 
-  /** toCommandLine in GNU style. Example: `cli.toCommandLineGNU { } { a = 1; long = "x"; }` => `[ "-a1" "--long=x" ]` */
+  /**
+    toCommandLine in GNU style. Example: `cli.toCommandLineGNU { } { a = 1; long = "x"; }` => `[ "-a1" "--long=x" ]`
+  */
   toCommandLineGNU =
     {
       isLong ? name: stringLength name > 1,

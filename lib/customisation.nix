@@ -26,7 +26,9 @@ let
         passthru = drv.passthru or { };
       }
       // drv.passthru or { }
-      // optionalAttrs (drv ? __spliced) { __spliced = { } // mapAttrs (_: s: overrideDerivation s f) drv.__spliced; }
+      // optionalAttrs (drv ? __spliced) {
+        __spliced = { } // mapAttrs (_: s: overrideDerivation s f) drv.__spliced;
+      }
     );
 
   crossIndex = [
@@ -124,7 +126,9 @@ in
   */
   callPackageWith = callWith makeOverridable;
 
-  /** Like callPackageWith for a function that gives a set of packages: each gets `override`. */
+  /**
+    Like callPackageWith for a function that gives a set of packages: each gets `override`.
+  */
   callPackagesWith =
     autoArgs: fn: args:
     let
@@ -179,7 +183,9 @@ in
         drv.outPath;
     };
 
-  /** A derivation stripped to what a Hydra job needs. */
+  /**
+    A derivation stripped to what a Hydra job needs.
+  */
   hydraJob =
     drv:
     let
@@ -216,31 +222,52 @@ in
     in
     self;
 
-  /** A function over each of the six build-host-target sets. */
-  mapCrossIndex =
-    f: set: lib.genAttrs crossIndex (name: f set.${name});
+  /**
+    A function over each of the six build-host-target sets.
+  */
+  mapCrossIndex = f: set: lib.genAttrs crossIndex (name: f set.${name});
 
-  /** The six sets by their names with a prefix, as `{ buildBuild, ... }`. */
-  renameCrossIndexFrom =
-    prefix: set: lib.genAttrs crossIndex (name: set.${prefixed prefix name});
+  /**
+    The six sets by their names with a prefix, as `{ buildBuild, ... }`.
+  */
+  renameCrossIndexFrom = prefix: set: lib.genAttrs crossIndex (name: set.${prefixed prefix name});
 
-  /** The six sets with a prefix before their names. */
+  /**
+    The six sets with a prefix before their names.
+  */
   renameCrossIndexTo =
-    prefix: set: lib.mapAttrs' (name: value: lib.nameValuePair (prefixed prefix name) value) (lib.getAttrs crossIndex set);
+    prefix: set:
+    lib.mapAttrs' (name: value: lib.nameValuePair (prefixed prefix name) value) (
+      lib.getAttrs crossIndex set
+    );
 
-  /** A scope with the same packages for all splices; one model, no special case. */
+  /**
+    A scope whose packages are spliced: build inputs come from the set of the right platform.
+    Type: `{ splicePackages, newScope } -> { otherSplices, keep ?, extra ?, f } -> Scope`
+  */
   makeScopeWithSplicing' =
-    { newScope, ... }:
+    { splicePackages, newScope }@tools:
     {
+      otherSplices,
+      keep ? _self: { },
+      extra ? _spliced: { },
       f,
-      extra ? _: { },
-      keep ? _: { },
-      ...
-    }:
+    }@args:
     let
-      self = f self // keep self // {
-        newScope = scope: newScope (self // scope);
-        callPackage = newScope (self // extra self);
+      base = splicePackages (
+        lib.mapAttrs' (name: lib.nameValuePair (prefixed "pkgs" name)) (
+          lib.genAttrs crossIndex (name: otherSplices.${prefixed "self" name})
+        )
+        // {
+          # The set that is being made, not the one made before.
+          pkgsHostTarget = self;
+        }
+      );
+      spliced = extra base // base // keep self;
+      self = f self // {
+        newScope = scope: newScope (spliced // scope);
+        callPackage = newScope spliced;
+        overrideScope = overlay: lib.makeScopeWithSplicing' tools (args // { f = lib.extends overlay f; });
         packages = f;
       };
     in
@@ -274,8 +301,7 @@ in
       )
       (
         removeAttrs (
-          functionArgs (extendDrvArgs { })
-          // optionalAttrs inheritFunctionArgs (functionArgs constructDrv)
+          functionArgs (extendDrvArgs { }) // optionalAttrs inheritFunctionArgs (functionArgs constructDrv)
         ) excludeFunctionArgNames
       );
 }

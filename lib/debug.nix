@@ -13,18 +13,26 @@ let
     ;
 in
 {
-  /** Trace if the condition holds. */
+  /**
+    Trace if the condition holds.
+  */
   traceIf =
     pred: msg: x:
     if pred then trace msg x else x;
 
-  /** Trace a function of the value. */
+  /**
+    Trace a function of the value.
+  */
   traceValFn = f: x: trace (f x) x;
 
-  /** Trace a value and return it. */
+  /**
+    Trace a value and return it.
+  */
   traceVal = x: trace x x;
 
-  /** Trace a function of the deeply forced value. */
+  /**
+    Trace a function of the deeply forced value.
+  */
   traceValSeqFn =
     f: v:
     let
@@ -32,13 +40,19 @@ in
     in
     deepSeq shown (trace shown v);
 
-  /** Trace a deeply forced value and return it. */
+  /**
+    Trace a deeply forced value and return it.
+  */
   traceValSeq = lib.traceValSeqFn lib.id;
 
-  /** Trace the first value, deeply forced, and return the second. */
+  /**
+    Trace the first value, deeply forced, and return the second.
+  */
   traceSeq = x: y: trace (deepSeq x x) y;
 
-  /** The same to a depth. */
+  /**
+    The same to a depth.
+  */
   traceSeqN =
     depth: x: y:
     let
@@ -61,9 +75,7 @@ in
     in
     trace shown y;
 
-  traceValSeqN =
-    depth: v:
-    lib.traceSeqN depth v v;
+  traceValSeqN = depth: v: lib.traceSeqN depth v v;
 
   traceValSeqNFn =
     f: depth: v:
@@ -71,7 +83,9 @@ in
 
   inherit (builtins) addErrorContext trace unsafeGetAttrPos;
 
-  /** A function that traces its argument and result. */
+  /**
+    A function that traces its argument and result.
+  */
   traceFnSeqN =
     depth: name: f: v:
     let
@@ -109,7 +123,9 @@ in
         [ ]
     ) (attrNames tests);
 
-  /** runTests that throws, showing what differs. Example: `lib.debug.throwTestFailures { failures = [ ]; }` => `null` */
+  /**
+    runTests that throws, showing what differs. Example: `lib.debug.throwTestFailures { failures = [ ]; }` => `null`
+  */
   throwTestFailures =
     {
       failures,
@@ -120,10 +136,17 @@ in
       null
     else
       throw "${toString (builtins.length failures)} ${description} failed:\n${
-        lib.concatMapStringsSep "\n" (f: "- ${f.name}: expected ${lib.generators.toPretty { } f.expected}\n  but got ${lib.generators.toPretty { } f.result}") failures
+        lib.concatMapStringsSep "\n" (
+          f:
+          "- ${f.name}: expected ${lib.generators.toPretty { } f.expected}\n  but got ${
+            lib.generators.toPretty { } f.result
+          }"
+        ) failures
       }";
 
-  /** Is every name of a list of results true? */
+  /**
+    Is every name of a list of results true?
+  */
   testAllTrue = expr: {
     inherit expr;
     expected = map (_: true) expr;

@@ -53,7 +53,9 @@ in
   */
   optionalDrvAttr = cond: value: if cond then value else null;
 
-  /** Warn when a derivation is instantiated, not when its name or meta is read. */
+  /**
+    Warn when a derivation is instantiated, not when its name or meta is read.
+  */
   warnOnInstantiate =
     msg: drv:
     let

@@ -176,19 +176,24 @@ let
       treeAt (tree.${head components} or null) (tail components);
 
   holdsFiles =
-    tree:
-    if isAttrs tree then builtins.any holdsFiles (builtins.attrValues tree) else tree != null;
+    tree: if isAttrs tree then builtins.any holdsFiles (builtins.attrValues tree) else tree != null;
 in
 {
   inherit empty isFileset;
 
-  /** The union of file sets and paths. */
+  /**
+    The union of file sets and paths.
+  */
   unions = list: foldl' unionOf empty (lib.imap1 (i: coerce "Element ${toString i}") list);
 
-  /** The union of two. */
+  /**
+    The union of two.
+  */
   union = a: b: unionOf (coerce "First argument" a) (coerce "Second argument" b);
 
-  /** What two sets have in common. */
+  /**
+    What two sets have in common.
+  */
   intersection =
     a: b:
     let
@@ -197,7 +202,9 @@ in
     in
     if x.base == null || y.base == null then empty else combine intersectTree x y;
 
-  /** What the first has and the second has not. */
+  /**
+    What the first has and the second has not.
+  */
   difference =
     a: b:
     let
@@ -206,7 +213,9 @@ in
     in
     if x.base == null || y.base == null then x else combine subtractTree x y;
 
-  /** The files of a path for which a predicate on `{ name, type, hasExt }` holds. */
+  /**
+    The files of a path for which a predicate on `{ name, type, hasExt }` holds.
+  */
   fileFilter =
     keep: path:
     let
@@ -214,10 +223,14 @@ in
     in
     make set.base (filterTree keep set.base set.tree);
 
-  /** A path as a set, empty if there is nothing. */
+  /**
+    A path as a set, empty if there is nothing.
+  */
   maybeMissing = path: if pathExists path then ofPath path else empty;
 
-  /** The files of a filtered source. */
+  /**
+    The files of a filtered source.
+  */
   fromSource =
     source:
     let
@@ -240,7 +253,9 @@ in
     in
     make root (go root);
 
-  /** The files of a set, as paths. */
+  /**
+    The files of a set, as paths.
+  */
   toList =
     set:
     let
@@ -248,7 +263,9 @@ in
     in
     if s.base == null then [ ] else filesIn s.base s.tree;
 
-  /** The store path of a set's files below a root: `{ root, fileset }`. */
+  /**
+    The store path of a set's files below a root: `{ root, fileset }`.
+  */
   toSource =
     { root, fileset }:
     let
@@ -267,16 +284,16 @@ in
       lib.sources.cleanSourceWith {
         name = "source";
         src = root;
-        filter =
-          path: _:
-          set.base != null && holdsFiles (treeAt tree (lib.drop from (componentsOf path)));
+        filter = path: _: set.base != null && holdsFiles (treeAt tree (lib.drop from (componentsOf path)));
       };
 
-  /** Print the files of a set and return the second argument. */
-  trace =
-    set: x:
-    builtins.trace (lib.concatMapStringsSep "\n" toString (lib.fileset.toList set)) x;
+  /**
+    Print the files of a set and return the second argument.
+  */
+  trace = set: x: builtins.trace (lib.concatMapStringsSep "\n" toString (lib.fileset.toList set)) x;
 
-  /** Print the files of a set and return it. */
+  /**
+    Print the files of a set and return it.
+  */
   traceVal = set: lib.fileset.trace set set;
 }

@@ -9,7 +9,9 @@ let
     ;
 in
 {
-  /** "regular", "directory", "symlink" or "unknown". */
+  /**
+    "regular", "directory", "symlink" or "unknown".
+  */
   pathType =
     path:
     if !pathExists path then
@@ -20,7 +22,9 @@ in
   pathIsDirectory = path: pathExists path && readFileType path == "directory";
   pathIsRegularFile = path: pathExists path && readFileType path == "regular";
 
-  /** The first ancestor of a path for which a regular expression matches a file in it. */
+  /**
+    The first ancestor of a path for which a regular expression matches a file in it.
+  */
   locateDominatingFile =
     pattern: file:
     let
@@ -42,7 +46,9 @@ in
     in
     go (if isDir then file else dirOf file);
 
-  /** All regular files below a folder, as paths. */
+  /**
+    All regular files below a folder, as paths.
+  */
   listFilesRecursive =
     dir:
     let
@@ -92,7 +98,9 @@ in
     else
       go args;
 
-  /** The default of `import` for a folder. */
+  /**
+    The default of `import` for a folder.
+  */
   resolveDefaultNix =
     v:
     if lib.filesystem.pathIsDirectory v then

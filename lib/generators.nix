@@ -26,7 +26,9 @@ let
     mapAttrsToList
     ;
 
-  unsupported = name: kind: v: abort "generators.${name}: ${kind} not supported: ${toPretty { } v}";
+  unsupported =
+    name: kind: v:
+    abort "generators.${name}: ${kind} not supported: ${toPretty { } v}";
 
   mkValueStringDefault =
     _args: v:
@@ -74,11 +76,7 @@ let
     }:
     let
       line = k: v: "${indent}${mkKeyValue k v}\n";
-      lines =
-        if listsAsDuplicateKeys then
-          k: v: concatMapStrings (line k) (lib.toList v)
-        else
-          line;
+      lines = if listsAsDuplicateKeys then k: v: concatMapStrings (line k) (lib.toList v) else line;
     in
     attrs: concatStrings (mapAttrsToList lines attrs);
 
@@ -173,9 +171,7 @@ let
               concatStringsSep between (
                 mapAttrsToList (
                   name: value:
-                  "${lib.escapeNixIdentifier name} = ${
-                    builtins.addErrorContext "while evaluating an attribute `${name}`" (go inner value)
-                  };"
+                  "${lib.escapeNixIdentifier name} = ${builtins.addErrorContext "while evaluating an attribute `${name}`" (go inner value)};"
                 ) v
               )
             }${close}}"
@@ -189,7 +185,9 @@ let
     let
       lines = builtins.filter isString (builtins.split "\n" v);
       body = map (replaceStrings [ "\${" "''" ] [ "''\${" "'''" ]) lines;
-      single = "\"${replaceStrings [ "\\" "\"" "\${" "\n" "\r" "\t" ] [ "\\\\" "\\\"" "\\\${" "\\n" "\\r" "\\t" ] v}\"";
+      single = "\"${
+        replaceStrings [ "\\" "\"" "\${" "\n" "\r" "\t" ] [ "\\\\" "\\\"" "\\\${" "\\n" "\\r" "\\t" ] v
+      }\"";
       last = lib.last body;
       indented = map (l: "${indent}  ${l}") (lib.init body);
     in
@@ -266,8 +264,7 @@ in
         if lib.hasInfix "." name then ''${section} "${rest}"'' else name;
       quoted = v: if isString v then ''"${escape [ "\"" "\\" ] v}"'' else mkValueStringDefault { } v;
       line = k: v: "\t${mkKeyValueDefault { mkValueString = quoted; } " = " k v}";
-      keyValue =
-        k: v: concatStringsSep "\n" (map (line k) (lib.toList v));
+      keyValue = k: v: concatStringsSep "\n" (map (line k) (lib.toList v));
       flatten =
         path: value:
         if isAttrs value && !isDerivation value then
@@ -281,9 +278,10 @@ in
         else
           [ { ${builtins.head path} = value; } ];
     in
-    toINI { inherit mkSectionName; mkKeyValue = keyValue; } (
-      lib.foldl lib.recursiveUpdate { } (flatten [ ] attrs)
-    );
+    toINI {
+      inherit mkSectionName;
+      mkKeyValue = keyValue;
+    } (lib.foldl lib.recursiveUpdate { } (flatten [ ] attrs));
 
   /**
     JSON text.
@@ -291,7 +289,9 @@ in
   */
   toJSON = _: toJSON;
 
-  /** YAML text; JSON is YAML. */
+  /**
+    YAML text; JSON is YAML.
+  */
   toYAML = _: toJSON;
 
   /**
@@ -323,9 +323,7 @@ in
       concatItems = concatStringsSep ",${introSpace}";
       render = lib.generators.toLua innerArgs;
       isInline = v: v._type or null == "lua-inline";
-      isIdentifier =
-        s:
-        match "[a-zA-Z_][a-zA-Z0-9_]*(\\.[a-zA-Z_][a-zA-Z0-9_]*)*" s != null;
+      isIdentifier = s: match "[a-zA-Z_][a-zA-Z0-9_]*(\\.[a-zA-Z_][a-zA-Z0-9_]*)*" s != null;
       bindings =
         let
           bad = builtins.filter (name: !isIdentifier name) (attrNames v);
@@ -357,7 +355,9 @@ in
     else
       abort "generators.toLua: type ${typeOf v} is unsupported";
 
-  /** Lua source as it is, for toLua. */
+  /**
+    Lua source as it is, for toLua.
+  */
   mkLuaInline = expr: {
     _type = "lua-inline";
     inherit expr;

@@ -92,7 +92,9 @@ let
   unclearInt =
     v:
     let
-      fitting = filter (c: (c.min == null || c.min <= v) && (c.max == null || v <= c.max)) intConstructors;
+      fitting = filter (
+        c: (c.min == null || c.min <= v) && (c.max == null || v <= c.max)
+      ) intConstructors;
     in
     throw ''
       The GVariant type for number “${toString v}” is unclear.
@@ -104,7 +106,9 @@ let
   mkBoolean = v: make type.boolean v (self: if self.value then "true" else "false");
   mkString =
     v:
-    make type.string v (self: "'${replaceStrings [ "\n" ] [ "\\n" ] (escape [ "'" "\\" ] self.value)}'");
+    make type.string v (
+      self: "'${replaceStrings [ "\n" ] [ "\\n" ] (escape [ "'" "\\" ] self.value)}'"
+    );
   mkDouble = bare type.double;
 
   mkArray =

@@ -12,16 +12,22 @@ in
   module = tristate "m";
   unset = tristate null;
 
-  /** A value that is no tristate: a number or string. Example: `(lib.kernel.freeform "64").freeform` => `"64"` */
+  /**
+    A value that is no tristate: a number or string. Example: `(lib.kernel.freeform "64").freeform` => `"64"`
+  */
   freeform = x: {
     freeform = x;
     optional = false;
   };
 
-  /** The option may be missing from this kernel. */
+  /**
+    The option may be missing from this kernel.
+  */
   option = x: x // { optional = true; };
 
-  /** Conditions on the kernel's version. */
+  /**
+    Conditions on the kernel's version.
+  */
   whenHelpers = version: {
     whenAtLeast = v: lib.mkIf (lib.versionAtLeast version v);
     whenOlder = v: lib.mkIf (lib.versionOlder version v);

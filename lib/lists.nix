@@ -45,7 +45,9 @@ in
 {
   inherit foldr sublist imap0;
 
-  /** An alias of `foldr`. */
+  /**
+    An alias of `foldr`.
+  */
   fold = foldr;
 
   /**
@@ -120,9 +122,7 @@ in
   findFirstIndex =
     pred: default: list:
     let
-      index = foldl' (
-        i: x: if i < 0 then if pred x then -i - 1 else i - 1 else i
-      ) (-1) list;
+      index = foldl' (i: x: if i < 0 then if pred x then -i - 1 else i - 1 else i) (-1) list;
     in
     if index < 0 then default else index;
 
@@ -465,7 +465,9 @@ in
     else
       imap0 (i: v: if i == idx then new else v) list;
 
-  /** The values of a set as one list of lists' elements. Example: `lib.lists.concatAttrValues { a = [ 1 ]; b = [ 2 ]; }` => `[ 1 2 ]` */
+  /**
+    The values of a set as one list of lists' elements. Example: `lib.lists.concatAttrValues { a = [ 1 ]; b = [ 2 ]; }` => `[ 1 2 ]`
+  */
   concatAttrValues = set: concatLists (builtins.attrValues set);
 
   # Builtins about lists.

@@ -8,7 +8,9 @@ let
   inherit (lib) isDerivation;
 in
 {
-  /** Add attributes to a package's meta. */
+  /**
+    Add attributes to a package's meta.
+  */
   addMetaAttrs =
     attrs: pkg:
     if pkg ? overrideAttrs then
@@ -20,16 +22,24 @@ in
     else
       pkg // { meta = (pkg.meta or { }) // attrs; };
 
-  /** The package without its use as a Hydra job. */
+  /**
+    The package without its use as a Hydra job.
+  */
   dontDistribute = lib.meta.addMetaAttrs { hydraPlatforms = [ ]; };
 
-  /** The package under another name. */
+  /**
+    The package under another name.
+  */
   setName = name: drv: drv // { inherit name; };
 
-  /** The package with its name changed by a function. */
+  /**
+    The package with its name changed by a function.
+  */
   updateName = f: drv: drv // { name = f drv.name; };
 
-  /** The package with a suffix to its name. */
+  /**
+    The package with a suffix to its name.
+  */
   appendToName =
     suffix:
     lib.meta.updateName (
@@ -40,12 +50,15 @@ in
       "${x.name}-${suffix}-${x.version}"
     );
 
-  /** A function over every derivation of a set. */
+  /**
+    A function over every derivation of a set.
+  */
   mapDerivationAttrset =
-    f: set:
-    builtins.mapAttrs (_: pkg: if isDerivation pkg then f pkg else pkg) set;
+    f: set: builtins.mapAttrs (_: pkg: if isDerivation pkg then f pkg else pkg) set;
 
-  /** Another priority in profiles; lower wins. */
+  /**
+    Another priority in profiles; lower wins.
+  */
   setPrio = priority: lib.meta.addMetaAttrs { inherit priority; };
   defaultPriority = 5;
   lowPrio = lib.meta.setPrio 10;
@@ -64,7 +77,9 @@ in
     else
       lib.matchAttrs (if element ? parsed then element else { parsed = element; }) platform;
 
-  /** Does the package say that it works on the platform? */
+  /**
+    Does the package say that it works on the platform?
+  */
   availableOn =
     platform: pkg:
     let
@@ -73,36 +88,50 @@ in
     (platforms == null || any (lib.meta.platformMatch platform) platforms)
     && !(any (lib.meta.platformMatch platform) (pkg.meta.badPlatforms or [ ]));
 
-  /** The licence of an SPDX identifier. Example: `(getLicenseFromSpdxId "MIT").spdxId` => `"MIT"` */
+  /**
+    The licence of an SPDX identifier. Example: `(getLicenseFromSpdxId "MIT").spdxId` => `"MIT"`
+  */
   getLicenseFromSpdxId =
     id:
     lib.meta.getLicenseFromSpdxIdOr id (
       lib.warn "getLicenseFromSpdxId: No license matches the given SPDX ID: ${id}" { shortName = id; }
     );
 
-  /** The same with a default. */
+  /**
+    The same with a default.
+  */
   getLicenseFromSpdxIdOr =
     let
-      byId = lib.mapAttrs' (_: license: {
-        name = lib.toLower license.spdxId;
+      byId = lib.mapAttrs' (id: license: {
+        name = lib.toLower id;
         value = license;
-      }) (lib.filterAttrs (_: license: license ? spdxId) lib.licenses);
+      }) lib.licensesSpdx;
     in
     id: default: byId.${lib.toLower id} or default;
 
-  /** The path of a package's main program. */
+  /**
+    The licences by their SPDX identifiers. Example: `licensesSpdx."MIT".shortName` => `"mit"`
+  */
+  licensesSpdx = lib.mapAttrs' (_: license: {
+    name = license.spdxId;
+    value = license;
+  }) (lib.filterAttrs (_: license: license ? spdxId && !license.deprecated) lib.licenses);
+
+  /**
+    The path of a package's main program.
+  */
   getExe =
     pkg:
     lib.getExe' pkg (
-      pkg.meta.mainProgram or (lib.warn
-        "getExe: Package ${
-          lib.strings.escapeNixIdentifier pkg.meta.name or pkg.pname or pkg.name
-        } does not have the meta.mainProgram attribute. We'll assume that the main program has the same name."
-        (lib.getName pkg)
-      )
+      pkg.meta.mainProgram
+        or (lib.warn "getExe: Package ${lib.strings.escapeNixIdentifier pkg.meta.name or pkg.pname or pkg.name} does not have the meta.mainProgram attribute. We'll assume that the main program has the same name." (
+          lib.getName pkg
+        ))
     );
 
-  /** The path of a named program of a package. */
+  /**
+    The path of a named program of a package.
+  */
   getExe' =
     pkg: name:
     assert lib.assertMsg (isDerivation pkg)

@@ -158,8 +158,7 @@ let
       type = opt.type or { };
       implied = type.emptyValue or { } ? value && type.getSubModules or null == null;
       hasDefault = opt ? defaultText || opt ? default || implied;
-      context =
-        what: builtins.addErrorContext "while evaluating the ${what} of option `${name}`";
+      context = what: builtins.addErrorContext "while evaluating the ${what} of option `${name}`";
     in
     {
       inherit (opt) loc;
@@ -340,16 +339,24 @@ in
   */
   inherit literalExpression;
 
-  /** Markdown text, for `defaultText` and `example`. */
+  /**
+    Markdown text, for `defaultText` and `example`.
+  */
   inherit literalMD;
 
-  /** A fenced block of code in a language, for `defaultText` and `example`. */
+  /**
+    A fenced block of code in a language, for `defaultText` and `example`.
+  */
   literalCode = language: text: literalMD "```${language}\n${text}\n```";
 
-  /** The options of a tree as a flat list for documentation. */
+  /**
+    The options of a tree as a flat list for documentation.
+  */
   optionAttrSetToDocList = optionAttrSetToDocList' [ ];
 
-  /** Replace what documentation must not evaluate (packages) by names. */
+  /**
+    Replace what documentation must not evaluate (packages) by names.
+  */
   scrubOptionValue =
     x:
     if lib.isDerivation x then

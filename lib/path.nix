@@ -19,16 +19,15 @@ let
   inherit (lib) hasPrefix last take;
 
   # The components of an absolute path value.
-  componentsOf =
-    path: filter (c: isString c && c != "") (split "/+" (toString path));
+  componentsOf = path: filter (c: isString c && c != "") (split "/+" (toString path));
 
   toPath = components: /. + ("/" + concatStringsSep "/" components);
 
   # The components of a relative path, without "." and empty ones.
-  splitRelative =
-    s: filter (c: isString c && c != "" && c != ".") (split "/+" s);
+  splitRelative = s: filter (c: isString c && c != "" && c != ".") (split "/+" s);
 
-  joinRelative = components: "./" + (if components == [ ] then "." else concatStringsSep "/" components);
+  joinRelative =
+    components: "./" + (if components == [ ] then "." else concatStringsSep "/" components);
 
   # Why a string is no subpath, or null.
   subpathProblem =
@@ -46,8 +45,9 @@ let
 
   mustBePath =
     name: path:
-    lib.assertMsg (isPath path)
-      "lib.path.${name}: The ${if name == "append" then "first " else ""}argument is of type ${typeOf path}, but a path was expected";
+    lib.assertMsg (isPath path) "lib.path.${name}: The ${
+      if name == "append" then "first " else ""
+    }argument is of type ${typeOf path}, but a path was expected";
 
   # Is the component list that of something in the store directory?
   isStoreObject =
@@ -56,8 +56,7 @@ let
       store = componentsOf builtins.storeDir;
       n = length store;
       # Content-addressed outputs are shown by a placeholder at the root: 52 base-32 characters.
-      isPlaceholder =
-        components != [ ] && builtins.match "[0-9a-z]{52}" (head components) != null;
+      isPlaceholder = components != [ ] && builtins.match "[0-9a-z]{52}" (head components) != null;
     in
     (
       length components > n
@@ -134,7 +133,9 @@ in
     assert mustBePath "hasStorePathPrefix" path;
     isStoreObject (componentsOf path);
 
-  /** The path value of components. */
+  /**
+    The path value of components.
+  */
   fromComponents = toPath;
 
   subpath = {
@@ -190,12 +191,16 @@ in
         joinRelative (splitRelative subpath);
   };
 
-  /** The last component of a path value. Example: `path.baseName /foo/bar` => `"bar"` */
+  /**
+    The last component of a path value. Example: `path.baseName /foo/bar` => `"bar"`
+  */
   baseName =
     path:
     assert mustBePath "baseName" path;
     last (componentsOf path);
 
-  /** Is a string an absolute path? Example: `path.isAbsolute "/a"` => `true` */
+  /**
+    Is a string an absolute path? Example: `path.isAbsolute "/a"` => `true`
+  */
   isAbsolute = s: hasPrefix "/" (toString s);
 }

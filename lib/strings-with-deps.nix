@@ -14,7 +14,14 @@ let
     else if state.done ? ${entry} then
       state
     else
-      place predefined (state // { done = state.done // { ${entry} = null; }; }) predefined.${entry};
+      place predefined (
+        state
+        // {
+          done = state.done // {
+            ${entry} = null;
+          };
+        }
+      ) predefined.${entry};
 
   entry = deps: text: { inherit deps text; };
 in
@@ -30,20 +37,30 @@ in
       texts = [ ];
     } names).texts;
 
-  /** The same mapped and joined with newlines. */
+  /**
+    The same mapped and joined with newlines.
+  */
   textClosureMap =
     f: predefined: names:
     lib.concatMapStringsSep "\n" f (lib.textClosureList predefined names);
 
-  /** Text that depends on nothing. */
+  /**
+    Text that depends on nothing.
+  */
   noDepEntry = entry [ ];
 
-  /** Text and the names it depends on. */
+  /**
+    Text and the names it depends on.
+  */
   fullDepEntry = text: deps: entry deps text;
 
-  /** A name for several others. */
+  /**
+    A name for several others.
+  */
   packEntry = deps: entry deps "";
 
-  /** The names a text depends on, and the text. */
+  /**
+    The names a text depends on, and the text.
+  */
   stringAfter = entry;
 }

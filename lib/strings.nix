@@ -208,13 +208,19 @@ in
     output: subDir: pkgs:
     lib.makeSearchPath subDir (map (lib.getOutput output) pkgs);
 
-  /** The library search path of packages. */
+  /**
+    The library search path of packages.
+  */
   makeLibraryPath = lib.makeSearchPathOutput "lib" "lib";
 
-  /** The header search path of packages. */
+  /**
+    The header search path of packages.
+  */
   makeIncludePath = lib.makeSearchPathOutput "dev" "include";
 
-  /** The executable search path of packages. */
+  /**
+    The executable search path of packages.
+  */
   makeBinPath = lib.makeSearchPathOutput "bin" "bin";
 
   /**
@@ -264,7 +270,9 @@ in
   escapeC =
     list:
     replaceStrings list (
-      map (c: "\\x${lib.fixedWidthString 2 "0" (lib.toLower (lib.toHexString (lib.strings.charToInt c)))}") list
+      map (
+        c: "\\x${lib.fixedWidthString 2 "0" (lib.toLower (lib.toHexString (lib.strings.charToInt c)))}"
+      ) list
     );
 
   /**
@@ -311,18 +319,20 @@ in
   */
   toShellVar =
     name: value:
-    lib.throwIfNot (lib.strings.isValidPosixName name) "toShellVar: ${name} is not a valid shell variable name" (
-      if builtins.isAttrs value && !isStringLike value then
-        "declare -A ${name}=(${
-          concatStringsSep " " (
-            lib.mapAttrsToList (n: v: "[${lib.escapeShellArg n}]=${lib.escapeShellArg v}") value
-          )
-        })"
-      else if isList value then
-        "declare -a ${name}=(${lib.escapeShellArgs value})"
-      else
-        "${name}=${lib.escapeShellArg value}"
-    );
+    lib.throwIfNot (lib.strings.isValidPosixName name)
+      "toShellVar: ${name} is not a valid shell variable name"
+      (
+        if builtins.isAttrs value && !isStringLike value then
+          "declare -A ${name}=(${
+            concatStringsSep " " (
+              lib.mapAttrsToList (n: v: "[${lib.escapeShellArg n}]=${lib.escapeShellArg v}") value
+            )
+          })"
+        else if isList value then
+          "declare -a ${name}=(${lib.escapeShellArgs value})"
+        else
+          "${name}=${lib.escapeShellArg value}"
+      );
 
   /**
     Shell assignments of a set, one a line.
@@ -347,16 +357,17 @@ in
     Example: `escapeNixIdentifier "a b"` => `"\"a b\""`
   */
   escapeNixIdentifier =
-    s: if match "[a-zA-Z_][a-zA-Z0-9_'-]*" s != null && !elem s nixKeywords then s else lib.escapeNixString s;
+    s:
+    if match "[a-zA-Z_][a-zA-Z0-9_'-]*" s != null && !elem s nixKeywords then
+      s
+    else
+      lib.escapeNixString s;
 
   /**
     Escape for XML text and attributes.
     Example: `escapeXML "<a>"` => `"&lt;a&gt;"`
   */
-  escapeXML =
-    replaceStrings
-      [ "\"" "'" "<" ">" "&" ]
-      [ "&quot;" "&apos;" "&lt;" "&gt;" "&amp;" ];
+  escapeXML = replaceStrings [ "\"" "'" "<" ">" "&" ] [ "&quot;" "&apos;" "&lt;" "&gt;" "&amp;" ];
 
   /**
     ASCII letters in lower case.
@@ -386,9 +397,9 @@ in
   */
   toCamelCase =
     str:
-    lib.throwIfNot (isString str)
-      "toCamelCase does only accepts string values, but got ${typeOf str}"
-      (lib.strings.camelCase str);
+    lib.throwIfNot (isString str) "toCamelCase does only accepts string values, but got ${typeOf str}" (
+      lib.strings.camelCase str
+    );
 
   camelCase =
     str:
@@ -486,33 +497,52 @@ in
     type: feature: value:
     "-D${feature}:${lib.toUpper type}=${value}";
 
-  /** A boolean CMake definition. Example: `cmakeBool "A" true` => `"-DA:BOOL=TRUE"` */
-  cmakeBool = condition: flag: lib.cmakeOptionType "bool" condition (lib.toUpper (lib.boolToString flag));
+  /**
+    A boolean CMake definition. Example: `cmakeBool "A" true` => `"-DA:BOOL=TRUE"`
+  */
+  cmakeBool =
+    condition: flag: lib.cmakeOptionType "bool" condition (lib.toUpper (lib.boolToString flag));
 
-  /** A string CMake definition. Example: `cmakeFeature "A" "b"` => `"-DA:STRING=b"` */
+  /**
+    A string CMake definition. Example: `cmakeFeature "A" "b"` => `"-DA:STRING=b"`
+  */
   cmakeFeature = feature: value: lib.cmakeOptionType "string" feature value;
 
-  /** A meson option. Example: `mesonOption "a" "b"` => `"-Da=b"` */
+  /**
+    A meson option. Example: `mesonOption "a" "b"` => `"-Da=b"`
+  */
   mesonOption = feature: value: "-D${feature}=${value}";
 
-  /** A boolean meson option. Example: `mesonBool "a" true` => `"-Da=true"` */
+  /**
+    A boolean meson option. Example: `mesonBool "a" true` => `"-Da=true"`
+  */
   mesonBool = condition: flag: lib.mesonOption condition (lib.boolToString flag);
 
-  /** A meson feature. Example: `mesonEnable "a" false` => `"-Da=disabled"` */
+  /**
+    A meson feature. Example: `mesonEnable "a" false` => `"-Da=disabled"`
+  */
   mesonEnable = feature: flag: lib.mesonOption feature (if flag then "enabled" else "disabled");
 
-  /** `--enable-X` or `--disable-X`. Example: `enableFeature false "a"` => `"--disable-a"` */
+  /**
+    `--enable-X` or `--disable-X`. Example: `enableFeature false "a"` => `"--disable-a"`
+  */
   enableFeature = flag: feature: "--${if flag then "enable" else "disable"}-${feature}";
 
-  /** The same with a value. Example: `enableFeatureAs true "a" "b"` => `"--enable-a=b"` */
+  /**
+    The same with a value. Example: `enableFeatureAs true "a" "b"` => `"--enable-a=b"`
+  */
   enableFeatureAs =
     flag: feature: value:
     lib.enableFeature flag feature + lib.optionalString flag "=${value}";
 
-  /** `--with-X` or `--without-X`. Example: `withFeature true "a"` => `"--with-a"` */
+  /**
+    `--with-X` or `--without-X`. Example: `withFeature true "a"` => `"--with-a"`
+  */
   withFeature = flag: feature: "--${if flag then "with" else "without"}-${feature}";
 
-  /** The same with a value. Example: `withFeatureAs true "a" "b"` => `"--with-a=b"` */
+  /**
+    The same with a value. Example: `withFeatureAs true "a" "b"` => `"--with-a=b"`
+  */
   withFeatureAs =
     flag: feature: value:
     lib.withFeature flag feature + lib.optionalString flag "=${value}";
@@ -528,9 +558,14 @@ in
     in
     assert lib.assertMsg (strw <= width)
       "fixedWidthString: requested string length (${toString width}) must not be shorter than actual length (${toString strw})";
-    if strw == width then str else filler + lib.fixedWidthString (width - stringLength filler) filler str;
+    if strw == width then
+      str
+    else
+      filler + lib.fixedWidthString (width - stringLength filler) filler str;
 
-  /** Pad a number with zeroes. Example: `fixedWidthNumber 3 7` => `"007"` */
+  /**
+    Pad a number with zeroes. Example: `fixedWidthNumber 3 7` => `"007"`
+  */
   fixedWidthNumber = width: n: lib.fixedWidthString width "0" (toString n);
 
   /**
@@ -571,8 +606,7 @@ in
         str = toString x;
         isBase = dirOf str == builtins.storeDir;
       in
-      substring 0 1 str == "/" && isBase
-      || match "/[a-z0-9]{52}" str != null
+      substring 0 1 str == "/" && isBase || match "/[a-z0-9]{52}" str != null
     else
       false;
 
@@ -588,7 +622,9 @@ in
   */
   toIntBase10 = parseInt "toIntBase10" true;
 
-  /** The lines of a file. */
+  /**
+    The lines of a file.
+  */
   fileContents = file: lib.removeSuffix "\n" (builtins.readFile file);
 
   /**
@@ -638,18 +674,20 @@ in
     in
     lib.last (foldl' nextRow (genList (j: j) (n + 1)) ca);
 
-  /** The length of the common beginning. Example: `lib.strings.commonPrefixLength "abc" "abd"` => `2` */
+  /**
+    The length of the common beginning. Example: `lib.strings.commonPrefixLength "abc" "abd"` => `2`
+  */
   commonPrefixLength =
     a: b:
     let
       m = lib.min (stringLength a) (stringLength b);
-      go =
-        i:
-        if i >= m || substring i 1 a != substring i 1 b then i else go (i + 1);
+      go = i: if i >= m || substring i 1 a != substring i 1 b then i else go (i + 1);
     in
     go 0;
 
-  /** The length of the common end. Example: `lib.strings.commonSuffixLength "abc" "bc"` => `2` */
+  /**
+    The length of the common end. Example: `lib.strings.commonSuffixLength "abc" "bc"` => `2`
+  */
   commonSuffixLength =
     a: b:
     let
@@ -681,7 +719,11 @@ in
     predicate: keepSplit: str:
     let
       step =
-        { parts, current, prev }:
+        {
+          parts,
+          current,
+          prev,
+        }:
         c:
         if predicate prev c then
           {
@@ -703,10 +745,14 @@ in
     in
     map (lib.addContextFrom str) (end.parts ++ [ end.current ]);
 
-  /** Join with a separator. Example: `join "," [ "a" "b" ]` => `"a,b"` */
+  /**
+    Join with a separator. Example: `join "," [ "a" "b" ]` => `"a,b"`
+  */
   join = concatStringsSep;
 
-  /** Replace every occurrence. Example: `replaceString "a" "b" "banana"` => `"bbnbnb"` */
+  /**
+    Replace every occurrence. Example: `replaceString "a" "b" "banana"` => `"bbnbnb"`
+  */
   replaceString = from: to: replaceStrings [ from ] [ to ];
 
   # Builtins about strings.

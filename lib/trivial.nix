@@ -160,11 +160,7 @@ in
     Example: `functionArgs ({ a, b ? 1 }: a)` => `{ a = false; b = true; }`
   */
   functionArgs =
-    f:
-    if f ? __functor then
-      f.__functionArgs or (lib.functionArgs (f.__functor f))
-    else
-      functionArgs f;
+    f: if f ? __functor then f.__functionArgs or (lib.functionArgs (f.__functor f)) else functionArgs f;
 
   /**
     Give a function the formals that `functionArgs` shall report.
@@ -197,7 +193,10 @@ in
     Example: `toHexString 250` => `"FA"`
   */
   toHexString =
-    i: builtins.concatStringsSep "" (map (d: builtins.substring d 1 "0123456789ABCDEF") (lib.toBaseDigits 16 i));
+    i:
+    builtins.concatStringsSep "" (
+      map (d: builtins.substring d 1 "0123456789ABCDEF") (lib.toBaseDigits 16 i)
+    );
 
   /**
     The digits of a number in a base, most significant first.
@@ -260,10 +259,14 @@ in
     sub
     ;
 
-  /** The version of the library. */
+  /**
+    The version of the library.
+  */
   version = lib.trivial.release;
 
-  /** Warn of each of a list. Example: `showWarnings [ ] 1` => `1` */
+  /**
+    Warn of each of a list. Example: `showWarnings [ ] 1` => `1`
+  */
   showWarnings = warnings: res: lib.foldr lib.warn res warnings;
 
   /**
@@ -333,7 +336,5 @@ in
       unexpected = lib.subtractLists valid given;
     in
     lib.throwIfNot (unexpected == [ ])
-      "${msg}: ${
-        builtins.concatStringsSep ", " (map toString unexpected)
-      } unexpected; valid ones: ${builtins.concatStringsSep ", " (map toString valid)}";
+      "${msg}: ${builtins.concatStringsSep ", " (map toString unexpected)} unexpected; valid ones: ${builtins.concatStringsSep ", " (map toString valid)}";
 }

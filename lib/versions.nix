@@ -7,19 +7,29 @@ in
   inherit splitVersion;
   inherit (builtins) compareVersions;
 
-  /** Example: `versions.major "1.2.3"` => `"1"` */
+  /**
+    Example: `versions.major "1.2.3"` => `"1"`
+  */
   major = v: elemAt (splitVersion v) 0;
 
-  /** Example: `versions.minor "1.2.3"` => `"2"` */
+  /**
+    Example: `versions.minor "1.2.3"` => `"2"`
+  */
   minor = v: elemAt (splitVersion v) 1;
 
-  /** Example: `versions.patch "1.2.3"` => `"3"` */
+  /**
+    Example: `versions.patch "1.2.3"` => `"3"`
+  */
   patch = v: elemAt (splitVersion v) 2;
 
-  /** Example: `versions.majorMinor "1.2.3"` => `"1.2"` */
+  /**
+    Example: `versions.majorMinor "1.2.3"` => `"1.2"`
+  */
   majorMinor = v: builtins.concatStringsSep "." (lib.take 2 (splitVersion v));
 
-  /** Padded with ".0" or cut to n components. Example: `versions.pad 3 "1.2"` => `"1.2.0"` */
+  /**
+    Padded with ".0" or cut to n components. Example: `versions.pad 3 "1.2"` => `"1.2.0"`
+  */
   pad =
     n: version:
     let

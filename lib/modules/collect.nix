@@ -189,28 +189,32 @@ let
     else
       throw "Each disabledModules item must be a path, string, or a attribute set with a key attribute, or a value supported by toString. However, one of the disabledModules items in `${file}` is of type ${typeOf item}.";
 
-  closure =
-    operator: startSet:
-    genericClosure { inherit operator startSet; };
+  closure = operator: startSet: genericClosure { inherit operator startSet; };
 
   disabledKeys =
     modulesPath: nodes:
-    concatMap (
-      node: map (disabledKey modulesPath node.module._file) node.module.disabledModules
-    ) (closure (node: node.imports) nodes);
+    concatMap (node: map (disabledKey modulesPath node.module._file) node.module.disabledModules) (
+      closure (node: node.imports) nodes
+    );
 in
 {
   inherit applyModule;
 
-  /** Bring a loaded module into normal form. */
+  /**
+    Bring a loaded module into normal form.
+  */
   unifyModuleSyntax = normalise;
 
-  /** Call a module if it is a function. */
+  /**
+    Call a module if it is a function.
+  */
   applyModuleArgsIfFunction =
     key: f: args:
     if isFunction f then applyModule key f args else f;
 
-  /** A module that says which file it comes from. */
+  /**
+    A module that says which file it comes from.
+  */
   setDefaultModuleLocation = file: m: {
     _file = file;
     imports = [ m ];
@@ -234,8 +238,7 @@ in
       loader = load { inherit class args; };
       nodes = nodesOf loader lib.options.unknownModule "" modules;
       disabled = disabledKeys modulesPath nodes;
-      enabled =
-        if disabled == [ ] then list: list else filter (node: !elem node.key disabled);
+      enabled = if disabled == [ ] then list: list else filter (node: !elem node.key disabled);
       index =
         if library == null then
           null

@@ -207,16 +207,19 @@ in
     A module that is a file applied to arguments of its own, and still known by its file.
     Type: `Path -> a -> Module`
   */
-  importApply =
-    path: arg: lib.modules.setDefaultModuleLocation path (import path arg);
+  importApply = path: arg: lib.modules.setDefaultModuleLocation path (import path arg);
 
-  /** A module whose definitions are a JSON file. */
+  /**
+    A module whose definitions are a JSON file.
+  */
   importJSON = file: {
     _file = file;
     config = lib.importJSON file;
   };
 
-  /** A module whose definitions are a TOML file. */
+  /**
+    A module whose definitions are a TOML file.
+  */
   importTOML = file: {
     _file = file;
     config = lib.importTOML file;

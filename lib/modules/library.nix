@@ -168,7 +168,10 @@ in
         path: children: file:
         let
           key = toString file;
-          item = { inherit key path module; imports = importsOf module; };
+          item = {
+            inherit key path module;
+            imports = importsOf module;
+          };
           loaded = loader key key file;
           module =
             if loaded.disabledModules != [ ] then

@@ -103,7 +103,8 @@ let
         if node == null then
           declared
         else
-          declared // mapAttrs (name: child: declared.${name} or [ ] ++ library.unmentioned child) node.children;
+          declared
+          // mapAttrs (name: child: declared.${name} or [ ] ++ library.unmentioned child) node.children;
       definitions = gather (map (definitionsOf prefix) defs);
 
       results = mapAttrs (
@@ -112,12 +113,14 @@ let
           loc = prefix ++ [ name ];
           optionDecls = filter (isOptionDecl loc) decls;
           here = definitions.${name} or [ ];
-          subtree = mergeTree library (if node == null then null else node.children.${name} or null) loc decls (
-            concatMap (d: pieces d.piece.file d.piece.wrap d.value) here
-          );
+          subtree = mergeTree library (
+            if node == null then null else node.children.${name} or null
+          ) loc decls (concatMap (d: pieces d.piece.file d.piece.wrap d.value) here);
           evaluated =
             decls':
-            evalOptionValue loc (fixupOptionType loc (mergeOptionDecls loc decls')) (map (toDefinition name) here);
+            evalOptionValue loc (fixupOptionType loc (mergeOptionDecls loc decls')) (
+              map (toDefinition name) here
+            );
         in
         if optionDecls == [ ] then
           subtree
@@ -166,10 +169,7 @@ let
     let
       modules = decl.options.type.getSubModules or null;
     in
-    if modules == null then
-      [ ]
-    else
-      map (lib.modules.setDefaultModuleLocation decl._file) modules;
+    if modules == null then [ ] else map (lib.modules.setDefaultModuleLocation decl._file) modules;
 
   # Add a declaration to those merged before it.
   addDeclaration =
@@ -234,7 +234,9 @@ let
       merged =
         if opt.readOnly or false && length allDefs > 1 then
           throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${
-            showDefs (map (def: def // { value = (mergeDefinitions loc opt.type [ def ]).mergedValue; }) allDefs)
+            showDefs (
+              map (def: def // { value = (mergeDefinitions loc opt.type [ def ]).mergedValue; }) allDefs
+            )
           }"
         else
           mergeDefinitions loc opt.type allDefs;
@@ -271,9 +273,7 @@ let
             inherit value;
             pos = def.pos or null;
           };
-      discharged = concatMap (
-        def: map (plain def) (context def (dischargeProperties def.value))
-      ) defs;
+      discharged = concatMap (def: map (plain def) (context def (dischargeProperties def.value))) defs;
       strongest = filterOverrides' discharged;
       ordered = any (def: def.value._type or null == "order") strongest.values;
       only = head defs;
@@ -322,7 +322,12 @@ let
               }
             );
           in
-          result // { valueMeta = result.valueMeta // { _internal = { inherit type; }; }; }
+          result
+          // {
+            valueMeta = result.valueMeta // {
+              _internal = { inherit type; };
+            };
+          }
         else
           {
             headError = null;
@@ -332,9 +337,8 @@ let
 
       mergedValue =
         if !isDefined then
-          type.emptyValue.value or (throw
-            "The option `${showOption loc}' was accessed but has no value defined. Try setting the option."
-          )
+          type.emptyValue.value
+            or (throw "The option `${showOption loc}' was accessed but has no value defined. Try setting the option.")
         else if isV2 then
           if checkedAndMerged.headError or null != null then
             throw "${mistyped} TypeError: ${checkedAndMerged.headError.message}"
@@ -366,7 +370,9 @@ in
     checkV2MergeCoherence
     ;
 
-  /** Options and unmatched definitions of modules in normal form. */
+  /**
+    Options and unmatched definitions of modules in normal form.
+  */
   mergeModules =
     prefix: modules:
     let
@@ -387,8 +393,7 @@ in
       perAttr = gather (
         concatLists (
           map (
-            def:
-            map (mapAttrs (_: value: def // { inherit value; })) (lib.modules.pushDownProperties def.value)
+            def: map (mapAttrs (_: value: def // { inherit value; })) (lib.modules.pushDownProperties def.value)
           ) opt.definitionsWithLocations
         )
       );

@@ -25,8 +25,7 @@ let
   similarNames =
     wrong: names:
     let
-      near =
-        if length names < manyNames then names else filter (lib.levenshteinAtMost 2 wrong) names;
+      near = if length names < manyNames then names else filter (lib.levenshteinAtMost 2 wrong) names;
     in
     lib.take 3 (lib.sortOn (lib.levenshtein wrong) near);
 
@@ -41,7 +40,9 @@ in
 {
   inherit similarNames;
 
-  /** "\n\nDid you mean ...?" for a wrong name below a parent; "" when nothing is near. */
+  /**
+    "\n\nDid you mean ...?" for a wrong name below a parent; "" when nothing is near.
+  */
   didYouMean =
     parent: wrong: names:
     let
@@ -54,7 +55,9 @@ in
     else
       "\n\nDid you mean ${concatStringsSep ", " (lib.init quoted)} or ${lib.last quoted}?";
 
-  /** A value of some other type stands where a module belongs. */
+  /**
+    A value of some other type stands where a module belongs.
+  */
   notAModule =
     {
       file,
@@ -73,18 +76,19 @@ in
       hint =
         {
           configuration = "\n\nTo reuse a configuration, please only import the modules that make up the configuration;\nput them into a file, an attribute or a `let` binding that both can use.";
-          flake = "\n\nPerhaps an attribute is missing: instead of ${red "inputs.someflake"} write ${red "inputs.someflake"}${
-            green ".modules.${if class == null then "someApp" else class}.default"
-          }${
-            lib.optionalString (class == "nixos" || class == "darwin")
-              " or ${red "inputs.someflake"}${green ".${class}Modules.default"}"
+          flake = "\n\nPerhaps an attribute is missing: instead of ${red "inputs.someflake"} write ${red "inputs.someflake"}${green ".modules.${if class == null then "someApp" else class}.default"}${
+            lib.optionalString (
+              class == "nixos" || class == "darwin"
+            ) " or ${red "inputs.someflake"}${green ".${class}Modules.default"}"
           }.";
         }
         .${type} or "";
     in
     "Expected a module, but found a value of type ${red (lib.escapeNixString type)}${whileLoading}.\nEach item of ${bold "imports = [ ... ];"} and ${bold "modules = [ ... ];"} must be a module.${hint}";
 
-  /** A module of one class in an evaluation of another. */
+  /**
+    A module of one class in an evaluation of another.
+  */
   wrongClass =
     m: class:
     let
@@ -96,7 +100,9 @@ in
       Import a module of class ${quote class}, or correct the module's `_class`.
     '';
 
-  /** A definition that is no attribute set where options lie deeper. */
+  /**
+    A definition that is no attribute set where options lie deeper.
+  */
   notAttrs =
     prefix: piece:
     let
@@ -110,14 +116,18 @@ in
       The options lie deeper: define one of those below `${path}'.
     '';
 
-  /** A declaration that is no attribute set. */
+  /**
+    A declaration that is no attribute set.
+  */
   declarationNotAttrs = prefix: subtree: ''
     An option declaration for `${concatStringsSep "." prefix}' has type
     `${builtins.typeOf subtree}' rather than an attribute set.
     Did you mean to define this outside of `options'?
   '';
 
-  /** A tagged set that is no option, where an option is declared. */
+  /**
+    A tagged set that is no option, where an option is declared.
+  */
   wrongDeclaration =
     loc: tag: file:
     "In module ${file}: expected an option declaration at option path `${showOption loc}` but got an attribute set with type ${tag}"
@@ -131,22 +141,26 @@ in
           };
     '';
 
-  /** An option declared above others, with a type that has no inner options. */
+  /**
+    An option declared above others, with a type that has no inner options.
+  */
   optionAboveOptions =
     loc: option: nested:
     let
       below = lib.concatMap (
         decl:
-        map (
-          name: " - option(s) with prefix `${showOption (loc ++ [ name ])}' in module `${decl._file}'"
-        ) (attrNames decl.options)
+        map (name: " - option(s) with prefix `${showOption (loc ++ [ name ])}' in module `${decl._file}'") (
+          attrNames decl.options
+        )
       ) nested;
     in
     "The option `${showOption loc}' in module `${option._file}' would be a parent of the following options, but its type `${
       option.options.type.description or "<no description>"
     }' does not support nested options.\n${concatStringsSep "\n" (sort builtins.lessThan below)}";
 
-  /** A definition without an option. `candidates` are the names that stand beside the wrong one. */
+  /**
+    A definition without an option. `candidates` are the names that stand beside the wrong one.
+  */
   unknownOption =
     {
       prefix,
@@ -161,9 +175,9 @@ in
         lib.addErrorContext
           "while evaluating the error message for definitions for `${text}', which is an option that does not exist"
           (
-            lib.addErrorContext "while evaluating a definition from `${def.file}'" (
-              showDefs [ (def // { value = bareValue def.value; }) ]
-            )
+            lib.addErrorContext "while evaluating a definition from `${def.file}'" (showDefs [
+              (def // { value = bareValue def.value; })
+            ])
           );
       hint =
         if !noOptionsAtAll then

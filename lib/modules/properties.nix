@@ -38,8 +38,7 @@ let
   };
 
   # Compose the wrapper of an enclosing property with one more; null wraps nothing.
-  within =
-    wrap: f: if wrap == null then f else content: wrap (f content);
+  within = wrap: f: if wrap == null then f else content: wrap (f content);
 
   # The values below the properties of `value`, each `{ file, attrs, wrap }` where `wrap` puts the
   # properties back on a part of `attrs`.
@@ -90,12 +89,10 @@ let
       [ value ];
 
   priorityOf =
-    def:
-    if def.value._type or null == "override" then def.value.priority else defaultOverridePriority;
+    def: if def.value._type or null == "override" then def.value.priority else defaultOverridePriority;
 
   stripOverride =
-    def:
-    if def.value._type or null == "override" then def // { value = def.value.content; } else def;
+    def: if def.value._type or null == "override" then def // { value = def.value.content; } else def;
 
   # The definitions of the strongest (lowest) priority, and that priority.
   filterOverrides' =
@@ -110,9 +107,7 @@ let
       }
     else
       {
-        values = concatMap (
-          def: if priorityOf def == strongest then [ (stripOverride def) ] else [ ]
-        ) defs;
+        values = concatMap (def: if priorityOf def == strongest then [ (stripOverride def) ] else [ ]) defs;
         highestPrio = strongest;
       };
 
@@ -183,39 +178,61 @@ in
   */
   inherit mkOrder;
 
-  /** A definition that says of itself which file it comes from. */
+  /**
+    A definition that says of itself which file it comes from.
+  */
   mkDefinition = args@{ file, value, ... }: args // { _type = "definition"; };
 
-  /** `mkIf` that throws where the assertion does not hold. */
+  /**
+    `mkIf` that throws where the assertion does not hold.
+  */
   mkAssert =
     assertion: message: content:
     mkIf (if assertion then true else throw "\nFailed assertion: ${message}") content;
 
-  /** The priority of an option's declared default. */
+  /**
+    The priority of an option's declared default.
+  */
   mkOptionDefault = mkOverride 1500;
 
-  /** A default that any plain definition overrides. */
+  /**
+    A default that any plain definition overrides.
+  */
   mkDefault = mkOverride 1000;
 
-  /** Between plain definitions and mkForce: what an image format imposes. */
+  /**
+    Between plain definitions and mkForce: what an image format imposes.
+  */
   mkImageMediaOverride = mkOverride 60;
 
-  /** Overrides plain definitions. */
+  /**
+    Overrides plain definitions.
+  */
   mkForce = mkOverride 50;
 
-  /** Overrides mkForce: what running in a VM imposes. */
+  /**
+    Overrides mkForce: what running in a VM imposes.
+  */
   mkVMOverride = mkOverride 10;
 
-  /** Early in a list. */
+  /**
+    Early in a list.
+  */
   mkBefore = mkOrder 500;
 
-  /** Late in a list. */
+  /**
+    Late in a list.
+  */
   mkAfter = mkOrder 1500;
 
-  /** The definitions of the strongest priority, without it. */
+  /**
+    The definitions of the strongest priority, without it.
+  */
   filterOverrides = defs: (filterOverrides' defs).values;
 
-  /** Properties on a set pushed down to its attributes. */
+  /**
+    Properties on a set pushed down to its attributes.
+  */
   pushDownProperties =
     value:
     map (

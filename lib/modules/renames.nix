@@ -22,8 +22,7 @@ let
     mkOverride
     ;
 
-  mkAliasAndWrapDefinitions =
-    wrap: option: mkIf option.isDefined (wrap (mkMerge option.definitions));
+  mkAliasAndWrapDefinitions = wrap: option: mkIf option.isDefined (wrap (mkMerge option.definitions));
 
   mkAliasAndWrapDefsWithPriority =
     wrap: option:
@@ -47,8 +46,7 @@ let
       old = getAttrFromPath from options;
       new = attrByPath to (abort "Renaming error: option `${showOption to}' does not exist.") config;
       type = (attrByPath to { } options).type or (lib.types.submodule { });
-      forward =
-        if withPriority then mkAliasAndWrapDefsWithPriority else mkAliasAndWrapDefinitions;
+      forward = if withPriority then mkAliasAndWrapDefsWithPriority else mkAliasAndWrapDefinitions;
     in
     {
       options = setAttrByPath from (mkOption {
@@ -71,7 +69,9 @@ in
 {
   inherit doRename mkAliasAndWrapDefinitions mkAliasAndWrapDefsWithPriority;
 
-  /** The definitions of an option, to be given to another. */
+  /**
+    The definitions of an option, to be given to another.
+  */
   mkAliasDefinitions = mkAliasAndWrapDefinitions lib.id;
 
   /**
@@ -100,7 +100,9 @@ in
       use = builtins.trace "Obsolete option `${showOption from}' is used. It was renamed to `${showOption to}'.";
     };
 
-  /** The same, warning only once the release that renamed it is the oldest supported one. */
+  /**
+    The same, warning only once the release that renamed it is the oldest supported one.
+  */
   mkRenamedOptionModuleWith =
     {
       from,
@@ -167,18 +169,20 @@ in
       config = {
         warnings = concatMap (
           path:
-          optional (isSet path)
-            "The option `${showOption path}' defined in ${
-              showFiles (getAttrFromPath path options).files
-            } has been changed to `${showOption to}' that has a different type. Please read `${showOption to}' documentation and update your configuration accordingly."
+          optional (isSet path) "The option `${showOption path}' defined in ${showFiles (getAttrFromPath path options).files} has been changed to `${showOption to}' that has a different type. Please read `${showOption to}' documentation and update your configuration accordingly."
         ) from;
       }
       // setAttrByPath to (mkMerge (optional (any isSet from) (merge config)));
     };
 
-  /** An old option whose value a function turns into that of a new one. */
+  /**
+    An old option whose value a function turns into that of a new one.
+  */
   mkChangedOptionModule = from: lib.modules.mkMergedOptionModule [ from ];
 
-  /** A definition that follows from another option's value, with that one's priority. */
-  mkDerivedConfig = option: f: mkOverride (option.highestPrio or defaultOverridePriority) (f option.value);
+  /**
+    A definition that follows from another option's value, with that one's priority.
+  */
+  mkDerivedConfig =
+    option: f: mkOverride (option.highestPrio or defaultOverridePriority) (f option.value);
 }

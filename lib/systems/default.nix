@@ -270,22 +270,32 @@ in
   */
   inherit elaborate;
 
-  /** Are two elaborated platforms the same? */
+  /**
+    Are two elaborated platforms the same?
+  */
   equals = a: b: a._withoutFunctions == b._withoutFunctions;
 
-  /** A system string as arguments for `elaborate`. */
+  /**
+    A system string as arguments for `elaborate`.
+  */
   systemToAttrs = s: if isString s then { system = s; } else s;
 
-  /** The questions that platforms answer, as functions of what `parse` gives. */
+  /**
+    The questions that platforms answer, as functions of what `parse` gives.
+  */
   inspect = { inherit predicates; };
 
-  /** Named targets for `pkgsCross`, each arguments for `elaborate`. */
+  /**
+    Named targets for `pkgsCross`, each arguments for `elaborate`.
+  */
   examples = lib.mapAttrs' (config: target: {
     inherit (target) name;
     value = { inherit config; };
   }) targets;
 
-  /** The systems that packages of this tree are made for, by what they have in common (`lib.platforms`). */
+  /**
+    The systems that packages of this tree are made for, by what they have in common (`lib.platforms`).
+  */
   inherit doubles;
 
   flakeExposed = [

@@ -21,18 +21,30 @@ let
     _type = "significant-byte";
   };
 
-  cpu = family: bits: significantByte: more: { inherit family bits significantByte; } // more;
+  cpu =
+    family: bits: significantByte: more:
+    { inherit family bits significantByte; } // more;
 
   arm = version: cpu "arm" 32 little { inherit version; };
   x86 = arch: cpu "x86" 32 little { inherit arch; };
 
   cpuTypes = tagged "cpu-type" {
     arm = cpu "arm" 32 little { };
-    armv5tel = arm "5" // { arch = "armv5t"; };
-    armv6l = arm "6" // { arch = "armv6"; };
-    armv7a = arm "7" // { arch = "armv7-a"; };
-    armv7l = arm "7" // { arch = "armv7"; };
-    armv8a = arm "8" // { arch = "armv8-a"; };
+    armv5tel = arm "5" // {
+      arch = "armv5t";
+    };
+    armv6l = arm "6" // {
+      arch = "armv6";
+    };
+    armv7a = arm "7" // {
+      arch = "armv7-a";
+    };
+    armv7l = arm "7" // {
+      arch = "armv7";
+    };
+    armv8a = arm "8" // {
+      arch = "armv8-a";
+    };
     aarch64 = cpu "arm" 64 little {
       version = "8";
       arch = "armv8-a";
@@ -142,7 +154,19 @@ let
       };
     in
     if length parts == 2 then
-      none // { cpu = at 0; } // (if isBare (at 1) then { kernel = "none"; abi = at 1; } else { kernel = at 1; })
+      none
+      // {
+        cpu = at 0;
+      }
+      // (
+        if isBare (at 1) then
+          {
+            kernel = "none";
+            abi = at 1;
+          }
+        else
+          { kernel = at 1; }
+      )
     else if length parts == 3 then
       if at 1 == "linux" || isBare (at 2) then
         none
@@ -210,10 +234,14 @@ in
       abi = if names.abi == null then defaultAbi cpu kernel else lookUp "ABI" abis names.abi;
     };
 
-  /** "cpu-kernel", what Nix calls a system. */
+  /**
+    "cpu-kernel", what Nix calls a system.
+  */
   doubleFromSystem = { cpu, kernel, ... }: "${cpu.name}-${kernel.name}";
 
-  /** "cpu-vendor-kernel-abi", what compilers call a target. */
+  /**
+    "cpu-vendor-kernel-abi", what compilers call a target.
+  */
   tripleFromSystem =
     {
       cpu,
@@ -222,9 +250,13 @@ in
       abi,
       ...
     }:
-    "${cpu.name}-${vendor.name}-${kernel.name}${lib.optionalString (abi.name != "unknown") "-${abi.name}"}";
+    "${cpu.name}-${vendor.name}-${kernel.name}${
+      lib.optionalString (abi.name != "unknown") "-${abi.name}"
+    }";
 
-  /** The same system with musl as its C library. */
+  /**
+    The same system with musl as its C library.
+  */
   mkMuslSystem =
     parsed:
     parsed

@@ -142,7 +142,9 @@ let
     mkOptionType (
       {
         name = if lazy then "lazyAttrsOf" else "attrsOf";
-        description = "${if lazy then "lazy attribute set" else "attribute set"} of ${nounOrComposite elemType}";
+        description = "${
+          if lazy then "lazy attribute set" else "attribute set"
+        } of ${nounOrComposite elemType}";
         descriptionClass = "composite";
         emptyValue.value = { };
         getSubOptions = prefix: elemType.getSubOptions (prefix ++ [ "<${placeholder}>" ]);
@@ -154,9 +156,7 @@ let
       // headChecked isAttrs (
         { loc, defs }:
         let
-          merged = zipAttrsWith (name: mergeDefinitions (loc ++ [ name ]) elemType) (
-            map definitionsIn defs
-          );
+          merged = zipAttrsWith (name: mergeDefinitions (loc ++ [ name ]) elemType) (map definitionsIn defs);
           evals = if lazy then merged else lib.filterAttrs (_: isDefined) merged;
           lazyValue = eval: eval.optionalValue.value or elemType.emptyValue.value or eval.mergedValue;
         in
@@ -328,7 +328,12 @@ let
       };
       both =
         name: opt:
-        lib.modules.mergeOptionDecls [ name ] [ (declaration a.${name}) (declaration opt) ]
+        lib.modules.mergeOptionDecls
+          [ name ]
+          [
+            (declaration a.${name})
+            (declaration opt)
+          ]
         // {
           declarations = a.${name}.declarations ++ opt.declarations;
           declarationPositions = a.${name}.declarationPositions ++ opt.declarationPositions;
@@ -447,9 +452,8 @@ let
           );
           __functor =
             _: args:
-            (mergeDefinitions (loc ++ [ body ]) elemType (
-              map (def: def // { value = def.value args; }) defs
-            )).mergedValue;
+            (mergeDefinitions (loc ++ [ body ]) elemType (map (def: def // { value = def.value args; }) defs))
+            .mergedValue;
         };
         getSubOptions = prefix: elemType.getSubOptions (prefix ++ [ body ]);
         functor = elemTypeFunctor "functionTo" { inherit elemType; } // {
@@ -634,7 +638,9 @@ in
     serializableValueWith
     ;
 
-  /** A list with at least one element. */
+  /**
+    A list with at least one element.
+  */
   nonEmptyListOf =
     elemType:
     let
@@ -647,13 +653,19 @@ in
       substSubModules = m: lib.types.nonEmptyListOf (elemType.substSubModules m);
     };
 
-  /** A list of single attributes: ordered, with names that may repeat. */
+  /**
+    A list of single attributes: ordered, with names that may repeat.
+  */
   attrListOf = elemType: attrListWith { inherit elemType; };
 
-  /** A set whose values are all of one type; `mkIf` works on its attributes. */
+  /**
+    A set whose values are all of one type; `mkIf` works on its attributes.
+  */
   attrsOf = elemType: attrsWith { inherit elemType; };
 
-  /** The same, lazy in its values: names do not depend on conditions. */
+  /**
+    The same, lazy in its values: names do not depend on conditions.
+  */
   lazyAttrsOf =
     elemType:
     attrsWith {
@@ -661,7 +673,9 @@ in
       lazy = true;
     };
 
-  /** An old name of attrsOf. */
+  /**
+    An old name of attrsOf.
+  */
   loaOf =
     elemType:
     attrsWith { inherit elemType; }
@@ -670,7 +684,9 @@ in
       deprecationMessage = "Mixing lists with attribute values is no longer possible; please use `types.attrsOf` instead. See https://github.com/NixOS/nixpkgs/issues/1800 for the motivation.";
     };
 
-  /** One definition only. */
+  /**
+    One definition only.
+  */
   uniq = unique { message = ""; };
 
   json = serializableValueWith { typeName = "JSON"; };

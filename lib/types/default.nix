@@ -69,17 +69,16 @@ let
     inherit defaultTypeMerge defaultFunctor mkOptionType;
 
     # The functor of a type around one other.
-    elemTypeFunctor =
-      name: payload: {
-        inherit name payload;
-        type = lib.types.${name};
-        binOp =
-          a: b:
-          let
-            merged = a.elemType.typeMerge b.elemType.functor;
-          in
-          if merged == null then null else { elemType = merged; };
-      };
+    elemTypeFunctor = name: payload: {
+      inherit name payload;
+      type = lib.types.${name};
+      binOp =
+        a: b:
+        let
+          merged = a.elemType.typeMerge b.elemType.functor;
+        in
+        if merged == null then null else { elemType = merged; };
+    };
 
     # A check and a merge that belong together.
     coherent = check: {
@@ -127,21 +126,31 @@ let
   modular = import ./modular.nix lib tools;
 in
 {
-  /** Is the value tagged with that type? Example: `lib.types.isType "a" { _type = "a"; }` => `true` */
+  /**
+    Is the value tagged with that type? Example: `lib.types.isType "a" { _type = "a"; }` => `true`
+  */
   isType = type: x: x._type or "" == type;
 
-  /** Tag a set with a type. Example: `lib.types.setType "a" { }` => `{ _type = "a"; }` */
+  /**
+    Tag a set with a type. Example: `lib.types.setType "a" { }` => `{ _type = "a"; }`
+  */
   setType = typeName: value: value // { _type = typeName; };
 
-  /** Is the value an option type? Example: `lib.types.isOptionType types.int` => `true` */
+  /**
+    Is the value an option type? Example: `lib.types.isOptionType types.int` => `true`
+  */
   isOptionType = x: x._type or "" == "option-type";
 
-  /** Define a type. Only `name` is needed. */
+  /**
+    Define a type. Only `name` is needed.
+  */
   inherit mkOptionType;
 
   inherit defaultTypeMerge defaultFunctor;
 
-  /** A description, in parentheses unless its class passes the predicate. */
+  /**
+    A description, in parentheses unless its class passes the predicate.
+  */
   optionDescriptionPhrase =
     unparenthesize: type:
     if unparenthesize (type.descriptionClass or null) then
@@ -149,7 +158,9 @@ in
     else
       "(${type.description})";
 
-  /** The type that serves both, or a "merge-error". */
+  /**
+    The type that serves both, or a "merge-error".
+  */
   mergeTypes =
     a: b:
     let

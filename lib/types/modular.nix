@@ -75,10 +75,12 @@ let
         modules = [ { _module.args.name = lib.mkOptionDefault "‹name›"; } ] ++ modules;
       };
       inherit (base._module) freeformType;
-      documented = prefix: base.extendModules {
-        modules = [ documentationModule ];
-        inherit prefix;
-      };
+      documented =
+        prefix:
+        base.extendModules {
+          modules = [ documentationModule ];
+          inherit prefix;
+        };
       asModule =
         def:
         if isAttrs def.value && shorthandOnlyDefinesConfig then
@@ -184,7 +186,9 @@ in
 {
   inherit submoduleWith deferredModuleWith;
 
-  /** A set with options of its own, declared by a module or a list of modules. */
+  /**
+    A set with options of its own, declared by a module or a list of modules.
+  */
   submodule =
     modules:
     submoduleWith {
@@ -192,6 +196,8 @@ in
       modules = lib.toList modules;
     };
 
-  /** A module that is not evaluated here but handed on, to be imported elsewhere. */
+  /**
+    A module that is not evaluated here but handed on, to be imported elsewhere.
+  */
   deferredModule = deferredModuleWith { };
 }

@@ -146,7 +146,8 @@ let
     merge =
       loc: defs:
       let
-        kindOf = value: if isAttrs value && lib.isStringLike value then "stringCoercibleSet" else typeOf value;
+        kindOf =
+          value: if isAttrs value && lib.isStringLike value then "stringCoercibleSet" else typeOf value;
         kind = foldl' (
           kind: def:
           if kindOf def.value == kind then
@@ -232,7 +233,9 @@ in
     package
     ;
 
-  /** Any value, one definition, never looked into. */
+  /**
+    Any value, one definition, never looked into.
+  */
   raw = mkOptionType {
     name = "raw";
     description = "raw value";
@@ -240,7 +243,9 @@ in
     merge = mergeOneOption;
   };
 
-  /** The type of options declared without one. */
+  /**
+    The type of options declared without one.
+  */
   unspecified = mkOptionType {
     name = "unspecified";
     description = "unspecified value";
@@ -249,7 +254,9 @@ in
 
   bool = scalar "bool" "boolean" isBool;
 
-  /** A boolean that is true if any definition is. */
+  /**
+    A boolean that is true if any definition is.
+  */
   boolByOr = mkOptionType {
     name = "boolByOr";
     description = "boolean (merged using or)";
@@ -270,7 +277,9 @@ in
     s32 = signed "32" 4294967296;
   };
 
-  /** A TCP or UDP port. */
+  /**
+    A TCP or UDP port.
+  */
   port = unsigned "16" 65536;
 
   number = lib.types.either int float;
@@ -289,14 +298,11 @@ in
         "nonnegative integer or floating point number, meaning >=0"
         (x: x >= 0);
     positive =
-      restricted lib.types.number "numberPositive"
-        "positive integer or floating point number, meaning >0"
+      restricted lib.types.number "numberPositive" "positive integer or floating point number, meaning >0"
         (x: x > 0);
   };
 
-  nonEmptyStr = scalar "nonEmptyStr" "non-empty string" (
-    x: isString x && match "[ \t\n]*" x == null
-  );
+  nonEmptyStr = scalar "nonEmptyStr" "non-empty string" (x: isString x && match "[ \t\n]*" x == null);
 
   singleLineStr =
     scalar "singleLineStr" "(optionally newline-terminated) single-line string" (
@@ -306,7 +312,9 @@ in
       merge = loc: defs: lib.removeSuffix "\n" (mergeEqualOption loc defs);
     };
 
-  /** A string that a regular expression matches as a whole. */
+  /**
+    A string that a regular expression matches as a whole.
+  */
   strMatching =
     pattern:
     mkOptionType {
@@ -322,18 +330,24 @@ in
       };
     };
 
-  /** Text of several definitions, joined by newlines. */
+  /**
+    Text of several definitions, joined by newlines.
+  */
   lines = separatedString "\n";
   commas = separatedString ",";
   envVar = separatedString ":";
 
-  /** An old name of `separatedString ""`. */
+  /**
+    An old name of `separatedString ""`.
+  */
   string = separatedString "" // {
     name = "string";
     deprecationMessage = "See https://github.com/NixOS/nixpkgs/pull/66346 for better alternative types.";
   };
 
-  /** A string fit for a field of /etc/passwd. */
+  /**
+    A string fit for a field of /etc/passwd.
+  */
   passwdEntry =
     entryType:
     restricted entryType "passwdEntry ${entryType.name}"
@@ -347,15 +361,20 @@ in
     inStore = false;
   };
 
-  /** A package that is a login shell. */
+  /**
+    A package that is a login shell.
+  */
   shellPackage = package // {
     check = x: lib.isDerivation x && x ? shellPath;
   };
 
-  /** A package set. */
+  /**
+    A package set.
+  */
   pkgs = addCheck (
-    lib.types.unique { message = "A Nixpkgs pkgs set can not be merged with another pkgs set."; }
-      lib.types.attrs
+    lib.types.unique {
+      message = "A Nixpkgs pkgs set can not be merged with another pkgs set.";
+    } lib.types.attrs
     // {
       name = "pkgs";
       descriptionClass = "noun";
@@ -374,7 +393,9 @@ in
 
   luaInline = scalar "luaInline" "inline lua" (x: x._type or null == "lua-inline");
 
-  /** A set; later definitions win, without looking deeper. */
+  /**
+    A set; later definitions win, without looking deeper.
+  */
   attrs = mkOptionType {
     name = "attrs";
     description = "attribute set";
@@ -383,7 +404,9 @@ in
     emptyValue.value = { };
   };
 
-  /** The declaration of an option as a value. */
+  /**
+    The declaration of an option as a value.
+  */
   optionDeclaration = mkOptionType {
     name = "optionDeclaration";
     description = "option declaration";
@@ -391,7 +414,9 @@ in
     check = opt: lib.isOption opt && !(opt ? value);
   };
 
-  /** A type as a value; several are merged as declarations of one option would be. */
+  /**
+    A type as a value; several are merged as declarations of one option would be.
+  */
   optionType = mkOptionType {
     name = "optionType";
     description = "optionType";

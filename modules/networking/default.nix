@@ -19,7 +19,7 @@ let
   leaseScript = pkgs.writeScript "udhcpc-script" (
     "#!${pkgs.runtimeShell}\n" + builtins.readFile ./_udhcpc.sh
   );
-  client = "udhcpc -f -S -T 1 -A 5 -s ${leaseScript}";
+  client = "udhcpc -f -T 1 -A 5 -s ${leaseScript}";
 
   interfaceType = types.submodule {
     options = {
@@ -110,11 +110,10 @@ in
           description = "name the machine and bring up static interfaces";
           kind = "oneshot";
           dependencies = [ "mount" ] ++ lib.optional (config.boot.kernelModules != [ ]) "modules";
-          script = ''
-            hostname ${lib.escapeShellArg (if cfg.hostName == "" then "(none)" else cfg.hostName)}
-            ip link set dev lo up
-          ''
-          + addressCommands;
+          script =
+            lib.optionalString (cfg.hostName != "") "hostname ${cfg.hostName}\n"
+            + "ip link set dev lo up\n"
+            + addressCommands;
         };
       }
       (mkIf cfg.useDHCP {

@@ -59,7 +59,12 @@ lib.runTests {
   };
 
   testConflict = {
-    expr = fails (merged types.int [ 1 2 ]);
+    expr = fails (
+      merged types.int [
+        1
+        2
+      ]
+    );
     expected = true;
   };
 
@@ -324,20 +329,24 @@ lib.runTests {
   };
 
   testRemoved = {
-    expr = map (a: a.assertion) (config [
-      (lib.mkRemovedOptionModule [ "gone" ] "Use something else.")
-      { options.assertions = mkOption { }; }
-      { gone = 1; }
-    ]).assertions;
+    expr =
+      map (a: a.assertion)
+        (config [
+          (lib.mkRemovedOptionModule [ "gone" ] "Use something else.")
+          { options.assertions = mkOption { }; }
+          { gone = 1; }
+        ]).assertions;
     expected = [ false ];
   };
 
   testDefinitionPositions = {
-    expr = map (def: def.pos.line) (evaluate [
-      (declare "a" types.lines)
-      ./messages/_conflict-a.nix
-      ./messages/_conflict-b.nix
-    ]).options.a.definitionsWithLocations;
+    expr =
+      map (def: def.pos.line)
+        (evaluate [
+          (declare "a" types.lines)
+          ./messages/_conflict-a.nix
+          ./messages/_conflict-b.nix
+        ]).options.a.definitionsWithLocations;
     expected = [
       4
       2
@@ -345,21 +354,20 @@ lib.runTests {
   };
 
   testPositionSurvivesConditions = {
-    expr = map (def: def.pos.line) (evaluate [
-      { options.s.a = mkOption { }; }
-      ./messages/_conditional.nix
-    ]).options.s.a.definitionsWithLocations;
+    expr =
+      map (def: def.pos.line)
+        (evaluate [
+          { options.s.a = mkOption { }; }
+          ./messages/_conditional.nix
+        ]).options.s.a.definitionsWithLocations;
     expected = [ 5 ];
   };
 
   testDeclarationPosition = {
-    expr =
-      map
-        (pos: {
-          file = baseNameOf pos.file;
-          inherit (pos) line;
-        })
-        (evaluate [ ./messages/_declaration.nix ]).options.here.declarationPositions;
+    expr = map (pos: {
+      file = baseNameOf pos.file;
+      inherit (pos) line;
+    }) (evaluate [ ./messages/_declaration.nix ]).options.here.declarationPositions;
     expected = [
       {
         file = "_declaration.nix";
@@ -369,10 +377,12 @@ lib.runTests {
   };
 
   testFilesOfDefinitions = {
-    expr = map baseNameOf (evaluate [
-      (declare "a" types.lines)
-      ./messages/_conflict-a.nix
-    ]).options.a.files;
+    expr =
+      map baseNameOf
+        (evaluate [
+          (declare "a" types.lines)
+          ./messages/_conflict-a.nix
+        ]).options.a.files;
     expected = [ "_conflict-a.nix" ];
   };
 
@@ -385,8 +395,7 @@ lib.runTests {
   };
 
   testConfigurationAsType = {
-    expr =
-      merged (evaluate [ { options.inner = mkOption { default = 1; }; } ]).type [ { inner = 4; } ];
+    expr = merged (evaluate [ { options.inner = mkOption { default = 1; }; } ]).type [ { inner = 4; } ];
     expected.inner = 4;
   };
 
@@ -410,10 +419,12 @@ lib.runTests {
   };
 
   testClass = {
-    expr = fails (lib.evalModules {
-      class = "image";
-      modules = [ { _class = "nixos"; } ];
-    }).config;
+    expr =
+      fails
+        (lib.evalModules {
+          class = "image";
+          modules = [ { _class = "nixos"; } ];
+        }).config;
     expected = true;
   };
 
@@ -462,11 +473,20 @@ lib.runTests {
       (merged types.path [ "relative" ])
       (merged types.package [ 1 ])
       (merged (types.nonEmptyListOf types.int) [ [ ] ])
-      (merged (types.nullOr types.int) [ null 1 ])
+      (merged (types.nullOr types.int) [
+        null
+        1
+      ])
       (merged (types.functionTo types.int) [ 1 ])
-      (merged (types.uniq types.int) [ 1 1 ])
+      (merged (types.uniq types.int) [
+        1
+        1
+      ])
       (merged (types.addCheck types.int (x: x != 3)) [ 3 ])
-      (merged types.raw [ 1 1 ])
+      (merged types.raw [
+        1
+        1
+      ])
     ];
     expected = lib.replicate 14 true;
   };

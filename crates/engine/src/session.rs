@@ -10,8 +10,8 @@ use picnix_eval::source::Origin;
 use picnix_eval::value::{Attrs, AttrsBuilder};
 use picnix_eval::{Evaluator, Heap, Settings, Value, report};
 
-use crate::store::StoreAccess;
-use crate::world::RealWorld;
+use crate::engine::Engine;
+use crate::world::{RealWorld, Writes};
 use crate::{Config, Error};
 
 /// What evaluation is told from outside, beside the [`Config`].
@@ -48,6 +48,7 @@ pub enum Program {
 pub struct Session<'s, 'h> {
     /// The evaluator.
     pub ev: &'s Evaluator<'h>,
+    pub(crate) engine: &'s Engine,
     /// The outside.
     pub world: &'s RealWorld<'s>,
     /// The arguments for functions at the top.
@@ -59,20 +60,21 @@ pub struct Session<'s, 'h> {
 /// # Errors
 /// Whatever the work fails with; an error of the language as rendered text.
 pub fn evaluate<T>(
-    config: &Config,
-    store: Option<&dyn StoreAccess>,
+    engine: &Engine,
+    writes: Writes,
     options: &EvalOptions,
     show_message: impl Fn(&str),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
     let heap = Heap::new();
-    let world = RealWorld::new(config, store, options.pure, Box::new(show_message));
+    let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message));
+    let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
         Error::Evaluation(report::render(&ev, error, options.show_trace))
     };
     let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
-    let session = Session { ev: &ev, world: &world, arguments };
+    let session = Session { ev: &ev, engine, world: &world, arguments };
     work(&session).map_err(|error| match error {
         WorkError::Language(error) => render(&error),
         WorkError::Engine(error) => error,
@@ -136,6 +138,12 @@ fn arguments<'h>(
 }
 
 impl<'h> Session<'_, 'h> {
+    /// The settings of this run.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.engine.config
+    }
+
     /// The value of a program.
     ///
     /// # Errors

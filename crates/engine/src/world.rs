@@ -5,68 +5,77 @@
 //! to be built on its way. An evaluation that fails leaves nothing behind.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
+use picnix_build::{Outputs, Target};
 use picnix_eval::world::{
     FileKind, Ingestion, PathFilter, Realisation, World, WorldError, WorldResult,
 };
+use picnix_store::{AddRequest, EntryKind, FilterStopped, TextObject};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgo, HashSink,
-    References, Sha256, StoreDir, StorePath,
+    ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgo, HashFormat,
+    OutputName, References, Sha256, StoreDir, StorePath,
 };
 
-use crate::Config;
-use crate::source::{DumpError, dump, kind_of};
-use crate::store::StoreAccess;
+use crate::engine::Engine;
 
 /// Shows the lines of `builtins.trace`.
 pub type ShowMessage<'a> = Box<dyn Fn(&str) + 'a>;
 
+/// Whether what evaluation adds to the store gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Paths are computed; only import from derivation writes.
+    WhenBuilding,
+    /// Sources are copied at once, texts and derivations by [`RealWorld::flush`].
+    Always,
+}
+
 /// The outside of an evaluation on this machine.
 pub struct RealWorld<'a> {
-    config: &'a Config,
-    store: Option<&'a dyn StoreAccess>,
+    engine: &'a Engine,
+    writes: Writes,
     show_message: ShowMessage<'a>,
     current_time: i64,
     pure: bool,
     texts: RefCell<BTreeMap<StorePath, PendingText>>,
-    derivations: RefCell<BTreeMap<StorePath, Rc<Derivation>>>,
+    derivations: RefCell<BTreeMap<StorePath, Arc<Derivation>>>,
+    /// Sources whose paths were computed only: where they are and what they are called.
+    sources: RefCell<Vec<(PathBuf, AddRequest)>>,
 }
 
 /// A text object that is not in the store yet.
-pub struct PendingText {
-    /// Its name.
-    pub name: String,
-    /// Its bytes.
-    pub contents: Vec<u8>,
-    /// What it refers to.
-    pub references: Vec<StorePath>,
+struct PendingText {
+    name: String,
+    contents: Vec<u8>,
+    references: BTreeSet<StorePath>,
 }
 
 impl<'a> RealWorld<'a> {
-    /// Makes a world. Without a store, paths are computed and nothing is written.
+    /// Makes a world.
     #[must_use]
     pub fn new(
-        config: &'a Config,
-        store: Option<&'a dyn StoreAccess>,
+        engine: &'a Engine,
+        writes: Writes,
         pure: bool,
         show_message: ShowMessage<'a>,
     ) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seconds = now.map_or(0, |since| since.as_secs());
         Self {
-            config,
-            store,
+            engine,
+            writes,
             show_message,
             current_time: i64::try_from(seconds).unwrap_or(i64::MAX),
             pure,
             texts: RefCell::default(),
             derivations: RefCell::default(),
+            sources: RefCell::default(),
         }
     }
 
@@ -75,30 +84,40 @@ impl<'a> RealWorld<'a> {
     /// # Errors
     /// The store refuses.
     pub fn flush(&self) -> WorldResult<()> {
-        let Some(store) = self.store else { return Ok(()) };
+        let sources = std::mem::take(&mut *self.sources.borrow_mut());
         let texts = std::mem::take(&mut *self.texts.borrow_mut());
-        store.add_texts(texts.into_values().collect())
-    }
-
-    /// The derivations that this evaluation has made.
-    #[must_use]
-    pub fn derivations(&self) -> BTreeMap<StorePath, Rc<Derivation>> {
-        self.derivations.borrow().clone()
+        if sources.is_empty() && texts.is_empty() {
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        for (path, request) in &sources {
+            store
+                .add_source(path, request, &mut |_, _| Ok(true))
+                .map_err(|error| world_error(&error))?;
+        }
+        let texts: Vec<TextObject<'_>> = texts
+            .values()
+            .map(|text| TextObject {
+                name: &text.name,
+                contents: &text.contents,
+                references: &text.references,
+            })
+            .collect();
+        store.add_texts(&texts).map_err(|error| world_error(&error))?;
+        Ok(())
     }
 
     /// Where a path of the language really lies.
     fn physical(&self, path: &[u8]) -> PathBuf {
-        let store_dir = self.config.store_dir.as_str().as_bytes();
-        let inside = path
+        let store_dir = self.engine.config.store_dir.as_str().as_bytes();
+        let is_inside = path
             .strip_prefix(store_dir)
-            .filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
-        match inside {
-            Some(_) => self
-                .config
-                .store_root
-                .join(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path))),
-            None => PathBuf::from(OsString::from_vec(path.to_vec())),
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
+        let relative = path.strip_prefix(b"/").unwrap_or(path);
+        if is_inside {
+            return self.engine.config.store_root.join(OsStr::from_bytes(relative));
         }
+        PathBuf::from(OsString::from_vec(path.to_vec()))
     }
 
     fn pending_text<T>(
@@ -110,26 +129,83 @@ impl<'a> RealWorld<'a> {
         if texts.is_empty() {
             return None;
         }
-        let store_path = self.config.store_dir.parse_path(path).ok()?;
+        let store_path = self.engine.config.store_dir.parse_path(path).ok()?;
         texts.get(&store_path).map(take)
     }
 
-    fn add_pending(
+    /// The path that an object of this content has.
+    fn content_path(
         &self,
         name: &str,
-        contents: Vec<u8>,
-        references: Vec<StorePath>,
+        method: ContentAddressMethod,
+        hash: Hash,
     ) -> WorldResult<StorePath> {
-        let others = references.iter().cloned().collect();
-        let path = self
-            .config
-            .store_dir
-            .make_text_path(name, Sha256::of(&contents), &others)
-            .map_err(|error| WorldError::new(error.to_string()))?;
-        let text = PendingText { name: name.to_owned(), contents, references };
-        self.texts.borrow_mut().insert(path.clone(), text);
-        Ok(path)
+        let address = ContentAddress { method, hash };
+        self.store_dir()
+            .make_content_path(name, &address, &References::none())
+            .map_err(|error| world_error(&error))
     }
+
+    /// Computes the path of a source, and copies it there if that is to be done now.
+    fn add_source(
+        &self,
+        path: &Path,
+        request: &AddRequest,
+        filter: Option<PathFilter<'_>>,
+    ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let mut failure = None;
+        let is_filtered = filter.is_some();
+        let mut keep: Box<dyn FnMut(&Path, EntryKind) -> _> = match filter {
+            None => Box::new(|_: &Path, _| Ok(true)),
+            Some(filter) => Box::new(|path: &Path, kind| {
+                filter(path.as_os_str().as_bytes(), entry_kind(kind)).map_err(|error| {
+                    failure = Some(error);
+                    FilterStopped
+                })
+            }),
+        };
+        let compute_only = self.writes == Writes::WhenBuilding && !is_filtered;
+        let added = if compute_only {
+            store.source_path(path, request, &mut *keep)
+        } else {
+            store.add_source(path, request, &mut *keep)
+        };
+        drop(keep);
+        if let Some(error) = failure {
+            return Ok(Err(error));
+        }
+        if compute_only {
+            self.sources.borrow_mut().push((path.to_path_buf(), request.clone()));
+        }
+        Ok(Ok(added.map_err(|error| world_error(&error))?))
+    }
+}
+
+fn entry_kind(kind: EntryKind) -> FileKind {
+    match kind {
+        EntryKind::Regular => FileKind::Regular,
+        EntryKind::Directory => FileKind::Directory,
+        EntryKind::Symlink => FileKind::Symlink,
+        EntryKind::Unknown => FileKind::Unknown,
+    }
+}
+
+fn kind_of(file_type: fs::FileType) -> FileKind {
+    if file_type.is_file() {
+        FileKind::Regular
+    } else if file_type.is_dir() {
+        FileKind::Directory
+    } else if file_type.is_symlink() {
+        FileKind::Symlink
+    } else {
+        FileKind::Unknown
+    }
+}
+
+/// An error of a lower layer with its causes, as evaluation reports it.
+fn world_error(error: &dyn std::error::Error) -> WorldError {
+    WorldError::new(crate::error::chain(error))
 }
 
 fn io_error(action: &str, path: &[u8], error: &std::io::Error) -> WorldError {
@@ -144,7 +220,7 @@ fn io_error(action: &str, path: &[u8], error: &std::io::Error) -> WorldError {
 
 impl World for RealWorld<'_> {
     fn store_dir(&self) -> &StoreDir {
-        &self.config.store_dir
+        &self.engine.config.store_dir
     }
 
     fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
@@ -194,7 +270,7 @@ impl World for RealWorld<'_> {
             return None;
         }
         let name = std::str::from_utf8(name).ok()?;
-        self.config.var(name).map(OsString::into_vec)
+        self.engine.config.var(name).map(OsString::into_vec)
     }
 
     fn current_time(&self) -> Option<i64> {
@@ -202,7 +278,7 @@ impl World for RealWorld<'_> {
     }
 
     fn current_system(&self) -> Option<String> {
-        (!self.pure).then(|| self.config.system.clone())
+        (!self.pure).then(|| self.engine.config.system.clone())
     }
 
     fn add_path(
@@ -217,46 +293,37 @@ impl World for RealWorld<'_> {
             Ingestion::Flat => ContentAddressMethod::Flat,
             Ingestion::Nar => ContentAddressMethod::Nar,
         };
-        let address_of = |hash: Hash| {
-            let address = ContentAddress { method, hash };
-            self.config
-                .store_dir
-                .make_content_path(name, &address, &References::none())
-                .map_err(|error| WorldError::new(error.to_string()))
-        };
-        if let (Some(expected), Some(store)) = (expected, self.store) {
-            let known = address_of(expected.clone())?;
-            if store.is_valid(&known)? {
+        if let Some(expected) = expected {
+            let known = self.content_path(name, method, *expected)?;
+            let store = self.engine.store().map_err(|error| world_error(&error))?;
+            if store.is_valid(&known).map_err(|error| world_error(&error))? {
                 return Ok(Ok(known));
             }
         }
         let physical = self.physical(path);
-        let archive = match archive(&physical, path, ingestion, filter) {
-            Ok(archive) => archive,
-            Err(DumpError::Filter(error)) => return Ok(Err(error)),
-            Err(DumpError::Read { source, .. }) if is_absence(&source) => {
-                let path = String::from_utf8_lossy(path);
-                return Err(WorldError::new(format!("path '{path}' does not exist")));
-            }
-            Err(error) => return Err(WorldError::new(error.to_string())),
+        if self.file_kind(path)?.is_none() {
+            let path = String::from_utf8_lossy(path);
+            return Err(WorldError::new(format!("path '{path}' does not exist")));
+        }
+        let request = AddRequest {
+            method,
+            algo: expected.map_or(HashAlgo::Sha256, Hash::algo),
+            ..AddRequest::source(name)
         };
-        let algo = expected.map_or(HashAlgo::Sha256, Hash::algo);
-        let hash = archive.hash(algo);
-        let store_path = address_of(hash.clone())?;
+        let added = match self.add_source(&physical, &request, filter)? {
+            Ok(added) => added,
+            Err(error) => return Ok(Err(error)),
+        };
         if let Some(expected) = expected
-            && *expected != hash
+            && added != self.content_path(name, method, *expected)?
         {
             return Err(WorldError::new(format!(
-                "hash mismatch for path '{}': wanted {}, got {}",
+                "store path mismatch in (possibly filtered) path added from '{}': wanted {}",
                 String::from_utf8_lossy(path),
-                expected.print_prefixed(picnix_store_core::HashFormat::Sri),
-                hash.print_prefixed(picnix_store_core::HashFormat::Sri),
+                expected.print_prefixed(HashFormat::Sri),
             )));
         }
-        if let Some(store) = self.store {
-            store.add_archive(&store_path, &archive, &ContentAddress { method, hash })?;
-        }
-        Ok(Ok(store_path))
+        Ok(Ok(added))
     }
 
     fn add_text(
@@ -265,22 +332,29 @@ impl World for RealWorld<'_> {
         contents: &[u8],
         references: &[StorePath],
     ) -> WorldResult<StorePath> {
-        self.add_pending(name, contents.to_vec(), references.to_vec())
+        let references: BTreeSet<StorePath> = references.iter().cloned().collect();
+        let path = self
+            .store_dir()
+            .make_text_path(name, Sha256::of(contents), &references)
+            .map_err(|error| world_error(&error))?;
+        let text =
+            PendingText { name: name.to_owned(), contents: contents.to_vec(), references };
+        self.texts.borrow_mut().insert(path.clone(), text);
+        Ok(path)
     }
 
     fn add_derivation(&self, derivation: &Derivation) -> WorldResult<StorePath> {
-        let text = derivation
-            .to_text(&self.config.store_dir)
-            .map_err(|error| WorldError::new(error.to_string()))?;
+        let text =
+            derivation.to_text(self.store_dir()).map_err(|error| world_error(&error))?;
         let known = self.derivations.borrow().contains_key(&text.path);
         if !known {
             let pending = PendingText {
                 name: format!("{}.drv", derivation.name),
                 contents: text.contents,
-                references: text.references.into_iter().collect(),
+                references: text.references,
             };
             self.texts.borrow_mut().insert(text.path.clone(), pending);
-            let derivation = Rc::new(derivation.clone());
+            let derivation = Arc::new(derivation.clone());
             self.derivations.borrow_mut().insert(text.path.clone(), derivation);
         }
         Ok(text.path)
@@ -290,42 +364,72 @@ impl World for RealWorld<'_> {
         if let Some(known) = self.derivations.borrow().get(path) {
             return Ok((**known).clone());
         }
-        let shown = self.config.store_dir.print(path);
+        let shown = self.engine.config.store_dir.print(path);
         let text = self.read_file(shown.as_bytes())?;
         let name = path
             .derivation_name()
             .map_err(|error| WorldError::new(error.to_string()))?;
-        Derivation::parse(&self.config.store_dir, &text, name)
+        Derivation::parse(&self.engine.config.store_dir, &text, name)
             .map_err(|error| WorldError::new(format!("error parsing derivation '{shown}': {error}")))
     }
 
+    fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {
+        if let Some(text) = self.texts.borrow().get(path) {
+            return Ok(text.references.iter().cloned().collect());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let found = store.query_references(path).map_err(|error| world_error(&error))?;
+        Ok(found.into_iter().collect())
+    }
+
     fn realise(&self, what: &[Realisation]) -> WorldResult<()> {
-        let Some(store) = self.store else {
-            let needs_build =
-                what.iter().any(|item| matches!(item, Realisation::Built(..)));
-            if !needs_build {
-                return Ok(());
+        let mut targets = Vec::new();
+        for item in what {
+            match item {
+                Realisation::Opaque(path) => {
+                    self.ensure_path(path)?;
+                }
+                Realisation::DrvDeep(drv_path) => {
+                    targets.push(Target {
+                        drv_path: drv_path.clone(),
+                        outputs: Outputs::All,
+                    });
+                }
+                Realisation::Built(drv_path, output) => {
+                    let output = OutputName::parse(output.as_bytes())
+                        .map_err(|error| world_error(&error))?;
+                    targets.push(crate::engine::target(drv_path.clone(), [output]));
+                }
             }
-            return Err(WorldError {
-                message: "a build is needed during evaluation, but this command does not build"
-                    .into(),
-                hint: Some("'picnix build' and 'picnix instantiate' can build".into()),
-                is_build_failure: true,
-            });
-        };
+        }
+        if targets.is_empty() {
+            return Ok(());
+        }
         self.flush()?;
-        store.realise(what)
+        self.engine.build(&targets).map_err(|error| WorldError {
+            is_build_failure: true,
+            ..world_error(&error)
+        })?;
+        Ok(())
     }
 
     fn ensure_path(&self, path: &StorePath) -> WorldResult<()> {
-        let shown = self.config.store_dir.print(path);
-        let valid = match self.store {
-            Some(store) => store.is_valid(path)?,
-            None => self.physical(shown.as_bytes()).symlink_metadata().is_ok(),
-        };
-        if valid || self.texts.borrow().contains_key(path) {
+        if self.texts.borrow().contains_key(path) {
             return Ok(());
         }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        if store.is_valid(path).map_err(|error| world_error(&error))? {
+            return Ok(());
+        }
+        // A source whose path was only computed so far is read where it is.
+        let is_source = self.sources.borrow().iter().any(|(source, request)| {
+            let found = store.source_path(source, request, &mut |_, _| Ok(true));
+            found.is_ok_and(|found| found == *path)
+        });
+        if is_source {
+            return self.flush();
+        }
+        let shown = self.store_dir().print(path);
         Err(WorldError::new(format!("path '{shown}' is not valid")))
     }
 
@@ -340,38 +444,4 @@ fn is_absence(error: &std::io::Error) -> bool {
         error.kind(),
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
     )
-}
-
-/// What a path holds, serialised: a NAR, or the bytes of a file.
-pub struct Archive {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// What they are.
-    pub ingestion: Ingestion,
-}
-
-impl Archive {
-    /// The hash of the bytes.
-    #[must_use]
-    pub fn hash(&self, algo: HashAlgo) -> Hash {
-        let mut sink = HashSink::new(algo);
-        sink.update(&self.bytes);
-        sink.finish().0
-    }
-}
-
-fn archive(
-    physical: &Path,
-    shown: &[u8],
-    ingestion: Ingestion,
-    filter: Option<PathFilter<'_>>,
-) -> Result<Archive, DumpError> {
-    let bytes = match ingestion {
-        Ingestion::Nar => dump(physical, shown, filter, Vec::new())?,
-        Ingestion::Flat => fs::read(physical).map_err(|source| DumpError::Read {
-            path: physical.display().to_string(),
-            source,
-        })?,
-    };
-    Ok(Archive { bytes, ingestion })
 }

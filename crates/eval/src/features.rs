@@ -20,16 +20,19 @@ pub enum Feature {
     GitHashing,
     /// Hashes of the algorithm `blake3`.
     Blake3Hashes,
+    /// Dates and times in `fromTOML`.
+    ParseTomlTimestamps,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::CaDerivations,
         Self::ImpureDerivations,
         Self::DynamicDerivations,
         Self::GitHashing,
         Self::Blake3Hashes,
+        Self::ParseTomlTimestamps,
     ];
 
     /// The name in Nix's option `experimental-features`.
@@ -41,6 +44,7 @@ impl Feature {
             Self::DynamicDerivations => "dynamic-derivations",
             Self::GitHashing => "git-hashing",
             Self::Blake3Hashes => "blake3-hashes",
+            Self::ParseTomlTimestamps => "parse-toml-timestamps",
         }
     }
 

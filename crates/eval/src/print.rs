@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::symbol::sym;
+use crate::symbol::{Symbol, sym};
 use crate::value::{Attr, Attrs, State, Thunk, Value};
 
 /// How a value is printed.
@@ -86,6 +86,13 @@ impl<'h> Evaluator<'h> {
         };
         printer.print(value, 0)?;
         Ok(printer.out)
+    }
+
+    /// A name as Nix's messages show it: quoted where it is no identifier.
+    pub fn show_name(&self, name: Symbol) -> String {
+        let mut shown = Vec::new();
+        print_attr_name(&mut shown, self.symbols.name(name));
+        String::from_utf8_lossy(&shown).into_owned()
     }
 
     /// Prints a value for a message: shortened, and without forcing anything.

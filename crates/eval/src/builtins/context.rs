@@ -214,7 +214,7 @@ fn context_key<'h>(ev: &Evaluator<'h>, attr: Attr<'h>) -> Result<StorePath> {
         _ => bail!(
             attr.pos => Other,
             "context key '{}' is not a store path",
-            ev.symbols.text(attr.name)
+            ev.show_name(attr.name)
         ),
     }
 }
@@ -229,7 +229,7 @@ fn append_dependency<'h>(
     let dependency = ev.expect_attrs(attr.slot.get(), attr.pos, doing)?;
     let is_derivation = ev.symbols.name(attr.name).ends_with(DRV_SUFFIX.as_bytes());
     let not_derivation = |what: &str| {
-        let name = ev.symbols.text(attr.name);
+        let name = ev.show_name(attr.name);
         err!(Other, "tried to add {what} context of {name}, which is not a derivation, to a string")
             .at(attr.pos)
     };

@@ -10,7 +10,7 @@
 
 mod attributes;
 mod inputs;
-mod json;
+mod normalize;
 mod wrapper;
 
 use picnix_store_core::{

@@ -18,6 +18,7 @@ use crate::bail;
 use crate::coerce::{Coercion, canonical_path};
 use crate::error::{At, Result};
 use crate::evaluator::Evaluator;
+use crate::internal;
 use crate::pos::Pos;
 use crate::symbol::sym;
 use crate::value::{AttrsBuilder, Context, ContextElement, Value};
@@ -213,6 +214,9 @@ fn find_file<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
             return Ok(ev.path(found));
         }
     }
+    if let Some(rest) = name.strip_prefix(b"nix/") {
+        return Ok(ev.path(ev.heap.concat(&[internal::DIR, &canonical_path(rest)])));
+    }
     let name = String::from_utf8_lossy(name);
     if ev.settings.pure {
         bail!(
@@ -371,7 +375,7 @@ fn path<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h
                 expected = Some(parse_hash(ev, &text, Some(HashAlgo::Sha256))?);
             }
             other => {
-                let other = ev.symbols.text(other);
+                let other = ev.show_name(other);
                 bail!(at => Other, "unsupported argument '{other}' to 'builtins.path'");
             }
         }

@@ -11,6 +11,19 @@ use crate::pos::Pos;
 use crate::value::Value;
 
 // Values.
+mod attrsets;
+mod control;
+mod convert;
+pub mod json;
+mod lists;
+mod numbers;
+mod regex;
+mod sort;
+mod strings;
+mod toml;
+mod types;
+mod versions;
+pub mod xml;
 
 // Files and the store.
 mod context;
@@ -59,6 +72,18 @@ impl Builtin {
 const TABLES: &[&[Builtin]] = &[
     crate::import::BUILTINS,
     // Values.
+    attrsets::BUILTINS,
+    control::BUILTINS,
+    convert::BUILTINS,
+    json::BUILTINS,
+    lists::BUILTINS,
+    numbers::BUILTINS,
+    regex::BUILTINS,
+    strings::BUILTINS,
+    toml::BUILTINS,
+    types::BUILTINS,
+    versions::BUILTINS,
+    xml::BUILTINS,
     // Files and the store.
     context::BUILTINS,
     derivation::BUILTINS,
@@ -72,6 +97,8 @@ const TABLES: &[&[Builtin]] = &[
 #[derive(Default)]
 pub(crate) struct Caches {
     // Values.
+    /// Compiled patterns of `match` and `split`.
+    pub(crate) regexes: RefCell<regex::Cache>,
     // Files and the store.
     /// What `derivationStrict` knows of derivations that this evaluation made.
     pub(crate) derivations: RefCell<derivation::Cache>,

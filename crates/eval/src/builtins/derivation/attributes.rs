@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use picnix_store_core::{ContentAddressMethod, HashAlgo, JSON_KEY};
 
-use super::json;
+use super::normalize;
 use crate::bail;
+use crate::builtins::json::{self, PathMode};
 use crate::coerce::Coercion;
 use crate::error::{At, Result};
 use crate::evaluator::Evaluator;
@@ -67,7 +68,7 @@ impl Recipe {
         let mut recipe = Self::new(name, is_structured, ignores_nulls);
         for attr in ev.sorted_by_name(attrs) {
             recipe.attribute(ev, attr).trace(attr.pos, || {
-                let key = ev.symbols.text(attr.name);
+                let key = ev.show_name(attr.name);
                 format!(
                     "while evaluating attribute '{key}' of derivation '{}'",
                     recipe.name
@@ -179,7 +180,7 @@ impl Recipe {
             "In derivation '{}': setting structured attributes via '__json' is deprecated, and may be disallowed in future versions of Nix. Set '__structuredAttrs = true' instead.",
             self.name
         ));
-        self.structured_attrs = Some(json::normalize_object(text)?);
+        self.structured_attrs = Some(normalize::object(text)?);
         Ok(())
     }
 
@@ -191,9 +192,11 @@ impl Recipe {
             if object.len() > 1 {
                 object.push(b',');
             }
-            json::write_string(key, object)?;
+            json::check_utf8(key)?;
+            json::print_string(key, object);
             object.push(b':');
-            json::write_value(ev, value, &mut self.context, object)?;
+            let (paths, context) = (PathMode::CopyToStore, &mut self.context);
+            object.extend(json::write(ev, value, Pos::NONE, paths, context)?);
         }
         let plain = |value| ev.expect_plain_string(value, Pos::NONE, NO_TRACE);
         match attr.name {

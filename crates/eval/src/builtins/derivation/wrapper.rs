@@ -29,13 +29,12 @@ fn select<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<
     let name = ev.expect_plain_string(args[0], pos, doing)?;
     let doing = "while evaluating the second argument passed to builtins.getAttr";
     let attrs = ev.expect_attrs(args[1], pos, doing)?;
-    match attrs.get(ev.symbol(name)) {
+    let symbol = ev.symbol(name);
+    match attrs.get(symbol) {
         Some(slot) => ev.force_slot(slot),
-        None => {
-            Err(err!(Missing, "attribute '{}' missing", String::from_utf8_lossy(name))
-                .at(pos)
-                .trace(pos, "in the attribute set under consideration"))
-        }
+        None => Err(err!(Missing, "attribute '{}' missing", ev.show_name(symbol))
+            .at(pos)
+            .trace(pos, "in the attribute set under consideration")),
     }
 }
 
