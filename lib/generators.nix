@@ -68,6 +68,10 @@ let
     sep: k: v:
     "${escape [ sep ] k}${sep}${mkValueString v}";
 
+  /**
+    "key=value" lines.
+    Example: `generators.toKeyValue { } { a = 1; b = true; }` => `"a=1\nb=true\n"`
+  */
   toKeyValue =
     {
       mkKeyValue ? mkKeyValueDefault { } "=",
@@ -80,6 +84,10 @@ let
     in
     attrs: concatStrings (mapAttrsToList lines attrs);
 
+  /**
+    An INI file from sections of keys and values.
+    Example: `generators.toINI { } { s.a = 1; }` => `"[s]\na=1\n"`
+  */
   toINI =
     {
       mkSectionName ? name: escape [ "[" "]" ] name,
@@ -126,6 +134,10 @@ let
     in
     go 0;
 
+  /**
+    Nix source, for reading.
+    Example: `generators.toPretty { multiline = false; } { a = [ 1 "b" ]; }` => `"{ a = [ 1 \"b\" ]; }"`
+  */
   toPretty =
     {
       allowPrettyValues ? false,
@@ -208,22 +220,16 @@ let
 in
 {
   inherit
+    toKeyValue
+    toINI
+    toPretty
+    ;
+
+  inherit
     mkValueStringDefault
     mkKeyValueDefault
     withRecursion
     ;
-
-  /**
-    "key=value" lines.
-    Example: `generators.toKeyValue { } { a = 1; b = true; }` => `"a=1\nb=true\n"`
-  */
-  inherit toKeyValue;
-
-  /**
-    An INI file from sections of keys and values.
-    Example: `generators.toINI { } { s.a = 1; }` => `"[s]\na=1\n"`
-  */
-  inherit toINI;
 
   /**
     An INI file with keys before the first section.
@@ -293,12 +299,6 @@ in
     YAML text; JSON is YAML.
   */
   toYAML = _: toJSON;
-
-  /**
-    Nix source, for reading.
-    Example: `generators.toPretty { multiline = false; } { a = [ 1 "b" ]; }` => `"{ a = [ 1 \"b\" ]; }"`
-  */
-  inherit toPretty;
 
   /**
     Lua source.

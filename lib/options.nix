@@ -1,7 +1,7 @@
 # Options: declaring them, merging their definitions, showing them.
 #
-# A definition is `{ file, value, pos }`: the file that the module's `_file` names, the value without
-# properties, and where the value's attribute stands in the source (null when unknown).
+# A definition is `{ file, value, pos }`: the file that the module's `_file` names, the value
+# without properties, and where the value's attribute stands in the source (null when unknown).
 lib:
 let
   inherit (builtins)
@@ -37,8 +37,16 @@ let
     part:
     if part == "*" || builtins.match "<.*>" part != null then part else lib.escapeNixIdentifier part;
 
+  /**
+    The option's names joined as Nix would write them.
+    Example: `showOption [ "a" "b c" "<name>" ]` => `"a.\"b c\".<name>"`
+  */
   showOption = loc: concatStringsSep "." (map showPart loc);
 
+  /**
+    Files in quotes, joined by "and".
+    Example: `showFiles [ "a" "b" ]` => ``"`a' and `b'"``
+  */
   showFiles = files: concatStringsSep " and " (map (f: "`${f}'") files);
 
   # ":LINE" if the position is in the file that the definition names.
@@ -71,6 +79,10 @@ let
     else
       ": " + shown.value;
 
+  /**
+    One line for each definition: file, line and value.
+    Example: `lib.options.showDefs [ { file = "f"; value = 1; } ]` => ``"\n- In `f': 1"``
+  */
   showDefs =
     defs: lib.concatMapStrings (def: "\n- In `${def.file}${showLine def}'${showValue def.value}") defs;
 
@@ -134,7 +146,14 @@ let
     else
       throw "${tag} expects a string.";
 
+  /**
+    Nix source as text, for `defaultText` and `example`.
+    Example: `literalExpression "pkgs.hello"` => `{ _type = "literalExpression"; text = "pkgs.hello"; }`
+  */
   literalExpression = tagged "literalExpression";
+  /**
+    Markdown text, for `defaultText` and `example`.
+  */
   literalMD = tagged "literalMD";
 
   renderOptionValue =
@@ -193,6 +212,14 @@ let
     ) (lib.collect isOption options);
 in
 {
+  inherit
+    showOption
+    showFiles
+    showDefs
+    literalExpression
+    literalMD
+    ;
+
   inherit
     isOption
     getValues
@@ -307,24 +334,6 @@ in
   mergeOneOption = mergeUniqueOption { message = ""; };
 
   /**
-    The option's names joined as Nix would write them.
-    Example: `showOption [ "a" "b c" "<name>" ]` => `"a.\"b c\".<name>"`
-  */
-  inherit showOption;
-
-  /**
-    Files in quotes, joined by "and".
-    Example: `showFiles [ "a" "b" ]` => ``"`a' and `b'"``
-  */
-  inherit showFiles;
-
-  /**
-    One line for each definition: file, line and value.
-    Example: `lib.options.showDefs [ { file = "f"; value = 1; } ]` => ``"\n- In `f': 1"``
-  */
-  inherit showDefs;
-
-  /**
     An option and the files that define it.
     Type: `Option -> String`
   */
@@ -332,17 +341,6 @@ in
     ${showOption opt.loc}, with values defined in:
     ${lib.concatMapStringsSep "\n" (file: "  - ${file}") opt.files}
   '';
-
-  /**
-    Nix source as text, for `defaultText` and `example`.
-    Example: `literalExpression "pkgs.hello"` => `{ _type = "literalExpression"; text = "pkgs.hello"; }`
-  */
-  inherit literalExpression;
-
-  /**
-    Markdown text, for `defaultText` and `example`.
-  */
-  inherit literalMD;
 
   /**
     A fenced block of code in a language, for `defaultText` and `example`.

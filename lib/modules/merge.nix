@@ -1,8 +1,8 @@
 # From modules to options with values: matching declarations with definitions, name by name.
 #
-# `mergeTree` walks the tree of option declarations. On each level definitions are pieces (properties.nix):
-# the attribute set as written, its file, and a wrapper for the properties around it. Nothing below a
-# name is looked at before its value is.
+# `mergeTree` walks the tree of option declarations. On each level definitions are pieces
+# (properties.nix): the attribute set as written, its file, and a wrapper for the properties around
+# it. Nothing below a name is looked at before its value is.
 lib:
 let
   inherit (builtins)
@@ -289,7 +289,8 @@ let
         inherit (strongest) highestPrio;
       };
 
-  # Types with `merge.v2` check and merge in one go; `type // { check = ...; }` would be ignored there.
+  # Types with `merge.v2` check and merge in one go; `type // { check = ...; }` would be ignored
+  # there.
   checkV2MergeCoherence =
     loc: type: result:
     if type.check.isV2MergeCoherent or false then
