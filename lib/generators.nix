@@ -30,6 +30,11 @@ let
     name: kind: v:
     abort "generators.${name}: ${kind} not supported: ${toPretty { } v}";
 
+  /**
+    A scalar as configuration files usually hold it.
+    Type: `AttrSet -> a -> String`
+    Example: `generators.mkValueStringDefault { } true` => `"true"`
+  */
   mkValueStringDefault =
     _args: v:
     let
@@ -61,6 +66,11 @@ let
   # The shortest text of a float that reads back as the same float.
   floatString = v: toJSON v;
 
+  /**
+    A key, a separator and a value.
+    Type: `{ mkValueString ? } -> String -> String -> a -> String`
+    Example: `generators.mkKeyValueDefault { } "=" "a" 1` => `"a=1"`
+  */
   mkKeyValueDefault =
     {
       mkValueString ? mkValueStringDefault { },
@@ -102,6 +112,10 @@ let
       ) sections
     );
 
+  /**
+    A value cut at a depth, or an error beyond it.
+    Type: `{ depthLimit, throwOnDepthLimit ? } -> a -> a`
+  */
   withRecursion =
     {
       depthLimit,

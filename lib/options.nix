@@ -23,13 +23,27 @@ let
 
   mkOption = attrs: attrs // { _type = "option"; };
 
+  /**
+    Is the value a declared option?
+    Type: `a -> Bool`
+    Example: `isOption (mkOption { })` => `true`
+  */
   isOption = v: v._type or null == "option";
 
   unknownModule = "<unknown-file>";
 
   prioritySuggestion = "Use `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions.";
 
+  /**
+    The values of definitions.
+    Type: `[Definition] -> [a]`
+  */
   getValues = map (def: def.value);
+
+  /**
+    The files of definitions.
+    Type: `[Definition] -> [String]`
+  */
   getFiles = map (def: def.file);
 
   # A part stays bare where it is `*` or `<placeholder>`.
@@ -86,6 +100,10 @@ let
   showDefs =
     defs: lib.concatMapStrings (def: "\n- In `${def.file}${showLine def}'${showValue def.value}") defs;
 
+  /**
+    The only definition merged by `merge`, or an error with a message that says why there must be one.
+    Type: `{ message, merge ? } -> Loc -> [Definition] -> a`
+  */
   mergeUniqueOption =
     {
       message,
@@ -97,6 +115,11 @@ let
     else
       throw "The option `${showOption loc}' is defined multiple times while it's expected to be unique.\n${message}\nDefinition values:${showDefs defs}\n${prioritySuggestion}";
 
+  /**
+    The value that all definitions agree on.
+    Type: `Loc -> [Definition] -> a`
+    Example: `mergeEqualOption [ "a" ] [ { file = "f"; value = 1; } { file = "g"; value = 1; } ]` => `1`
+  */
   mergeEqualOption =
     loc: defs:
     let
@@ -113,6 +136,11 @@ let
         ]
       }\n${prioritySuggestion}";
 
+  /**
+    Merge by what the values are: lists and strings are joined, sets united, booleans or-ed.
+    Type: `Loc -> [Definition] -> a`
+    Example: `mergeDefaultOption [ "a" ] [ { file = "f"; value = [ 1 ]; } { file = "g"; value = [ 2 ]; } ]` => `[ 1 2 ]`
+  */
   mergeDefaultOption =
     loc: defs:
     let
@@ -156,6 +184,10 @@ let
   */
   literalMD = tagged "literalMD";
 
+  /**
+    A value as documentation shows it.
+    Type: `a -> { _type, text }`
+  */
   renderOptionValue =
     v:
     if v ? _type && v ? text then

@@ -192,6 +192,10 @@ let
       }
       // (if both "type" then { type = if type == null then again else type; } else { });
 
+  /**
+    Several declarations of one option as one.
+    Type: `Loc -> [{ _file, options, pos }] -> Option`
+  */
   mergeOptionDecls =
     loc: decls:
     let
@@ -216,6 +220,10 @@ let
         options = [ ];
       };
 
+  /**
+    A declared option with definitions, as it stands in `options`.
+    Type: `Loc -> Option -> [Definition] -> Option`
+  */
   evalOptionValue =
     loc: opt: defs:
     let
@@ -304,6 +312,11 @@ let
         custom validation.
       '';
 
+  /**
+    Definitions merged by a type: `{ mergedValue, isDefined, optionalValue, defsFinal, ... }`.
+    Type: `Loc -> Type -> [Definition] -> AttrSet`
+    Example: `(mergeDefinitions [ "a" ] types.int [ { file = "f"; value = mkForce 1; } { file = "g"; value = 2; } ]).mergedValue` => `1`
+  */
   mergeDefinitions =
     loc: type: defs:
     let

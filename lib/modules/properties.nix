@@ -145,6 +145,11 @@ let
     in
     sort (a: b: rank a < rank b) (map strip defs);
 
+  /**
+    Apply a function to a definition's value, below all properties.
+    Type: `(a -> b) -> Definition a -> Definition b`
+    Example: `lib.modules.mapDefinitionValue (x: x + 1) (mkForce 1)` => `mkForce 2`
+  */
   mapDefinitionValue =
     f: def:
     let
