@@ -14,9 +14,10 @@ use picnix_store_core::{
     Derivation, DerivationKind, Hash, HashAlgo, HashFormat, OutputName, StorePath,
     hash_placeholder,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::error::StepError;
+use crate::json;
 use crate::options::{self, Options};
 use crate::structured::shell_text;
 
@@ -150,7 +151,7 @@ impl Environment {
         }
         let shell = shell_text(&attrs);
         self.add_file(".attrs.sh", shell.as_bytes());
-        self.add_file(".attrs.json", Value::Object(attrs).to_string().as_bytes());
+        self.add_file(".attrs.json", json::print(&Value::Object(attrs)).as_bytes());
         self.set("NIX_ATTRS_SH_FILE", &format!("{BUILD_DIR}/.attrs.sh"));
         self.set("NIX_ATTRS_JSON_FILE", &format!("{BUILD_DIR}/.attrs.json"));
         Ok(())
@@ -217,7 +218,7 @@ fn describe(store: &Store, paths: &BTreeSet<StorePath>) -> Result<Value, StepErr
             closure_size += store.path_info(&member)?.nar_size;
         }
         let print = |path| store.store_dir().print(path);
-        let mut described = json!({
+        let mut described = serde_json::json!({
             "narHash": format!("sha256:{}", info.nar_hash.nix32()),
             "narSize": info.nar_size,
             "references": info.references.iter().map(print).collect::<Vec<_>>(),

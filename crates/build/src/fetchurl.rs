@@ -74,14 +74,14 @@ impl Job<'_> {
     /// The hash of the file itself, where the output's is one.
     fn expected(&self) -> Result<Option<Hash>, StepError> {
         let outputs = self.derivation.outputs.values();
-        let fixed = outputs.filter_map(|output| match output {
+        let mut fixed = outputs.filter_map(|output| match output {
             DerivationOutput::CaFixed(address) => Some(address),
             DerivationOutput::InputAddressed(_)
             | DerivationOutput::CaFloating { .. }
             | DerivationOutput::Deferred
             | DerivationOutput::Impure { .. } => None,
         });
-        let Some(address) = fixed.last() else {
+        let Some(address) = fixed.next() else {
             return Err(wrong("'builtin:fetchurl' must be a fixed-output derivation"));
         };
         Ok((address.method == ContentAddressMethod::Flat).then_some(address.hash))

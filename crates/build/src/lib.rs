@@ -26,6 +26,7 @@ mod schedule;
 
 mod checks;
 mod environment;
+mod json;
 mod options;
 mod structured;
 

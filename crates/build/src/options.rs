@@ -211,7 +211,7 @@ fn strings(
 /// `name path name path ...`
 fn pairs(text: &str) -> Result<BTreeMap<String, BTreeSet<String>>, StepError> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         let message =
             format!("odd number of tokens in 'exportReferencesGraph': '{text}'");
         return Err(StepError::Attribute(message));

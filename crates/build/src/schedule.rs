@@ -49,6 +49,8 @@ struct State<E> {
     running: usize,
     done: usize,
     failures: Vec<(usize, E)>,
+    /// Whether a step panicked: a bug, which is passed on when all threads have ended.
+    has_panicked: bool,
 }
 
 struct Shared<E> {
@@ -82,7 +84,14 @@ pub(crate) fn run<E: Send + 'static>(
         }
     }
     let waits = nodes.iter().map(|node| node.needs.len()).collect();
-    let state = State { ready, waits, running: 0, done: 0, failures: Vec::new() };
+    let state = State {
+        ready,
+        waits,
+        running: 0,
+        done: 0,
+        failures: Vec::new(),
+        has_panicked: false,
+    };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     let wake = shared.clone();
     let woken = stop.on_cancel(move || {
@@ -123,7 +132,9 @@ struct Worker<'a, E> {
 impl<E: Send> Worker<'_, E> {
     fn run(&self, work: &(dyn Fn(usize) -> Result<(), E> + Sync)) {
         while let Some(index) = self.next() {
+            let ends = EndsOthers { shared: self.shared, stop: self.stop };
             let result = work(index);
+            std::mem::forget(ends);
             self.finish(index, result);
         }
     }
@@ -133,7 +144,7 @@ impl<E: Send> Worker<'_, E> {
         let mut state = self.shared.lock();
         loop {
             let has_failed = !state.failures.is_empty() && !self.policy.keep_going;
-            if self.stop.is_cancelled() || has_failed {
+            if self.stop.is_cancelled() || has_failed || state.has_panicked {
                 return None;
             }
             if let Some(Reverse(index)) = state.ready[self.lane as usize].pop() {
@@ -166,6 +177,20 @@ impl<E: Send> Worker<'_, E> {
         }
         drop(state);
         self.shared.changed.notify_all();
+    }
+}
+
+/// Dropped when a step panics: the other threads must not wait for it for ever.
+struct EndsOthers<'a, E> {
+    shared: &'a Shared<E>,
+    stop: &'a Cancel,
+}
+
+impl<E> Drop for EndsOthers<'_, E> {
+    fn drop(&mut self) {
+        self.shared.lock().has_panicked = true;
+        self.shared.changed.notify_all();
+        self.stop.cancel();
     }
 }
 

@@ -68,7 +68,10 @@ fn whole(number: &serde_json::Number) -> Option<i32> {
         let number = number.as_f64()?;
         // Nix looks at the number in single precision.
         let single = number as f32;
-        (single.ceil() == single).then_some(number as i32)
+        let is_small = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+        // The processor's answer to a conversion that cannot be done.
+        let truncated = if is_small { number as i32 } else { i32::MIN };
+        (single.ceil() == single).then_some(truncated)
     }
 }
 
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn the_shell_gets_what_it_can_hold() {
         let text = r#"{
-            "array": ["a", 1, true, null], "deep": [["x"]], "false": false, "float": 1.5,
+            "array": ["a", 1, true, null], "deep": [["x"]], "false": false, "float": 1.5, "huge": 1e30,
             "it's": 1, "map": {"k'": "v", "n": 2}, "mixed": {"a": {}}, "null": null,
             "number": 42, "round": 2.0, "string": "it's", "true": true
         }"#;
@@ -98,6 +101,7 @@ mod tests {
             shell_text(&attrs),
             "declare -a array=('a' 1 1 '' )\n\
              declare false=\n\
+             declare huge=-2147483648\n\
              declare -A map=(['k'\\''']='v' ['n']=2 )\n\
              declare null=''\n\
              declare number=42\n\

@@ -30,6 +30,15 @@ impl CommandError {
         Self { kind: Kind::Usage, message: message.into(), hints: Vec::new() }
     }
 
+    /// An error of the store.
+    pub(crate) fn store(error: &picnix_store::Error) -> Self {
+        let made = Self::user(picnix_engine::chain(error));
+        match error.hint() {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
+
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -50,21 +59,18 @@ impl CommandError {
     }
 }
 
-/// The message of an error with those of its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 impl From<picnix_engine::Error> for CommandError {
     fn from(error: picnix_engine::Error) -> Self {
-        Self::user(chain(&error))
+        match &error {
+            picnix_engine::Error::Store(error) => Self::store(error),
+            error => Self::user(picnix_engine::chain(error)),
+        }
+    }
+}
+
+impl From<picnix_vm::VmError> for CommandError {
+    fn from(error: picnix_vm::VmError) -> Self {
+        Self::user(picnix_engine::chain(&error))
     }
 }
 

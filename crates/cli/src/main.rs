@@ -6,7 +6,9 @@
 mod args;
 mod commands;
 mod error;
+mod interrupt;
 mod output;
+mod progress;
 
 use std::process::ExitCode;
 

@@ -63,9 +63,7 @@ impl Engine {
                 Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
             })
             .collect();
-        let mut builtins = Builtins::new();
-        builtins.add(crate::deb::DebsBuilder);
-        builtins.add(crate::image_builtin::ImageBuilder);
+        let builtins = crate::builders::registry();
         Self { config, build_config, builtins, observer, cancel, store: OnceCell::new() }
     }
 

@@ -28,6 +28,25 @@ pub enum Error {
     /// A build failed, or could not be planned.
     #[error(transparent)]
     Build(#[from] picnix_build::Error),
+    /// A virtual machine could not be described or started.
+    #[error(transparent)]
+    Vm(#[from] picnix_vm::VmError),
+    /// There is no file of that name.
+    #[error("there is no configuration at '{}'", .0.display())]
+    NoConfiguration(PathBuf),
+    /// The configuration's system has no image of that format.
+    #[error("there is no image format '{format}'; there are: {}{}", known.join(", "), did_you_mean(similar))]
+    NoFormat {
+        /// The format asked for.
+        format: String,
+        /// Those that there are.
+        known: Vec<String>,
+        /// Those that are spelled alike.
+        similar: Vec<String>,
+    },
+    /// A build did not give what it was asked for.
+    #[error("the build of '{0}' gave no such output")]
+    NoOutput(String),
     /// An evaluation failed; the text is complete, with places and trace.
     #[error("{0}")]
     Evaluation(String),
@@ -47,4 +66,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+fn did_you_mean(similar: &[String]) -> String {
+    similar.first().map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }

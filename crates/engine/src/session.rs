@@ -48,6 +48,7 @@ pub enum Program {
 pub struct Session<'s, 'h> {
     /// The evaluator.
     pub ev: &'s Evaluator<'h>,
+    pub(crate) engine: &'s Engine,
     /// The outside.
     pub world: &'s RealWorld<'s>,
     /// The arguments for functions at the top.
@@ -73,7 +74,7 @@ pub fn evaluate<T>(
         Error::Evaluation(report::render(&ev, error, options.show_trace))
     };
     let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
-    let session = Session { ev: &ev, world: &world, arguments };
+    let session = Session { ev: &ev, engine, world: &world, arguments };
     work(&session).map_err(|error| match error {
         WorkError::Language(error) => render(&error),
         WorkError::Engine(error) => error,
@@ -137,6 +138,12 @@ fn arguments<'h>(
 }
 
 impl<'h> Session<'_, 'h> {
+    /// The settings of this run.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.engine.config
+    }
+
     /// The value of a program.
     ///
     /// # Errors

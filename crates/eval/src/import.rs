@@ -8,6 +8,7 @@ use crate::err;
 use crate::error::{At, Result};
 use crate::evaluator::{BaseScope, Evaluator, Map};
 use crate::expr::Expr;
+use crate::internal;
 use crate::lower::{Scope, lower};
 use crate::pos::Pos;
 use crate::source::Origin;
@@ -119,9 +120,13 @@ impl<'h> Evaluator<'h> {
         scopes: Vec<Scope<'h>>,
         pos: Pos,
     ) -> Result<&'h Expr<'h>> {
-        let text =
-            self.world.read_file(path).map_err(|error| self.world_error(error, pos))?;
-        let text = self.heap.bytes(&text);
+        let text = match internal::file(path) {
+            Some(text) => text,
+            None => {
+                let text = self.world.read_file(path);
+                self.heap.bytes(&text.map_err(|error| self.world_error(error, pos))?)
+            }
+        };
         let Some(source) = self.sources.add(Origin::File(path), text) else {
             bail!(pos => Other, "the source texts of this evaluation exceed 4 GiB");
         };
@@ -131,6 +136,9 @@ impl<'h> Evaluator<'h> {
 
     /// The file that `import path` reads: links resolved, `default.nix` added to a directory.
     fn program_path(&self, path: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
+        if internal::file(path).is_some() {
+            return Ok(path);
+        }
         let resolved = self.resolve_path(path, pos)?;
         match self.kind_of(resolved, pos)? {
             Some(FileKind::Directory) => {

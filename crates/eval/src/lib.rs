@@ -17,6 +17,7 @@ mod evaluator;
 mod features;
 mod force;
 mod import;
+mod internal;
 mod lower;
 mod ops;
 mod print;

@@ -175,3 +175,67 @@ fn fixed_output_paths_are_those_of_nix() {
         }
     }
 }
+
+/// Builds an object that refers to itself, lets Nix address it by its contents, and dumps both.
+const SELF_REFERENCE: &str = r#"
+  path=$(nix-build --no-out-link -E 'derivation {
+    name = "selfref-1.0"; system = "x86_64-linux"; builder = "/bin/sh"; PATH = "/bin:/usr/bin";
+    args = [ "-c" "mkdir -p $out; echo self $out/x $out > $out/f; echo $out > $out/g" ];
+  }') || exit 1
+  nix-store --dump "$path" > "$1/before.nar"
+  nix store make-content-addressed --json "$path" > "$1/rewrites.json"
+  after=$(sed 's/.*:"//; s/".*//' "$1/rewrites.json")
+  nix-store --dump "$after" > "$1/after.nar"
+  printf '%s\n%s\n' "$path" "$after"
+"#;
+
+#[test]
+fn content_addresses_modulo_self_are_those_of_nix() {
+    use picnix_store_core::refscan::{HashModuloSink, rewrite_digests};
+    use picnix_store_core::{ContentAddress, ContentAddressMethod, References};
+    let scratch = Scratch::new("selfref");
+    let folder = scratch.0.to_str().unwrap();
+    let Some(printed) = peer(&["sh", "-c", SELF_REFERENCE, "sh", folder]) else { return };
+    let dir = StoreDir::default();
+    let paths: Vec<StorePath> =
+        printed.lines().map(|line| dir.parse_path(line.as_bytes()).unwrap()).collect();
+    let nar = fs::read(scratch.path("before.nar")).unwrap();
+    let mut sink = HashModuloSink::new(HashAlgo::Sha256, &paths[0]);
+    std::io::Write::write_all(&mut sink, &nar).unwrap();
+    let address =
+        ContentAddress { method: ContentAddressMethod::Nar, hash: sink.finish().0 };
+    let references = References { itself: true, ..References::none() };
+    let ours = dir.make_content_path("selfref-1.0", &address, &references).unwrap();
+    assert_eq!(ours, paths[1]);
+    let pair = (paths[0].digest_text(), paths[1].digest_text());
+    assert_eq!(
+        rewrite_digests(&nar, &[pair]),
+        fs::read(scratch.path("after.nar")).unwrap()
+    );
+}
+
+#[test]
+fn narinfos_and_signatures_are_those_of_nix() {
+    use picnix_store_core::{NarInfo, PublicKeys, SecretKey};
+    const SCRIPT: &str = r#"
+      path=$(nix-store --add "$1/text") || exit 1
+      nix copy --to "file://$1/cache?secret-key=$1/key&compression=none" "$path"
+      cat "$1"/cache/*.narinfo
+    "#;
+    let scratch = Scratch::new("narinfo");
+    let key = SecretKey::from_seed("test-1", &[42; 32]);
+    fs::write(scratch.path("key"), key.print()).unwrap();
+    fs::write(scratch.path("text"), "some text").unwrap();
+    let folder = scratch.0.to_str().unwrap();
+    let Some(text) = peer(&["sh", "-c", SCRIPT, "sh", folder]) else { return };
+    let dir = StoreDir::default();
+    let mut narinfo = NarInfo::parse(&dir, text.as_bytes(), "peer").unwrap();
+    assert_eq!(narinfo.print(&dir), text);
+    let keys = PublicKeys::new([key.public_key()]);
+    assert!(narinfo.info.is_trusted(&dir, &keys));
+    // Ed25519 is deterministic: our signature is theirs.
+    let theirs = std::mem::take(&mut narinfo.info.signatures);
+    narinfo.info.sign(&dir, &key).unwrap();
+    assert_eq!(narinfo.info.signatures, theirs);
+    assert_eq!(theirs.len(), 1);
+}

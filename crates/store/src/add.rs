@@ -443,7 +443,7 @@ impl Read for ChunkReader {
 
 impl BufRead for ChunkReader {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        while self.chunk.position() as usize >= self.chunk.get_ref().len() {
+        while self.chunk.position() >= self.chunk.get_ref().len() as u64 {
             match self.receiver.recv() {
                 Ok(chunk) => self.chunk = Cursor::new(chunk),
                 Err(_) => break,

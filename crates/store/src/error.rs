@@ -67,6 +67,9 @@ pub enum Error {
     /// There is no store where one should be read.
     #[error("there is no store at '{}'", .0.display())]
     Missing(PathBuf),
+    /// A closure that is not one, because the store changed while it was read.
+    #[error("{0}; was it collected just now?")]
+    Graph(#[from] picnix_closure::Error),
     /// A path that ought to be valid and is not.
     #[error("path '{0}' is not valid")]
     NotValid(String),

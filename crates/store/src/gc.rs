@@ -107,11 +107,12 @@ impl Store {
     /// All roots, those of running processes included, and what dead processes left.
     fn all_roots(&self, lock: &HeldLock) -> Result<(Vec<Root>, Vec<PathBuf>)> {
         let mut roots = self.roots()?;
-        let (temporary, trash) = temp_roots(&self.layout, lock)?;
-        roots.extend(temporary.into_iter().map(|(path, keeper)| Root { path, keeper }));
+        let sessions = temp_roots(&self.layout, lock)?;
+        let temporary = sessions.roots.into_iter();
+        roots.extend(temporary.map(|(path, keeper)| Root { path, keeper }));
         roots.sort_unstable();
         roots.dedup();
-        Ok((roots, trash))
+        Ok((roots, sessions.stale))
     }
 
     /// Names in the folder of objects that nobody registered or is about to.

@@ -41,5 +41,5 @@ pub use lock::PathLocks;
 pub use outputs::{OutputContents, OutputToRegister};
 pub use roots::Root;
 pub use store::Store;
-pub use tree::{EntryKind, Filter, FilterStopped};
+pub use tree::{EntryKind, Filter, FilterStopped, restore as restore_nar};
 pub use verify::{Contents, Repair, VerifyReport};

@@ -140,14 +140,19 @@ pub(crate) fn lock_roots(layout: &Layout) -> Result<HeldLock> {
     HeldLock::wait(&layout.locks.join("gc.lock"))
 }
 
+/// What the sessions of a store hold.
+pub(crate) struct Sessions {
+    /// Temporary roots of living processes, and whose they are.
+    pub(crate) roots: Vec<(StorePath, String)>,
+    /// Temporary folders of dead processes.
+    pub(crate) stale: Vec<PathBuf>,
+}
+
 /// Reads the temporary roots of all living processes, with the session's name as the reason.
 ///
 /// Sessions of dead processes are removed; their temporary folders are returned, to be deleted when
 /// the lock is free again.
-pub(crate) fn temp_roots(
-    layout: &Layout,
-    _roots: &HeldLock,
-) -> Result<(Vec<(StorePath, String)>, Vec<PathBuf>)> {
+pub(crate) fn temp_roots(layout: &Layout, _roots: &HeldLock) -> Result<Sessions> {
     let (mut roots, mut stale) = (Vec::new(), Vec::new());
     let mut alive = BTreeSet::new();
     for name in names_in(&layout.temp_roots)? {
@@ -175,7 +180,7 @@ pub(crate) fn temp_roots(
             stale.push(layout.temp.join(name));
         }
     }
-    Ok((roots, stale))
+    Ok(Sessions { roots, stale })
 }
 
 /// The names in a folder that are text, sorted; all of ours are.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use picnix_closure::{Graph, Node};
 use picnix_store_core::{
     Derivation, OutputName, PathInfo, Signature, StoreDir, StorePath,
 };
@@ -168,6 +169,19 @@ impl Store {
         paths: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<BTreeSet<StorePath>> {
         self.database.closure(paths)
+    }
+
+    /// The closure of some valid paths as a graph with sizes.
+    pub fn graph<'a>(
+        &self,
+        roots: impl IntoIterator<Item = &'a StorePath>,
+    ) -> Result<Graph> {
+        let mut nodes = Vec::new();
+        for path in self.closure(roots)? {
+            let PathInfo { path, nar_size, references, .. } = self.path_info(&path)?;
+            nodes.push(Node { path, nar_size, references });
+        }
+        Ok(Graph::new(nodes)?)
     }
 
     /// Writes the NAR of a valid path.

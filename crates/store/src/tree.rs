@@ -12,7 +12,8 @@ pub(crate) use canonical::canonicalise;
 pub use dump::{EntryKind, Filter, FilterStopped};
 pub(crate) use dump::{dump, dump_filtered, read_flat};
 pub(crate) use remove::remove_tree;
-pub(crate) use restore::{restore, write_file};
+pub use restore::restore;
+pub(crate) use restore::write_file;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;

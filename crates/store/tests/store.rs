@@ -1,5 +1,11 @@
 //! The store as its users see it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails loudly, and its numbers are small"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -131,6 +137,8 @@ fn a_batch_of_texts_may_refer_to_itself() {
         BTreeSet::from([paths[0].clone()])
     );
     assert_eq!(store.closure([&paths[0]]).unwrap().len(), 2);
+    let graph = store.graph([&paths[0]]).unwrap();
+    assert_eq!(graph.topological_order().unwrap(), [first, paths[0].clone()]);
 }
 
 #[test]
@@ -311,9 +319,10 @@ fn an_output_becomes_canonical_and_its_references_are_found() {
         fs::set_permissions(real.join("f"), fs::Permissions::from_mode(0o4711)).unwrap();
         fs::hard_link(real.join("f"), real.join("g")).unwrap();
         fs::create_dir(real.join("closed")).unwrap();
-        fs::set_permissions(real.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(real.join("closed"), fs::Permissions::from_mode(0o0))
+            .unwrap();
         fs::write(real.join("unreadable"), "").unwrap();
-        fs::set_permissions(real.join("unreadable"), fs::Permissions::from_mode(0))
+        fs::set_permissions(real.join("unreadable"), fs::Permissions::from_mode(0o0))
             .unwrap();
         symlink("nowhere", real.join("l")).unwrap();
     })

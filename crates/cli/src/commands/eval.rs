@@ -5,25 +5,29 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use picnix_engine::session::{EvalOptions, Program, Session, WorkError, evaluate};
+use picnix_engine::world::Writes;
 use picnix_engine::{Config, tree};
 use picnix_eval::pos::Pos;
 use picnix_eval::{Coercion, Value};
 
 use super::{Context, Outcome};
-use crate::args::{EvalArgs, ProgramArgs};
+use crate::args::{EvalArgs, JobArgs, ProgramArgs};
 use crate::error::CommandError;
 use crate::output;
 
-pub(crate) fn run(mut context: Context, args: EvalArgs) -> Outcome {
+/// `picnix eval`
+pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
     let (program, options) = prepare(&mut context, &args.program)?;
-    let config = &context.config;
     let attrs = attr_paths(&args.program);
-    let printed = evaluate(config, None, &options, output::error, |session| {
-        let value = session.load(&program, &config.current_dir)?;
+    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
+    let engine = context.engine(&jobs, false);
+    let writes = Writes::WhenBuilding;
+    let printed = evaluate(&engine, writes, &options, output::error, |session| {
+        let value = session.load(&program, &session.config().current_dir)?;
         let mut out = Vec::new();
         for attr in &attrs {
             let value = session.select(value, attr)?;
-            out.extend(print(session, value, &args)?);
+            out.extend(print(session, value, args)?);
         }
         Ok(out)
     })?;

@@ -18,6 +18,7 @@ use crate::bail;
 use crate::coerce::{Coercion, canonical_path};
 use crate::error::{At, Result};
 use crate::evaluator::Evaluator;
+use crate::internal;
 use crate::pos::Pos;
 use crate::symbol::sym;
 use crate::value::{AttrsBuilder, Context, ContextElement, Value};
@@ -212,6 +213,9 @@ fn find_file<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
         if file_exists(ev, found, pos)? {
             return Ok(ev.path(found));
         }
+    }
+    if let Some(rest) = name.strip_prefix(b"nix/") {
+        return Ok(ev.path(ev.heap.concat(&[internal::DIR, &canonical_path(rest)])));
     }
     let name = String::from_utf8_lossy(name);
     if ev.settings.pure {

@@ -213,22 +213,21 @@ impl Printer<'_> {
             mask == Mask::Outputs
                 && std::str::from_utf8(key).is_ok_and(|key| drv.outputs.contains_key(key))
         };
-        let value = |(key, value): (&'_ Vec<u8>, &'_ Vec<u8>)| {
-            (key.clone(), if is_masked(key) { Vec::new() } else { value.clone() })
-        };
-        let json = drv.structured_attrs.as_ref().map(|json| (JSON_KEY.to_vec(), json));
-        let mut json = json.map(|(key, json)| (key, json.clone())).into_iter().peekable();
-        let mut pairs = Vec::with_capacity(drv.env.len() + 1);
-        for pair in drv.env.iter().map(value) {
-            pairs.extend(json.next_if(|(key, _)| *key < pair.0));
-            pairs.push(pair);
+        // Borrowed throughout: environments are most of a derivation, and each is printed thrice.
+        let mut json = drv.structured_attrs.as_deref();
+        let mut pairs: Vec<(&[u8], &[u8])> = Vec::with_capacity(drv.env.len() + 1);
+        for (key, value) in &drv.env {
+            if key.as_slice() > JSON_KEY {
+                pairs.extend(json.take().map(|json| (JSON_KEY, json)));
+            }
+            pairs.push((key, if is_masked(key) { b"" } else { value }));
         }
-        pairs.extend(json);
+        pairs.extend(json.map(|json| (JSON_KEY, json)));
         self.list(pairs, |printer, (key, value)| {
             printer.raw(b"(");
-            printer.string(&key);
+            printer.string(key);
             printer.raw(b",");
-            printer.string(&value);
+            printer.string(value);
             printer.raw(b")");
         });
         Ok(())

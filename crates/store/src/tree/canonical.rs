@@ -91,7 +91,7 @@ fn directory(
         node(fd, OsStr::from_bytes(&name), trail, depth + 1, owner)?;
         trail.leave();
     }
-    remove_attributes(&fd, &trail.0)?;
+    remove_attributes(fd, &trail.0)?;
     rustix::fs::fchmod(fd, MODE_EXECUTABLE).context("set the mode of", &trail.0)?;
     rustix::fs::futimens(fd, &STORE_TIMES).context("set the time of", &trail.0)
 }

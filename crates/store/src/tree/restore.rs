@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 /// Creates the tree of an archive at `path`, where nothing must be.
 ///
 /// Files and directories get their final mode and time at once.
-pub(crate) fn restore(source: impl BufRead, path: &Path) -> Result<()> {
+pub fn restore(source: impl BufRead, path: &Path) -> Result<()> {
     let mut reader = NarReader::new(source);
     let mut trail = Trail(path.to_owned());
     let mut dirs: Vec<OwnedFd> = Vec::new();
