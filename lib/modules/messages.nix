@@ -1,6 +1,7 @@
 # What the module system says when it must refuse.
 #
-# The first words of each message are those of nixpkgs, because people and test suites search for them.
+# The first words of each message are those of nixpkgs, because people and test suites search for
+# them.
 lib:
 let
   inherit (builtins)
