@@ -18,8 +18,8 @@ use picnix_eval::world::{
 };
 use picnix_store::{AddRequest, EntryKind, FilterStopped, TextObject};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Derivation, DerivationText, Hash, HashAlgo, HashFormat,
-    OutputName, References, Sha256, StoreDir, StorePath,
+    ContentAddress, ContentAddressMethod, Derivation, DerivationText, Hash, HashAlgo,
+    HashFormat, OutputName, References, Sha256, StoreDir, StorePath,
 };
 
 use crate::engine::Engine;
