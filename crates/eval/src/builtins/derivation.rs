@@ -15,7 +15,7 @@ mod wrapper;
 
 use picnix_store_core::{
     ContentAddress, ContentAddressMethod, DRV_SUFFIX, Derivation, DerivationOutput, Hash,
-    HashAlgo, HashFormat, OutputName, Placeholder, StorePath, check_name,
+    HashAlgo, HashFormat, Instantiated, OutputName, Placeholder, StorePath, check_name,
     hash_placeholder,
 };
 
@@ -100,12 +100,16 @@ fn instantiate<'h>(
         structured_attrs: recipe.structured_attrs,
     };
     plan.apply(ev, &mut drv)?;
-    let path = ev
-        .world
-        .add_derivation(&drv)
+    let store_dir = ev.world.store_dir();
+    let Instantiated { text, hash } =
+        drv.instantiate(store_dir, |path| inputs::hash_of(ev, path))?;
+    let id = ev.path_id(&text.path);
+    inputs::remember(ev, id, &drv, hash, inputs.references);
+    let result = result(ev, &text.path, &drv)?;
+    ev.world
+        .add_derivation(drv, text)
         .map_err(|error| ev.world_error(error, Pos::NONE))?;
-    inputs::remember(ev, &path, &drv, inputs.references)?;
-    result(ev, &path, &drv)
+    Ok(result)
 }
 
 /// Checks the name early, for the sake of the message; making store paths checks it again.
@@ -158,7 +162,8 @@ impl OutputPlan {
         }
     }
 
-    /// Gives the derivation its outputs and the environment variables that name them.
+    /// Gives the derivation its outputs and the environment variables that name them. Paths that follow from
+    /// the derivation itself come later.
     ///
     /// A fixed output is content-addressed already, so `__contentAddressed` says nothing beside it.
     fn apply(&self, ev: &Evaluator<'_>, drv: &mut Derivation) -> Result<()> {
@@ -172,8 +177,7 @@ impl OutputPlan {
                 let name = output_name(&drv.name, output)?;
                 drv.outputs.insert(name, DerivationOutput::Deferred);
             }
-            let store_dir = ev.world.store_dir();
-            drv.fill_in_output_paths(store_dir, |path| inputs::hash_of(ev, path))
+            Ok(())
         }
     }
 
