@@ -338,7 +338,6 @@ extensible (lib: {
     hasPrefix
     hasSuffix
     intersperse
-    isCoercibleToString
     isConvertibleWithToString
     isStorePath
     isStringLike

@@ -172,7 +172,6 @@ let
     gfl.fullName = "GUST Font License";
     issl = {
       fullName = "Intel Simplified Software License";
-      url = "https://software.intel.com/en-us/license/intel-simplified-software-license";
       free = false;
       redistributable = true;
     };

@@ -604,7 +604,7 @@ in
   fixedWidthNumber = width: n: lib.fixedWidthString width "0" (toString n);
 
   /**
-    A float as the shortest string, with a warning-free loss of nothing.
+    A float as text, with six digits after the point.
     Example: `floatToString 0.5` => `"0.500000"`
   */
   floatToString = toString;
@@ -623,12 +623,6 @@ in
       "bool"
     ]
     || (isList x && builtins.all lib.isConvertibleWithToString x);
-
-  /**
-    Is the value a string, or a set that becomes one?
-    Example: `isStringLike "a"` => `true`
-  */
-  isCoercibleToString = lib.isConvertibleWithToString;
 
   /**
     Is the value a store path itself (not something below one)?

@@ -729,7 +729,7 @@ in
     attrsWith { inherit elemType; }
     // {
       name = "loaOf";
-      deprecationMessage = "Mixing lists with attribute values is no longer possible; please use `types.attrsOf` instead. See https://github.com/NixOS/nixpkgs/issues/1800 for the motivation.";
+      deprecationMessage = "Mixing lists with attribute values is no longer possible; please use `types.attrsOf` instead.";
     };
 
   /**

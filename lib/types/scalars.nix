@@ -368,7 +368,7 @@ in
   */
   string = separatedString "" // {
     name = "string";
-    deprecationMessage = "See https://github.com/NixOS/nixpkgs/pull/66346 for better alternative types.";
+    deprecationMessage = "Use `types.str`, or `types.separatedString` where definitions are to be joined.";
   };
 
   /**
