@@ -1,4 +1,22 @@
-//! The real World; composes the hops; the registry of builtin builders.
+//! The engine: the real World, and the hops of picnix composed.
+//!
+//! Every lower crate does one thing and knows nothing of the others; here they meet. An [`Engine`] holds the
+//! settings, the store and the builders; [`session::evaluate`] runs an evaluation whose outside is this machine;
+//! [`system::System`] goes the whole way from a configuration to an image or a virtual machine.
 
+mod builders;
+mod config;
 pub mod deb;
+mod derivations;
+mod engine;
+mod error;
 pub mod image_builtin;
+pub mod session;
+pub mod system;
+pub mod tree;
+pub mod world;
+
+pub use config::Config;
+pub use derivations::Found;
+pub use engine::{BuildOptions, Engine, target};
+pub use error::{Error, chain};

@@ -1,1 +1,24 @@
 //! The only network client: a URL and a hash in, bytes out.
+//!
+//! [`fetch`] tries every URL that it is given, resolves `mirror://` URLs to the places where they
+//! can be had ([`Mirrors`]), continues what was interrupted, and lets only the right bytes through.
+//! The decision worth knowing: the hash decides, nothing else. A partial file is continued from
+//! wherever the rest can be had, and if the whole then has the wrong hash it is fetched once more
+//! from its beginning before anything is called a mismatch.
+//!
+//! What it does not do: it knows no store, keeps no cache, and unpacks nothing.
+
+mod apt;
+mod config;
+mod error;
+mod mirrors;
+
+mod fetch;
+mod http;
+mod part;
+
+pub use apt::{debian_mirrors, read_apt_sources};
+pub use config::{Config, Proxies};
+pub use error::{Attempt, Error};
+pub use fetch::{Fetched, Progress, Request, fetch};
+pub use mirrors::{Mirrors, SNAPSHOT_KEY};

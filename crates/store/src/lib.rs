@@ -1,1 +1,45 @@
 //! The store on disk: layout, database, add, scan, roots, gc, verify.
+//!
+//! A store is one folder, and needs no root: the objects lie in `<root>/nix/store`, everything else
+//! in `<root>/nix/var/picnix`. Builders see the objects at the logical store directory, normally
+//! `/nix/store`.
+//!
+//! The one decision worth knowing: **an object is valid when the database says so, and the database
+//! says so last.** An object is written under a temporary name, renamed to its place, synced, and
+//! then registered, so that a process may be killed at any instant: what is not registered is
+//! garbage, which the next writer of that path replaces and the collector removes. Deletion goes the
+//! other way round: forgotten first, for good, then moved away, then deleted.
+//!
+//! Who holds what, in the order in which the locks may be taken: `place.lock` for the moment in
+//! which objects get their place (or lose it); `gc.lock`, shared to add a temporary root, exclusive
+//! to decide what is garbage. Locks on single paths ([`Store::lock_paths`]) are for builds and
+//! downloads, which should not be done twice at once; they protect no invariant.
+//!
+//! Not here: who may be trusted (a path info is checked against contents only), building,
+//! substituters, and the network.
+
+mod add;
+mod config;
+mod database;
+mod error;
+mod gc;
+mod lock;
+mod outputs;
+mod pipe;
+mod place;
+mod roots;
+mod session;
+mod store;
+mod tree;
+mod verify;
+
+pub use add::{AddRequest, TextObject};
+pub use config::{Access, Durability, StoreConfig};
+pub use error::{Error, Result};
+pub use gc::{GcOptions, GcReport};
+pub use lock::PathLocks;
+pub use outputs::{OutputContents, OutputToRegister};
+pub use roots::Root;
+pub use store::Store;
+pub use tree::{EntryKind, Filter, FilterStopped, restore as restore_nar};
+pub use verify::{Contents, Repair, VerifyReport};

@@ -1,1 +1,11 @@
-//! Test-only: a World in memory, a temporary store, the suite runner.
+//! What tests of several crates share: a [`World`](picnix_eval::World) in memory.
+//!
+//! It has the semantics of the real one where evaluation can see them: symbolic links are followed, objects
+//! that are added to its store can be read there, and their store paths are those that Nix computes. It builds
+//! nothing; what an evaluation would have built is recorded.
+
+mod tree;
+mod world;
+
+pub use tree::Tree;
+pub use world::MemoryWorld;

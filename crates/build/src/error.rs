@@ -1,0 +1,289 @@
+//! Why something could not be built.
+//!
+//! [`Error`] is about the whole: the plan, or the first step that failed and what that kept from
+//! being built. [`StepError`] is about one step. Where Nix has words for it, they are Nix's.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+
+use picnix_sandbox::Status;
+use picnix_store_core::{OutputName, StorePath};
+
+/// Why some outputs could not be made valid.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store could not be read or written.
+    #[error(transparent)]
+    Store(Box<picnix_store::Error>),
+    /// A derivation cannot be read.
+    #[error("cannot read the derivation '{drv_path}'")]
+    Derivation {
+        /// The derivation path.
+        drv_path: StorePath,
+        /// The cause.
+        source: Box<picnix_store::Error>,
+    },
+    /// A derivation makes no sense.
+    #[error("derivation '{drv_path}' is malformed")]
+    Malformed {
+        /// The derivation path.
+        drv_path: StorePath,
+        /// The cause.
+        source: picnix_store_core::Error,
+    },
+    /// A derivation needs something that is not there yet.
+    #[error("derivation '{drv_path}' cannot be built: {what}")]
+    Unsupported {
+        /// The derivation path.
+        drv_path: StorePath,
+        /// What it needs.
+        what: Unsupported,
+    },
+    /// A derivation has no such output.
+    #[error("derivation '{drv_path}' does not have an output named '{output}'")]
+    NoSuchOutput {
+        /// The derivation path.
+        drv_path: StorePath,
+        /// The name asked for.
+        output: OutputName,
+    },
+    /// Derivations need each other.
+    #[error("derivation '{drv_path}' needs itself")]
+    Cycle {
+        /// One of them.
+        drv_path: StorePath,
+    },
+    /// A step failed.
+    #[error("{0}")]
+    Failed(Box<Failure>),
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What is not supported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// Outputs whose paths follow from what the build makes.
+    #[error("content-addressed outputs of unknown hash are not supported")]
+    ContentAddressed,
+    /// Builds that are never cached.
+    #[error("impure derivations are not supported")]
+    Impure,
+    /// Outputs that are derivations.
+    #[error("dynamic derivations are not supported")]
+    Dynamic,
+}
+
+/// The first step that failed, and what else did not come about.
+#[derive(Debug, thiserror::Error)]
+#[error("Cannot build '{drv}'.\nReason: {reason}{}", consequences(*dependents, others))]
+pub struct Failure {
+    /// The derivation path, printed.
+    pub drv: String,
+    /// The derivation path.
+    pub drv_path: StorePath,
+    /// Why.
+    #[source]
+    pub reason: StepError,
+    /// How many further derivations could not be built for want of this one.
+    pub dependents: usize,
+    /// Other derivations that failed too.
+    pub others: Vec<StorePath>,
+}
+
+fn consequences(dependents: usize, others: &[StorePath]) -> String {
+    let mut text = match dependents {
+        0 => String::new(),
+        1 => "\n1 derivation that needs it was not built".to_owned(),
+        count => format!("\n{count} derivations that need it were not built"),
+    };
+    for other in others {
+        text += &format!("\nalso failed: {other}");
+    }
+    text
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The builder did not end well.
+    #[error("{}{}", how_it_ended(*status, limit_text), log_text(tail, log_command))]
+    Builder {
+        /// How it ended.
+        status: Status,
+        /// The limit that it met, in words.
+        limit_text: String,
+        /// The last lines of its log.
+        tail: Vec<String>,
+        /// The command that shows the rest.
+        log_command: String,
+    },
+    /// A builtin builder failed.
+    #[error("{name} failed: {}", chain(source.as_ref()))]
+    Builtin {
+        /// The builder.
+        name: String,
+        /// The cause.
+        source: BuiltinError,
+    },
+    /// There is no such builtin builder.
+    #[error("unsupported builtin builder '{name}'; there are: {}", known.join(", "))]
+    UnknownBuiltin {
+        /// The builder.
+        name: String,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// The builder ended well but made no output.
+    #[error("failed to produce output path for output '{output}' at '{path}'")]
+    OutputMissing {
+        /// The output.
+        output: OutputName,
+        /// Its path, printed.
+        path: String,
+    },
+    /// The output is not what was known beforehand.
+    #[error(
+        "hash mismatch in fixed-output derivation '{drv}':\n  specified: {specified}\n     got:    {got}{whence}"
+    )]
+    HashMismatch {
+        /// The derivation path, printed.
+        drv: String,
+        /// The hash that was known beforehand.
+        specified: String,
+        /// The hash of the output.
+        got: String,
+        /// Where it came from, in lines of its own; empty for what a builder made.
+        whence: String,
+    },
+    /// A flat output is a directory, a link or executable.
+    #[error(
+        "output path '{path}' should be a non-executable regular file since recursive hashing is not enabled (one of outputHashMode={{flat,text}} is true)"
+    )]
+    NotFlat {
+        /// The path, printed.
+        path: String,
+    },
+    /// The derivation's own checks of its outputs failed, or make no sense.
+    #[error("{0}")]
+    Check(String),
+    /// An attribute with a meaning for the build makes no sense.
+    #[error("{0}")]
+    Attribute(String),
+    /// The machine cannot run such a builder.
+    #[error(
+        "required system or feature not available\nRequired system: '{required}' with features {{{required_features}}}\nCurrent system: '{current}' with features {{{current_features}}}"
+    )]
+    WrongMachine {
+        /// The system asked for.
+        required: String,
+        /// The features asked for.
+        required_features: String,
+        /// The system of this machine.
+        current: String,
+        /// Its features.
+        current_features: String,
+    },
+    /// Building again gave something else.
+    #[error("may not be deterministic: output '{path}' differs{}", kept(kept_at.as_deref()))]
+    NotDeterministic {
+        /// The output, printed.
+        path: String,
+        /// Where the new one was kept.
+        kept_at: Option<String>,
+    },
+    /// An output is to be compared that is not there.
+    #[error("some outputs are not valid, so checking is not possible")]
+    NothingToCheck,
+    /// No box could be made or watched.
+    #[error("{}", chain(.0))]
+    Box(picnix_sandbox::Error),
+    /// A file could not be fetched.
+    #[error("{}", chain(.0))]
+    Fetch(Box<picnix_fetch::Error>),
+    /// The store could not be read or written.
+    #[error("{}", chain(.0.as_ref()))]
+    Store(Box<picnix_store::Error>),
+    /// A file beside the store could not be read or written.
+    #[error("cannot {action} {path:?}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Whatever a builtin builder fails with.
+pub type BuiltinError = Box<dyn StdError + Send + Sync>;
+
+impl From<picnix_store::Error> for StepError {
+    fn from(error: picnix_store::Error) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<picnix_store::Error> for Error {
+    fn from(error: picnix_store::Error) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl StepError {
+    pub(crate) fn io(
+        action: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// An error and its causes in one line each after a colon.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn how_it_ended(status: Status, limit_text: &str) -> String {
+    match status {
+        Status::Code(code) => format!("builder failed with exit code {code}."),
+        Status::Signal(signal) => format!("builder failed due to signal {signal}."),
+        Status::WallTimeout => format!("timed out {limit_text}."),
+        Status::SilenceTimeout => format!("timed out {limit_text} of silence."),
+        Status::LogTooLarge => {
+            format!("killed after writing more than {limit_text} of log.")
+        }
+        Status::Killed => "killed.".to_owned(),
+    }
+}
+
+fn log_text(tail: &[String], log_command: &str) -> String {
+    if tail.is_empty() {
+        return "\nIt wrote nothing to its log.".to_owned();
+    }
+    let mut text = format!("\nLast {} log lines:", tail.len());
+    for line in tail {
+        text += &format!("\n> {line}");
+    }
+    text + &format!("\nFor full logs, run:\n  {log_command}")
+}
+
+fn kept(kept_at: Option<&str>) -> String {
+    kept_at.map(|path| format!(" from '{path}'")).unwrap_or_default()
+}

@@ -1,0 +1,286 @@
+//! The flags. Help, man pages and completions are made from these definitions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turn a NixOS-style configuration into the smallest system image that does the job.
+#[derive(Parser, Debug)]
+#[command(name = "picnix", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Where the store lies [default: below the user's data directory].
+    #[arg(long, global = true, value_name = "DIR", env = "PICNIX_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// How progress is shown.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) log_format: LogFormat,
+    /// Show the whole trace of an error.
+    #[arg(long, global = true)]
+    pub(crate) show_trace: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    /// Bars.
+    Bar,
+    /// Plain lines.
+    Plain,
+    /// One JSON object a line.
+    Json,
+    /// Nothing but errors.
+    Quiet,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Build a configuration's system and boot it, with its console on this terminal.
+    Run(RunArgs),
+    /// Build an image of a configuration's system.
+    Image(ImageArgs),
+    /// Boot a configuration's system without a display and run its tests.
+    Test(TestArgs),
+    /// Evaluate an expression and print its value.
+    Eval(EvalArgs),
+    /// Turn expressions into store derivations and print their paths.
+    Instantiate(InstantiateArgs),
+    /// Build derivations.
+    Build(BuildArgs),
+    /// Look at and change the store.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Print a script that completes picnix's commands in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a directory.
+    Man {
+        /// The directory; it must exist.
+        dir: PathBuf,
+    },
+}
+
+/// A configuration and the device that it is for.
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    /// A file that holds a module, or a directory with a `configuration.nix`.
+    #[arg(value_name = "CONFIG")]
+    pub(crate) config: PathBuf,
+    /// The target hardware: a folder of picnix's `devices`, or a path to a module.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    #[command(flatten)]
+    pub(crate) jobs: JobArgs,
+}
+
+/// How things are built.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct JobArgs {
+    /// How many derivations are built at a time [default: the number of processors].
+    #[arg(short = 'j', long = "max-jobs", value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Keep the build directory of a build that fails.
+    #[arg(short = 'K', long)]
+    pub(crate) keep_failed: bool,
+    /// Build everything that does not depend on what failed.
+    #[arg(short = 'k', long)]
+    pub(crate) keep_going: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// More arguments for QEMU.
+    #[arg(last = true, value_name = "QEMU-ARGS")]
+    pub(crate) qemu_args: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImageArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The image format [default: the one that the configuration's machine boots].
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Make a link to the result, which protects it from garbage collection.
+    #[arg(short = 'o', long = "out-link", value_name = "LINK")]
+    pub(crate) out_link: Option<PathBuf>,
+    /// Print `{"path", "files": [{"name", "size_bytes"}], "total_bytes"}`.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The tests to run [default: all].
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+/// What is evaluated.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ProgramArgs {
+    /// A file, a directory with a `default.nix`, or `-` for standard input [default: `./default.nix`].
+    #[arg(value_name = "FILE", conflicts_with = "expr")]
+    pub(crate) file: Option<PathBuf>,
+    /// Evaluate this text instead of a file.
+    #[arg(short = 'E', long, value_name = "EXPR")]
+    pub(crate) expr: Option<String>,
+    /// Select an attribute of the value, such as `config.system.build`.
+    #[arg(short = 'A', long = "attr", value_name = "ATTR")]
+    pub(crate) attrs: Vec<String>,
+    /// Pass the value of an expression to functions that take an argument of this name.
+    #[arg(long = "arg", num_args = 2, value_names = ["NAME", "EXPR"], action = clap::ArgAction::Append)]
+    pub(crate) args: Vec<String>,
+    /// Pass a string to functions that take an argument of this name.
+    #[arg(long = "argstr", num_args = 2, value_names = ["NAME", "STRING"], action = clap::ArgAction::Append)]
+    pub(crate) argstrs: Vec<String>,
+    /// Add a path to those that `<...>` is searched in.
+    #[arg(short = 'I', long = "include", value_name = "PATH")]
+    pub(crate) include: Vec<String>,
+    /// Let expressions see nothing of the machine.
+    #[arg(long)]
+    pub(crate) pure_eval: bool,
+    /// Experimental features of the language to allow, such as `pipe-operators`.
+    #[arg(long = "extra-experimental-features", value_name = "FEATURES")]
+    pub(crate) features: Vec<String>,
+    /// Show what `builtins.traceVerbose` says.
+    #[arg(long)]
+    pub(crate) trace_verbose: bool,
+    /// Let `builtins.warn` end the evaluation.
+    #[arg(long)]
+    pub(crate) abort_on_warn: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) program: ProgramArgs,
+    /// Print JSON.
+    #[arg(long, conflicts_with_all = ["raw", "xml"])]
+    pub(crate) json: bool,
+    /// Print a string as it is, without quotes and newline.
+    #[arg(long, conflicts_with = "xml")]
+    pub(crate) raw: bool,
+    /// Print XML, as `builtins.toXML` does.
+    #[arg(long)]
+    pub(crate) xml: bool,
+    /// Evaluate the members of sets and lists too.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InstantiateArgs {
+    #[command(flatten)]
+    pub(crate) program: ProgramArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) program: ProgramArgs,
+    #[command(flatten)]
+    pub(crate) jobs: JobArgs,
+    /// Name of the link to the result.
+    #[arg(short = 'o', long, value_name = "LINK", default_value = "result")]
+    pub(crate) out_link: PathBuf,
+    /// Make no link to the result.
+    #[arg(long)]
+    pub(crate) no_link: bool,
+    /// Say what would be fetched and built, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Build what is valid already once more, and compare.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum StoreCommand {
+    /// Add files or directories, and print their store paths.
+    Add {
+        /// What to add.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// The name of the store object [default: that of the file].
+        #[arg(long)]
+        name: Option<String>,
+        /// Add the bytes of a regular file, without its executable bit.
+        #[arg(long)]
+        flat: bool,
+    },
+    /// Write a store object, or any file, to standard output as a NAR.
+    Dump {
+        /// The store object or file.
+        path: PathBuf,
+    },
+    /// Unpack a NAR from standard input.
+    Restore {
+        /// Where to; it must not exist.
+        path: PathBuf,
+    },
+    /// List what is in a store object.
+    Ls {
+        /// A path in the store.
+        path: PathBuf,
+        /// Show modes and sizes.
+        #[arg(short, long)]
+        long: bool,
+        /// Descend into directories.
+        #[arg(short = 'R', long)]
+        recursive: bool,
+    },
+    /// Print a file of a store object.
+    Cat {
+        /// A path in the store.
+        path: PathBuf,
+    },
+    /// Show what the store knows of its objects.
+    Info {
+        /// The objects [default: the store as a whole].
+        paths: Vec<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the log of a derivation's last build.
+    Log {
+        /// The derivation.
+        path: PathBuf,
+    },
+    /// List what protects objects from garbage collection.
+    Roots,
+    /// Delete objects that nothing protects.
+    Delete {
+        /// The objects.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Delete everything that nothing protects.
+    Gc {
+        /// Say what would be deleted, and delete nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Stop when this many bytes are freed.
+        #[arg(long, value_name = "BYTES")]
+        max: Option<u64>,
+    },
+    /// Check that the store is what its database says.
+    Verify {
+        /// Also read every object and compare its hash.
+        #[arg(long)]
+        check_contents: bool,
+        /// Forget objects that are damaged, so that they are made again.
+        #[arg(long)]
+        repair: bool,
+    },
+}

@@ -1,0 +1,94 @@
+//! `picnix instantiate` and `picnix build`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use picnix_build::Target;
+use picnix_engine::session::evaluate;
+use picnix_engine::world::Writes;
+use picnix_engine::{Engine, Found, target};
+
+use super::eval::{attr_paths, prepare};
+use super::{Context, Outcome};
+use crate::args::{BuildArgs, InstantiateArgs, JobArgs, ProgramArgs};
+use crate::error::CommandError;
+use crate::output;
+
+/// `picnix instantiate`: the derivations of expressions, written to the store.
+pub(crate) fn instantiate(context: Context, args: &InstantiateArgs) -> Outcome {
+    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
+    let (engine, found) = found(context, &args.program, &jobs, false)?;
+    for Found { drv_path, output } in found {
+        let path = engine.config.store_dir.print(&drv_path);
+        let suffix =
+            if output.as_str() == "out" { String::new() } else { format!("!{output}") };
+        output::line(&format!("{path}{suffix}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `picnix build`: the outputs of derivations.
+pub(crate) fn build(context: Context, args: &BuildArgs) -> Outcome {
+    let (engine, found) = found(context, &args.program, &args.jobs, args.check)?;
+    let targets: Vec<Target> = found
+        .iter()
+        .map(|found| target(found.drv_path.clone(), [found.output.clone()]))
+        .collect();
+    if args.dry_run {
+        let plan = engine.plan(&targets)?;
+        output::write(plan.describe(&engine.config.store_dir).as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let built = engine.build(&targets)?;
+    let store = engine.store()?;
+    for (index, found) in found.iter().enumerate() {
+        let outputs = built.get(&found.drv_path);
+        let Some(path) = outputs.and_then(|outputs| outputs.get(&found.output)) else {
+            continue;
+        };
+        if !args.no_link {
+            let link = numbered(&engine.config.current_dir.join(&args.out_link), index);
+            let link = with_output(&link, found.output.as_str());
+            store.add_root(&link, path).map_err(|error| CommandError::store(&error))?;
+        }
+        output::line(&store.store_dir().print(path))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn found(
+    mut context: Context,
+    program: &ProgramArgs,
+    jobs: &JobArgs,
+    check: bool,
+) -> Result<(Engine, Vec<Found>), CommandError> {
+    let (program_text, options) = prepare(&mut context, program)?;
+    let attrs = attr_paths(program);
+    let engine = context.engine(jobs, check);
+    let found = evaluate(&engine, Writes::Always, &options, output::error, |session| {
+        let value = session.load(&program_text, &session.config().current_dir)?;
+        let mut found = Vec::new();
+        for attr in &attrs {
+            found.extend(session.derivations(session.select(value, attr)?)?);
+        }
+        session.world.flush()?;
+        Ok(found)
+    })?;
+    Ok((engine, found))
+}
+
+/// `result`, `result-2`, ...
+fn numbered(link: &Path, index: usize) -> PathBuf {
+    suffixed(link, &if index == 0 { String::new() } else { format!("-{}", index + 1) })
+}
+
+/// `result`, `result-dev`, ...
+fn with_output(link: &Path, output: &str) -> PathBuf {
+    suffixed(link, &if output == "out" { String::new() } else { format!("-{output}") })
+}
+
+fn suffixed(link: &Path, suffix: &str) -> PathBuf {
+    let mut name = link.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

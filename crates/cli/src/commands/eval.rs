@@ -1,0 +1,138 @@
+//! `picnix eval`: an expression and its value.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+use picnix_engine::session::{EvalOptions, Program, Session, WorkError, evaluate};
+use picnix_engine::world::Writes;
+use picnix_engine::{Config, tree};
+use picnix_eval::pos::Pos;
+use picnix_eval::{Coercion, Value};
+
+use super::{Context, Outcome};
+use crate::args::{EvalArgs, JobArgs, ProgramArgs};
+use crate::error::CommandError;
+use crate::output;
+
+/// `picnix eval`
+pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
+    let (program, options) = prepare(&mut context, &args.program)?;
+    let attrs = attr_paths(&args.program);
+    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
+    let engine = context.engine(&jobs, false);
+    let writes = Writes::WhenBuilding;
+    let printed = evaluate(&engine, writes, &options, output::error, |session| {
+        let value = session.load(&program, &session.config().current_dir)?;
+        let mut out = Vec::new();
+        for attr in &attrs {
+            let value = session.select(value, attr)?;
+            out.extend(print(session, value, args)?);
+        }
+        Ok(out)
+    })?;
+    output::write(&printed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print<'h>(
+    session: &Session<'_, 'h>,
+    value: Value<'h>,
+    args: &EvalArgs,
+) -> Result<Vec<u8>, WorkError> {
+    let ev = session.ev;
+    if args.raw {
+        let doing = "while generating the output";
+        let string = ev.coerce_to_string(value, Pos::NONE, Coercion::STRING, doing)?;
+        return Ok(string.bytes.to_vec());
+    }
+    if args.xml {
+        return Ok(converted(session, "toXML", value)?);
+    }
+    let mut out = if args.json {
+        converted(session, "toJSON", value)?
+    } else {
+        if args.strict {
+            ev.force_deep(value, Pos::NONE)?;
+        }
+        ev.print_ambiguous(value)?
+    };
+    out.push(b'\n');
+    Ok(out)
+}
+
+/// What a builtin that makes strings makes of a value.
+fn converted<'h>(
+    session: &Session<'_, 'h>,
+    builtin: &str,
+    value: Value<'h>,
+) -> picnix_eval::Result<Vec<u8>> {
+    let ev = session.ev;
+    let builtin = picnix_eval::builtins::find(builtin).expect("the builtin exists");
+    let string = ev.call(Value::Builtin(builtin), &[value], Pos::NONE)?;
+    Ok(ev.expect_string(string, Pos::NONE, "")?.bytes.to_vec())
+}
+
+/// The attribute paths that were asked for; the value itself if none was.
+pub(crate) fn attr_paths(args: &ProgramArgs) -> Vec<String> {
+    if args.attrs.is_empty() { vec![String::new()] } else { args.attrs.clone() }
+}
+
+/// Reads what is to be evaluated and how from the flags.
+pub(crate) fn prepare(
+    context: &mut Context,
+    args: &ProgramArgs,
+) -> Result<(Program, EvalOptions), CommandError> {
+    let config = &mut context.config;
+    config.prepend_search_path(&args.include);
+    add_picnix(config)?;
+    let program = match (&args.expr, &args.file) {
+        (Some(text), _) => Program::Text(text.clone()),
+        (None, Some(file)) if file.as_os_str() == "-" => {
+            let mut text = Vec::new();
+            std::io::stdin().read_to_end(&mut text).map_err(|error| {
+                CommandError::user(format!("cannot read standard input: {error}"))
+            })?;
+            Program::Stdin(text)
+        }
+        (None, Some(file)) => Program::File(config.current_dir.join(file)),
+        (None, None) => Program::File(config.current_dir.join("default.nix")),
+    };
+    let mut options = EvalOptions {
+        show_trace: context.show_trace,
+        pure: args.pure_eval,
+        trace_verbose: args.trace_verbose,
+        abort_on_warn: args.abort_on_warn,
+        arguments: pairs(&args.args),
+        string_arguments: pairs(&args.argstrs),
+        ..EvalOptions::default()
+    };
+    let features = args.features.iter().flat_map(|list| list.split_whitespace());
+    for feature in features {
+        match feature {
+            "pipe-operators" => options.pipe_operators = true,
+            "nix-command" | "flakes" | "fetch-tree" => {}
+            other => {
+                return Err(CommandError::usage(format!(
+                    "unknown experimental feature '{other}'"
+                ))
+                .hint("picnix knows 'pipe-operators'"));
+            }
+        }
+    }
+    Ok((program, options))
+}
+
+/// Lets `<picnix>` be found, unless the user says where it is.
+fn add_picnix(config: &mut Config) -> Result<(), CommandError> {
+    if config.search_path.iter().any(|(prefix, _)| prefix == b"picnix") {
+        return Ok(());
+    }
+    let tree = tree::find(config)?;
+    config.search_path.push((b"picnix".to_vec(), tree.as_os_str().as_bytes().to_vec()));
+    Ok(())
+}
+
+fn pairs(flat: &[String]) -> Vec<(String, String)> {
+    flat.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+}

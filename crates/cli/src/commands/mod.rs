@@ -1,0 +1,72 @@
+//! One file a command.
+
+mod build;
+mod documentation;
+mod eval;
+mod store;
+mod system;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use picnix_build::Cancel;
+use picnix_engine::session::EvalOptions;
+use picnix_engine::{BuildOptions, Config, Engine};
+
+use crate::args::{Cli, Command, JobArgs, LogFormat};
+use crate::error::CommandError;
+use crate::progress::Progress;
+
+/// What every command knows.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) show_trace: bool,
+    pub(crate) log_format: LogFormat,
+}
+
+pub(crate) type Outcome = Result<ExitCode, CommandError>;
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli) -> Outcome {
+    if let Command::Completions { shell } = cli.command {
+        return documentation::completions(shell);
+    }
+    let mut config = Config::from_env()?;
+    if let Some(store) = cli.store {
+        config.store_root = config.current_dir.join(store);
+    }
+    let context =
+        Context { config, show_trace: cli.show_trace, log_format: cli.log_format };
+    match cli.command {
+        Command::Run(args) => system::run(context, &args),
+        Command::Image(args) => system::image(context, &args),
+        Command::Test(args) => system::test(context, &args),
+        Command::Eval(args) => eval::run(context, &args),
+        Command::Instantiate(args) => build::instantiate(context, &args),
+        Command::Build(args) => build::build(context, &args),
+        Command::Store(command) => store::run(context, command),
+        Command::Man { dir } => documentation::man(&dir),
+        Command::Completions { shell } => documentation::completions(shell),
+    }
+}
+
+impl Context {
+    /// An engine that builds as the flags say, shows progress, and stops on Ctrl-C.
+    pub(crate) fn engine(self, jobs: &JobArgs, check: bool) -> Engine {
+        let options = BuildOptions {
+            jobs: jobs.jobs,
+            keep_failed: jobs.keep_failed,
+            keep_going: jobs.keep_going,
+            check,
+        };
+        let cancel = Cancel::new();
+        crate::interrupt::listen(cancel.clone());
+        let progress = Arc::new(Progress::new(self.log_format));
+        Engine::new(self.config, &options, progress, cancel)
+    }
+
+    /// How configurations are evaluated.
+    pub(crate) fn eval_options(&self) -> EvalOptions {
+        EvalOptions { show_trace: self.show_trace, ..EvalOptions::default() }
+    }
+}

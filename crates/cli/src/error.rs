@@ -1,0 +1,81 @@
+//! What ends a command: a message, hints, and an exit code that its kind decides.
+
+use std::process::ExitCode;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    kind: Kind,
+    message: String,
+    hints: Vec<String>,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The input is wrong or a build failed: exit code 1.
+    User,
+    /// The command line is wrong: exit code 2.
+    Usage,
+}
+
+impl CommandError {
+    /// An error of the user's input.
+    pub(crate) fn user(message: impl Into<String>) -> Self {
+        Self { kind: Kind::User, message: message.into(), hints: Vec::new() }
+    }
+
+    /// An error of the command line.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, message: message.into(), hints: Vec::new() }
+    }
+
+    /// An error of the store.
+    pub(crate) fn store(error: &picnix_store::Error) -> Self {
+        let made = Self::user(picnix_engine::chain(error));
+        match error.hint() {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Shows the error and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let prefix = if self.message.starts_with("error:") { "" } else { "error: " };
+        crate::output::error(&format!("{prefix}{}", self.message));
+        for hint in &self.hints {
+            crate::output::error(&format!("hint: {hint}"));
+        }
+        match self.kind {
+            Kind::User => ExitCode::from(1),
+            Kind::Usage => ExitCode::from(2),
+        }
+    }
+}
+
+impl From<picnix_engine::Error> for CommandError {
+    fn from(error: picnix_engine::Error) -> Self {
+        match &error {
+            picnix_engine::Error::Store(error) => Self::store(error),
+            error => Self::user(picnix_engine::chain(error)),
+        }
+    }
+}
+
+impl From<picnix_vm::VmError> for CommandError {
+    fn from(error: picnix_vm::VmError) -> Self {
+        Self::user(picnix_engine::chain(&error))
+    }
+}
+
+impl From<std::io::Error> for CommandError {
+    fn from(error: std::io::Error) -> Self {
+        Self::user(format!("cannot write to standard output: {error}"))
+    }
+}

@@ -1,0 +1,172 @@
+//! What picnix takes from the machine and its user: directories, search path, identity.
+//!
+//! This is the one place where the environment is read. Everything below gets a [`Config`].
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use picnix_store_core::StoreDir;
+
+use crate::Error;
+
+/// The settings of one run of picnix.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory that holds the store: `PICNIX_STORE`, or below the user's data directory.
+    pub store_root: PathBuf,
+    /// The logical store directory.
+    pub store_dir: StoreDir,
+    /// Where things are kept that can be made again.
+    pub cache_dir: PathBuf,
+    /// The directory that relative paths are relative to.
+    pub current_dir: PathBuf,
+    /// The user's home.
+    pub home_dir: Option<PathBuf>,
+    /// Entries of `NIX_PATH` and `-I`: prefix (may be empty) and path, in the order of search.
+    pub search_path: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The platform that builds run on: `x86_64-linux`.
+    pub system: String,
+    /// The variables that expressions may ask for.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+impl Config {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// The current directory is gone, or there is no place for a store.
+    pub fn from_env() -> Result<Self, Error> {
+        let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let current_dir = std::env::current_dir().map_err(Error::CurrentDir)?;
+        Self::new(env, current_dir)
+    }
+
+    /// Makes the settings out of an environment.
+    ///
+    /// # Errors
+    /// There is no place for a store.
+    pub fn new(
+        env: Vec<(OsString, OsString)>,
+        current_dir: PathBuf,
+    ) -> Result<Self, Error> {
+        let get = |name: &str| {
+            env.iter()
+                .find(|(key, value)| key == name && !value.is_empty())
+                .map(|(_, value)| value.clone())
+        };
+        let home_dir = get("HOME").map(PathBuf::from);
+        let below_home = |dir: &str| home_dir.as_ref().map(|home| home.join(dir));
+        let absolute = |path: PathBuf| current_dir.join(path);
+        let data_dir = get("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .or_else(|| below_home(".local/share"))
+            .map(|dir| dir.join("picnix"));
+        let store_root = get("PICNIX_STORE").map(PathBuf::from).or(data_dir);
+        let store_root = absolute(store_root.ok_or(Error::NoStorePlace)?);
+        let cache_dir = get("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| below_home(".cache"))
+            .map_or_else(|| store_root.join("cache"), |dir| dir.join("picnix"));
+        let search_path = get("NIX_PATH")
+            .map(|value| parse_search_path(value.as_bytes(), &current_dir))
+            .unwrap_or_default();
+        Ok(Self {
+            store_root,
+            store_dir: StoreDir::default(),
+            cache_dir: absolute(cache_dir),
+            home_dir,
+            search_path,
+            system: format!("{}-linux", std::env::consts::ARCH),
+            current_dir,
+            env,
+        })
+    }
+
+    /// The value of a variable of the environment.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<OsString> {
+        self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    }
+
+    /// Puts entries in front of the search path, as `-I` does.
+    pub fn prepend_search_path(&mut self, entries: &[String]) {
+        let parsed: Vec<_> = entries
+            .iter()
+            .map(|entry| search_entry(entry.as_bytes(), &self.current_dir))
+            .collect();
+        self.search_path.splice(0..0, parsed);
+    }
+}
+
+/// Splits `NIX_PATH` at colons, except those of URLs.
+fn parse_search_path(value: &[u8], current_dir: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut entries = Vec::new();
+    let mut start = 0;
+    for (index, byte) in value.iter().enumerate() {
+        let is_url = value[index..].starts_with(b"://");
+        if *byte == b':' && !is_url {
+            entries.push(&value[start..index]);
+            start = index + 1;
+        }
+    }
+    entries.push(&value[start..]);
+    entries
+        .into_iter()
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| search_entry(entry, current_dir))
+        .collect()
+}
+
+/// `prefix=path` or `path`; a relative path is made absolute.
+fn search_entry(entry: &[u8], current_dir: &Path) -> (Vec<u8>, Vec<u8>) {
+    let (prefix, path) = match entry.iter().position(|byte| *byte == b'=') {
+        Some(equals) => (entry[..equals].to_vec(), &entry[equals + 1..]),
+        None => (Vec::new(), entry),
+    };
+    let has_scheme = path.windows(3).any(|window| window == b"://");
+    if path.starts_with(b"/") || has_scheme || path.starts_with(b"flake:") {
+        return (prefix, path.to_vec());
+    }
+    let absolute = current_dir.join(OsString::from_vec(path.to_vec()));
+    (prefix, picnix_eval::canonical_path(absolute.as_os_str().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(env: &[(&str, &str)]) -> Result<Config, Error> {
+        let env = env.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
+        Config::new(env.collect(), PathBuf::from("/work"))
+    }
+
+    #[test]
+    fn store_lies_where_the_environment_says() {
+        let of = |env: &[(&str, &str)]| config(env).unwrap().store_root;
+        assert_eq!(of(&[("HOME", "/h")]), Path::new("/h/.local/share/picnix"));
+        assert_eq!(
+            of(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]),
+            Path::new("/d/picnix")
+        );
+        assert_eq!(of(&[("PICNIX_STORE", "s")]), Path::new("/work/s"));
+        assert!(matches!(config(&[]), Err(Error::NoStorePlace)));
+    }
+
+    #[test]
+    fn search_path_splits_at_colons_but_not_inside_urls() {
+        let env = [("HOME", "/h"), ("NIX_PATH", "a=/x:y:b=https://c/d:../z")];
+        let found = config(&env).unwrap().search_path;
+        let text: Vec<String> = found
+            .iter()
+            .map(|(prefix, path)| {
+                format!(
+                    "{}={}",
+                    String::from_utf8_lossy(prefix),
+                    String::from_utf8_lossy(path)
+                )
+            })
+            .collect();
+        assert_eq!(text, ["a=/x", "=/work/y", "b=https://c/d", "=/z"]);
+    }
+}

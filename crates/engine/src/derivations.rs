@@ -1,0 +1,168 @@
+//! The derivations in a value, as `nix-build` finds them; and what a string depends on.
+
+use picnix_build::{Outputs, Target};
+use picnix_eval::pos::Pos;
+use picnix_eval::value::{Attrs, Context, ContextElement};
+use picnix_eval::{Coercion, Value, bail, sym};
+use picnix_store_core::{OutputName, StorePath};
+
+use crate::session::Session;
+
+/// The deepest nesting of sets and lists that is searched.
+const MAX_DEPTH: usize = 64;
+
+/// One derivation of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The derivation path.
+    pub drv_path: StorePath,
+    /// The output that the value stands for.
+    pub output: OutputName,
+}
+
+impl<'h> Session<'_, 'h> {
+    /// The derivations of a value: itself, or those in a list or set. A set inside a set is searched only where
+    /// it says `recurseForDerivations = true`.
+    ///
+    /// # Errors
+    /// The value, or a part that has to be looked at, cannot be evaluated; or there is no derivation in it.
+    pub fn derivations(&self, value: Value<'h>) -> picnix_eval::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        let value = self.ev.force(value)?;
+        match value {
+            Value::Attrs(_) | Value::List(_) => self.search(value, 0, &mut found)?,
+            other => bail!(
+                Type,
+                "expression does not evaluate to a derivation (or a set or list of those)";
+                hint: format!("it is {}", other.type_phrase())
+            ),
+        }
+        Ok(found)
+    }
+
+    fn search(
+        &self,
+        value: Value<'h>,
+        depth: usize,
+        found: &mut Vec<Found>,
+    ) -> picnix_eval::Result<()> {
+        if depth > MAX_DEPTH {
+            bail!(
+                Other,
+                "sets and lists of derivations are nested deeper than {MAX_DEPTH}"
+            );
+        }
+        match self.ev.auto_call(value, self.arguments)? {
+            Value::Attrs(attrs) if self.ev.is_derivation(attrs)? => {
+                found.push(self.found(attrs)?);
+            }
+            Value::Attrs(attrs) => {
+                for attr in self.ev.sorted_by_name(attrs) {
+                    let member = self.ev.force_slot(attr.slot)?;
+                    if depth == 0 || self.recurses(member)? {
+                        self.search_member(member, depth + 1, found)?;
+                    } else if let Value::Attrs(attrs) = member
+                        && self.ev.is_derivation(attrs)?
+                    {
+                        found.push(self.found(attrs)?);
+                    }
+                }
+            }
+            Value::List(list) => {
+                for member in list.iter() {
+                    self.search(self.ev.force(member)?, depth + 1, found)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A member of the outermost set counts where it is a derivation or wants to be searched.
+    fn search_member(
+        &self,
+        member: Value<'h>,
+        depth: usize,
+        found: &mut Vec<Found>,
+    ) -> picnix_eval::Result<()> {
+        let Value::Attrs(attrs) = member else { return Ok(()) };
+        if self.ev.is_derivation(attrs)? {
+            found.push(self.found(attrs)?);
+        } else if self.recurses(member)? {
+            self.search(member, depth, found)?;
+        }
+        Ok(())
+    }
+
+    fn recurses(&self, value: Value<'h>) -> picnix_eval::Result<bool> {
+        let Value::Attrs(attrs) = value else { return Ok(false) };
+        match attrs.get(self.ev.symbol(b"recurseForDerivations")) {
+            Some(slot) => Ok(matches!(self.ev.force_slot(slot)?, Value::Bool(true))),
+            None => Ok(false),
+        }
+    }
+
+    /// The derivation that a set describes.
+    ///
+    /// # Errors
+    /// Its `drvPath` or `outputName` is missing or wrong.
+    pub fn found(&self, attrs: &'h Attrs<'h>) -> picnix_eval::Result<Found> {
+        let doing = "while evaluating the 'drvPath' attribute of a derivation";
+        let slot = self.ev.required_attr(attrs, sym::DRV_PATH, Pos::NONE, doing)?;
+        let path = self.ev.force_slot(slot)?;
+        let path = self.ev.coerce_to_string(path, Pos::NONE, Coercion::STRING, doing)?;
+        let drv_path = match self.ev.world.store_dir().parse_path(path.bytes) {
+            Ok(path) => path,
+            Err(error) => bail!(Other, "{error}"),
+        };
+        let output = match attrs.get(sym::OUTPUT_NAME) {
+            None => OutputName::out(),
+            Some(slot) => {
+                let doing = "while evaluating the output name of a derivation";
+                let value = self.ev.force_slot(slot)?;
+                let name = self.ev.expect_string(value, Pos::NONE, doing)?;
+                match OutputName::parse(name.bytes) {
+                    Ok(name) => name,
+                    Err(error) => bail!(Other, "{error}"),
+                }
+            }
+        };
+        Ok(Found { drv_path, output })
+    }
+
+    /// The derivations that have to be built for a string to mean something.
+    #[must_use]
+    pub fn targets(&self, context: Context<'h>) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for element in context {
+            match *element {
+                ContextElement::Opaque(_) => {}
+                ContextElement::DrvDeep(id) => targets.push(Target {
+                    drv_path: (*self.ev.store_path(id)).clone(),
+                    outputs: Outputs::All,
+                }),
+                ContextElement::Built(id, output) => {
+                    let name = OutputName::parse(self.ev.symbols.name(output))
+                        .expect("contexts hold names that derivations have");
+                    let drv_path = (*self.ev.store_path(id)).clone();
+                    targets.push(crate::engine::target(drv_path, [name]));
+                }
+            }
+        }
+        targets
+    }
+
+    /// A value as JSON, and what has to be built for it.
+    ///
+    /// # Errors
+    /// A part of the value cannot be evaluated or has no JSON.
+    pub fn to_json(
+        &self,
+        value: Value<'h>,
+    ) -> picnix_eval::Result<(String, Vec<Target>)> {
+        let builtin = picnix_eval::builtins::find("toJSON").expect("the builtin exists");
+        let json = self.ev.call(Value::Builtin(builtin), &[value], Pos::NONE)?;
+        let json = self.ev.expect_string(json, Pos::NONE, "")?;
+        Ok((json.to_string_lossy().into_owned(), self.targets(json.context)))
+    }
+}

@@ -1,0 +1,73 @@
+//! What can go wrong between the hops.
+
+use std::path::PathBuf;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The current directory is gone.
+    #[error("cannot tell the current directory")]
+    CurrentDir(#[source] std::io::Error),
+    /// There is neither a home directory nor `PICNIX_STORE`.
+    #[error("there is no place for a store: neither 'HOME' nor 'PICNIX_STORE' is set")]
+    NoStorePlace,
+    /// A file could not be read or written.
+    #[error("cannot {action} '{}'", path.display())]
+    File {
+        /// What was being done: "read", "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] picnix_store::Error),
+    /// A build failed, or could not be planned.
+    #[error(transparent)]
+    Build(#[from] picnix_build::Error),
+    /// A virtual machine could not be described or started.
+    #[error(transparent)]
+    Vm(#[from] picnix_vm::VmError),
+    /// There is no file of that name.
+    #[error("there is no configuration at '{}'", .0.display())]
+    NoConfiguration(PathBuf),
+    /// The configuration's system has no image of that format.
+    #[error("there is no image format '{format}'; there are: {}{}", known.join(", "), did_you_mean(similar))]
+    NoFormat {
+        /// The format asked for.
+        format: String,
+        /// Those that there are.
+        known: Vec<String>,
+        /// Those that are spelled alike.
+        similar: Vec<String>,
+    },
+    /// A build did not give what it was asked for.
+    #[error("the build of '{0}' gave no such output")]
+    NoOutput(String),
+    /// An evaluation failed; the text is complete, with places and trace.
+    #[error("{0}")]
+    Evaluation(String),
+}
+
+/// The message of an error with those of its causes, without saying anything twice.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn did_you_mean(similar: &[String]) -> String {
+    similar.first().map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
+}

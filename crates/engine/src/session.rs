@@ -1,0 +1,224 @@
+//! Expressions that a user named, evaluated: files, `-E`, `-A`, `--arg`.
+//!
+//! An evaluation borrows from its heap, so it runs inside [`evaluate`], which makes heap, world and evaluator,
+//! hands them to the caller's work, and turns errors of the language into text with places and excerpts.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use picnix_eval::source::Origin;
+use picnix_eval::value::{Attrs, AttrsBuilder};
+use picnix_eval::{Evaluator, Heap, Settings, Value, report};
+
+use crate::engine::Engine;
+use crate::world::{RealWorld, Writes};
+use crate::{Config, Error};
+
+/// What evaluation is told from outside, beside the [`Config`].
+#[derive(Clone, Debug, Default)]
+pub struct EvalOptions {
+    /// Show every frame of a trace.
+    pub show_trace: bool,
+    /// Let the program see nothing of the machine.
+    pub pure: bool,
+    /// `|>` and `<|` are operators.
+    pub pipe_operators: bool,
+    /// Show what `builtins.traceVerbose` says.
+    pub trace_verbose: bool,
+    /// `builtins.warn` ends the evaluation.
+    pub abort_on_warn: bool,
+    /// `--arg NAME EXPR`
+    pub arguments: Vec<(String, String)>,
+    /// `--argstr NAME STRING`
+    pub string_arguments: Vec<(String, String)>,
+}
+
+/// A program that a user named.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// A file, or a directory with a `default.nix`; absolute.
+    File(PathBuf),
+    /// `-E`
+    Text(String),
+    /// `-`
+    Stdin(Vec<u8>),
+}
+
+/// One evaluation: what its work may use.
+pub struct Session<'s, 'h> {
+    /// The evaluator.
+    pub ev: &'s Evaluator<'h>,
+    pub(crate) engine: &'s Engine,
+    /// The outside.
+    pub world: &'s RealWorld<'s>,
+    /// The arguments for functions at the top.
+    pub arguments: &'h Attrs<'h>,
+}
+
+/// Runs `work` in a new evaluation.
+///
+/// # Errors
+/// Whatever the work fails with; an error of the language as rendered text.
+pub fn evaluate<T>(
+    engine: &Engine,
+    writes: Writes,
+    options: &EvalOptions,
+    show_message: impl Fn(&str),
+    work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
+) -> Result<T, Error> {
+    let heap = Heap::new();
+    let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message));
+    let config = &engine.config;
+    let ev = Evaluator::new(&heap, &world, settings(config, options));
+    let render = |error: &picnix_eval::Error| {
+        Error::Evaluation(report::render(&ev, error, options.show_trace))
+    };
+    let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
+    let session = Session { ev: &ev, engine, world: &world, arguments };
+    work(&session).map_err(|error| match error {
+        WorkError::Language(error) => render(&error),
+        WorkError::Engine(error) => error,
+    })
+}
+
+/// Why the work of an evaluation failed.
+pub enum WorkError {
+    /// The program is wrong.
+    Language(picnix_eval::Error),
+    /// Something else is.
+    Engine(Error),
+}
+
+impl From<picnix_eval::Error> for WorkError {
+    fn from(error: picnix_eval::Error) -> Self {
+        Self::Language(error)
+    }
+}
+
+impl From<Error> for WorkError {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<picnix_eval::world::WorldError> for WorkError {
+    fn from(error: picnix_eval::world::WorldError) -> Self {
+        Self::Engine(Error::Evaluation(format!("error: {error}")))
+    }
+}
+
+fn settings(config: &Config, options: &EvalOptions) -> Settings {
+    Settings {
+        search_path: config.search_path.clone(),
+        base_dir: config.current_dir.as_os_str().as_bytes().to_vec(),
+        home_dir: config.home_dir.as_ref().map(|dir| dir.as_os_str().as_bytes().to_vec()),
+        pure: options.pure,
+        pipe_operators: options.pipe_operators,
+        trace_verbose: options.trace_verbose,
+        abort_on_warn: options.abort_on_warn,
+        ..Settings::default()
+    }
+}
+
+fn arguments<'h>(
+    ev: &Evaluator<'h>,
+    config: &Config,
+    options: &EvalOptions,
+) -> picnix_eval::Result<&'h Attrs<'h>> {
+    let mut arguments = AttrsBuilder::new();
+    let base_dir = config.current_dir.as_os_str().as_bytes();
+    for (name, text) in &options.arguments {
+        let value = ev.eval_text(text.as_bytes(), base_dir, Origin::Text)?;
+        arguments.insert(ev.symbol(name.as_bytes()), value);
+    }
+    for (name, text) in &options.string_arguments {
+        arguments.insert(ev.symbol(name.as_bytes()), ev.string(text.as_bytes()));
+    }
+    Ok(arguments.finish(ev.heap))
+}
+
+impl<'h> Session<'_, 'h> {
+    /// The settings of this run.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.engine.config
+    }
+
+    /// The value of a program.
+    ///
+    /// # Errors
+    /// It cannot be read, parsed or evaluated.
+    pub fn load(
+        &self,
+        program: &Program,
+        base_dir: &Path,
+    ) -> picnix_eval::Result<Value<'h>> {
+        let base_dir = base_dir.as_os_str().as_bytes();
+        match program {
+            Program::File(path) => {
+                let path = picnix_eval::canonical_path(path.as_os_str().as_bytes());
+                self.ev
+                    .import_file(self.ev.heap.bytes(&path), picnix_eval::pos::Pos::NONE)
+            }
+            Program::Text(text) => {
+                self.ev.eval_text(text.as_bytes(), base_dir, Origin::Text)
+            }
+            Program::Stdin(text) => self.ev.eval_text(text, base_dir, Origin::Stdin),
+        }
+    }
+
+    /// The value at an attribute path such as `config.system.build` or `packages."a.b"`.
+    ///
+    /// # Errors
+    /// The path is malformed, or something on it is missing.
+    pub fn select(&self, value: Value<'h>, path: &str) -> picnix_eval::Result<Value<'h>> {
+        let names = parse_attr_path(path)?;
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        self.ev.select_path(value, &names, self.arguments)
+    }
+}
+
+/// Splits an attribute path at dots; a name in double quotes may contain dots.
+///
+/// # Errors
+/// A quote is not closed.
+fn parse_attr_path(path: &str) -> picnix_eval::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut name = String::new();
+    let mut quoted = false;
+    let mut any = false;
+    for character in path.chars() {
+        match character {
+            '"' => {
+                quoted = !quoted;
+                any = true;
+            }
+            '.' if !quoted => {
+                names.push(std::mem::take(&mut name));
+                any = false;
+            }
+            other => name.push(other),
+        }
+    }
+    if quoted {
+        picnix_eval::bail!(Syntax, "missing closing quote in selection path '{path}'");
+    }
+    if any || !name.is_empty() {
+        names.push(name);
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attribute_paths_split_at_dots_outside_quotes() {
+        let parse = |path| parse_attr_path(path).unwrap();
+        assert_eq!(parse(""), Vec::<String>::new());
+        assert_eq!(parse("a.b"), ["a", "b"]);
+        assert_eq!(parse("a.\"b.c\".d"), ["a", "b.c", "d"]);
+        assert!(parse_attr_path("a.\"b").is_err());
+    }
+}

@@ -1,0 +1,449 @@
+//! The real outside: files of this machine, its environment, its clock, its store.
+//!
+//! Decision: what evaluation adds to the store is held back. Texts and derivations are collected in memory and
+//! written in one transaction by [`RealWorld::flush`], when the evaluation has succeeded or when something has
+//! to be built on its way. An evaluation that fails leaves nothing behind.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use picnix_build::{Outputs, Target};
+use picnix_eval::world::{
+    FileKind, Ingestion, PathFilter, Realisation, World, WorldError, WorldResult,
+};
+use picnix_store::{AddRequest, EntryKind, FilterStopped, TextObject};
+use picnix_store_core::{
+    ContentAddress, ContentAddressMethod, Derivation, DerivationText, Hash, HashAlgo,
+    HashFormat, OutputName, References, Sha256, StoreDir, StorePath,
+};
+
+use crate::engine::Engine;
+
+/// Shows the lines of `builtins.trace`.
+pub type ShowMessage<'a> = Box<dyn Fn(&str) + 'a>;
+
+/// Whether what evaluation adds to the store gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Paths are computed; only import from derivation writes.
+    WhenBuilding,
+    /// Sources are copied at once, texts and derivations by [`RealWorld::flush`].
+    Always,
+}
+
+/// The outside of an evaluation on this machine.
+pub struct RealWorld<'a> {
+    engine: &'a Engine,
+    writes: Writes,
+    show_message: ShowMessage<'a>,
+    current_time: i64,
+    pure: bool,
+    texts: RefCell<BTreeMap<StorePath, PendingText>>,
+    derivations: RefCell<BTreeMap<StorePath, Arc<Derivation>>>,
+    /// Sources whose paths were computed only: where they are and what they are called.
+    sources: RefCell<Vec<(PathBuf, AddRequest)>>,
+}
+
+/// A text object that is not in the store yet.
+struct PendingText {
+    name: String,
+    contents: Vec<u8>,
+    references: BTreeSet<StorePath>,
+}
+
+impl<'a> RealWorld<'a> {
+    /// Makes a world.
+    #[must_use]
+    pub fn new(
+        engine: &'a Engine,
+        writes: Writes,
+        pure: bool,
+        show_message: ShowMessage<'a>,
+    ) -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seconds = now.map_or(0, |since| since.as_secs());
+        Self {
+            engine,
+            writes,
+            show_message,
+            current_time: i64::try_from(seconds).unwrap_or(i64::MAX),
+            pure,
+            texts: RefCell::default(),
+            derivations: RefCell::default(),
+            sources: RefCell::default(),
+        }
+    }
+
+    /// Writes what the evaluation has added, in one transaction.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub fn flush(&self) -> WorldResult<()> {
+        let sources = std::mem::take(&mut *self.sources.borrow_mut());
+        let texts = std::mem::take(&mut *self.texts.borrow_mut());
+        if sources.is_empty() && texts.is_empty() {
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        for (path, request) in &sources {
+            store
+                .add_source(path, request, &mut |_, _| Ok(true))
+                .map_err(|error| world_error(&error))?;
+        }
+        let texts: Vec<TextObject<'_>> = texts
+            .values()
+            .map(|text| TextObject {
+                name: &text.name,
+                contents: &text.contents,
+                references: &text.references,
+            })
+            .collect();
+        store.add_texts(&texts).map_err(|error| world_error(&error))?;
+        Ok(())
+    }
+
+    /// Where a path of the language really lies.
+    fn physical(&self, path: &[u8]) -> PathBuf {
+        let store_dir = self.engine.config.store_dir.as_str().as_bytes();
+        let is_inside = path
+            .strip_prefix(store_dir)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
+        let relative = path.strip_prefix(b"/").unwrap_or(path);
+        if is_inside {
+            return self.engine.config.store_root.join(OsStr::from_bytes(relative));
+        }
+        PathBuf::from(OsString::from_vec(path.to_vec()))
+    }
+
+    fn pending_text<T>(
+        &self,
+        path: &[u8],
+        take: impl FnOnce(&PendingText) -> T,
+    ) -> Option<T> {
+        let texts = self.texts.borrow();
+        if texts.is_empty() {
+            return None;
+        }
+        let store_path = self.engine.config.store_dir.parse_path(path).ok()?;
+        texts.get(&store_path).map(take)
+    }
+
+    /// The path that an object of this content has.
+    fn content_path(
+        &self,
+        name: &str,
+        method: ContentAddressMethod,
+        hash: Hash,
+    ) -> WorldResult<StorePath> {
+        let address = ContentAddress { method, hash };
+        self.store_dir()
+            .make_content_path(name, &address, &References::none())
+            .map_err(|error| world_error(&error))
+    }
+
+    /// Computes the path of a source, and copies it there if that is to be done now.
+    fn add_source(
+        &self,
+        path: &Path,
+        request: &AddRequest,
+        filter: Option<PathFilter<'_>>,
+    ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let mut failure = None;
+        let is_filtered = filter.is_some();
+        let mut keep: Box<dyn FnMut(&Path, EntryKind) -> _> = match filter {
+            None => Box::new(|_: &Path, _| Ok(true)),
+            Some(filter) => Box::new(|path: &Path, kind| {
+                filter(path.as_os_str().as_bytes(), entry_kind(kind)).map_err(|error| {
+                    failure = Some(error);
+                    FilterStopped
+                })
+            }),
+        };
+        let compute_only = self.writes == Writes::WhenBuilding && !is_filtered;
+        let added = if compute_only {
+            store.source_path(path, request, &mut *keep)
+        } else {
+            store.add_source(path, request, &mut *keep)
+        };
+        drop(keep);
+        if let Some(error) = failure {
+            return Ok(Err(error));
+        }
+        if compute_only {
+            self.sources.borrow_mut().push((path.to_path_buf(), request.clone()));
+        }
+        Ok(Ok(added.map_err(|error| world_error(&error))?))
+    }
+}
+
+fn entry_kind(kind: EntryKind) -> FileKind {
+    match kind {
+        EntryKind::Regular => FileKind::Regular,
+        EntryKind::Directory => FileKind::Directory,
+        EntryKind::Symlink => FileKind::Symlink,
+        EntryKind::Unknown => FileKind::Unknown,
+    }
+}
+
+fn kind_of(file_type: fs::FileType) -> FileKind {
+    if file_type.is_file() {
+        FileKind::Regular
+    } else if file_type.is_dir() {
+        FileKind::Directory
+    } else if file_type.is_symlink() {
+        FileKind::Symlink
+    } else {
+        FileKind::Unknown
+    }
+}
+
+/// An error of a lower layer with its causes, as evaluation reports it.
+fn world_error(error: &dyn std::error::Error) -> WorldError {
+    WorldError::new(crate::error::chain(error))
+}
+
+fn io_error(action: &str, path: &[u8], error: &std::io::Error) -> WorldError {
+    let path = String::from_utf8_lossy(path);
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            WorldError::new(format!("path '{path}' does not exist"))
+        }
+        _ => WorldError::new(format!("cannot {action} '{path}': {error}")),
+    }
+}
+
+impl World for RealWorld<'_> {
+    fn store_dir(&self) -> &StoreDir {
+        &self.engine.config.store_dir
+    }
+
+    fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
+        if let Some(contents) = self.pending_text(path, |text| text.contents.clone()) {
+            return Ok(contents);
+        }
+        fs::read(self.physical(path)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::IsADirectory => WorldError::new(format!(
+                "cannot read '{}': it is a directory",
+                String::from_utf8_lossy(path)
+            )),
+            _ => io_error("read", path, &error),
+        })
+    }
+
+    fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
+        let physical = self.physical(path);
+        let fail = |error: std::io::Error| io_error("read directory", path, &error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&physical).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let kind = entry.file_type().map_or(FileKind::Unknown, kind_of);
+            names.push((entry.file_name().into_vec(), kind));
+        }
+        Ok(names)
+    }
+
+    fn file_kind(&self, path: &[u8]) -> WorldResult<Option<FileKind>> {
+        if self.pending_text(path, |_| ()).is_some() {
+            return Ok(Some(FileKind::Regular));
+        }
+        match fs::symlink_metadata(self.physical(path)) {
+            Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(io_error("look at", path, &error)),
+        }
+    }
+
+    fn read_link(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
+        fs::read_link(self.physical(path))
+            .map(|target| target.into_os_string().into_vec())
+            .map_err(|error| io_error("read link", path, &error))
+    }
+
+    fn env_var(&self, name: &[u8]) -> Option<Vec<u8>> {
+        if self.pure {
+            return None;
+        }
+        let name = std::str::from_utf8(name).ok()?;
+        self.engine.config.var(name).map(OsString::into_vec)
+    }
+
+    fn current_time(&self) -> Option<i64> {
+        (!self.pure).then_some(self.current_time)
+    }
+
+    fn current_system(&self) -> Option<String> {
+        (!self.pure).then(|| self.engine.config.system.clone())
+    }
+
+    fn add_path(
+        &self,
+        path: &[u8],
+        name: &str,
+        ingestion: Ingestion,
+        filter: Option<PathFilter<'_>>,
+        expected: Option<&Hash>,
+    ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        let method = match ingestion {
+            Ingestion::Flat => ContentAddressMethod::Flat,
+            Ingestion::Nar => ContentAddressMethod::Nar,
+        };
+        if let Some(expected) = expected {
+            let known = self.content_path(name, method, *expected)?;
+            let store = self.engine.store().map_err(|error| world_error(&error))?;
+            if store.is_valid(&known).map_err(|error| world_error(&error))? {
+                return Ok(Ok(known));
+            }
+        }
+        let physical = self.physical(path);
+        if self.file_kind(path)?.is_none() {
+            let path = String::from_utf8_lossy(path);
+            return Err(WorldError::new(format!("path '{path}' does not exist")));
+        }
+        let request = AddRequest {
+            method,
+            algo: expected.map_or(HashAlgo::Sha256, Hash::algo),
+            ..AddRequest::source(name)
+        };
+        let added = match self.add_source(&physical, &request, filter)? {
+            Ok(added) => added,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(expected) = expected
+            && added != self.content_path(name, method, *expected)?
+        {
+            return Err(WorldError::new(format!(
+                "store path mismatch in (possibly filtered) path added from '{}': wanted {}",
+                String::from_utf8_lossy(path),
+                expected.print_prefixed(HashFormat::Sri),
+            )));
+        }
+        Ok(Ok(added))
+    }
+
+    fn add_text(
+        &self,
+        name: &str,
+        contents: &[u8],
+        references: &[StorePath],
+    ) -> WorldResult<StorePath> {
+        let references: BTreeSet<StorePath> = references.iter().cloned().collect();
+        let path = self
+            .store_dir()
+            .make_text_path(name, Sha256::of(contents), &references)
+            .map_err(|error| world_error(&error))?;
+        let text = PendingText {
+            name: name.to_owned(),
+            contents: contents.to_vec(),
+            references,
+        };
+        self.texts.borrow_mut().insert(path.clone(), text);
+        Ok(path)
+    }
+
+    fn add_derivation(
+        &self,
+        derivation: Derivation,
+        text: DerivationText,
+    ) -> WorldResult<()> {
+        let DerivationText { path, contents, references } = text;
+        if self.derivations.borrow().contains_key(&path) {
+            return Ok(());
+        }
+        let name = format!("{}.drv", derivation.name);
+        let pending = PendingText { name, contents, references };
+        self.texts.borrow_mut().insert(path.clone(), pending);
+        self.derivations.borrow_mut().insert(path, Arc::new(derivation));
+        Ok(())
+    }
+
+    fn read_derivation(&self, path: &StorePath) -> WorldResult<Derivation> {
+        if let Some(known) = self.derivations.borrow().get(path) {
+            return Ok((**known).clone());
+        }
+        let shown = self.engine.config.store_dir.print(path);
+        let text = self.read_file(shown.as_bytes())?;
+        let name =
+            path.derivation_name().map_err(|error| WorldError::new(error.to_string()))?;
+        Derivation::parse(&self.engine.config.store_dir, &text, name).map_err(|error| {
+            WorldError::new(format!("error parsing derivation '{shown}': {error}"))
+        })
+    }
+
+    fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {
+        if let Some(text) = self.texts.borrow().get(path) {
+            return Ok(text.references.iter().cloned().collect());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let found = store.query_references(path).map_err(|error| world_error(&error))?;
+        Ok(found.into_iter().collect())
+    }
+
+    fn realise(&self, what: &[Realisation]) -> WorldResult<()> {
+        let mut targets = Vec::new();
+        for item in what {
+            match item {
+                Realisation::Opaque(path) => {
+                    self.ensure_path(path)?;
+                }
+                Realisation::DrvDeep(drv_path) => {
+                    targets.push(Target {
+                        drv_path: drv_path.clone(),
+                        outputs: Outputs::All,
+                    });
+                }
+                Realisation::Built(drv_path, output) => {
+                    let output = OutputName::parse(output.as_bytes())
+                        .map_err(|error| world_error(&error))?;
+                    targets.push(crate::engine::target(drv_path.clone(), [output]));
+                }
+            }
+        }
+        if targets.is_empty() {
+            return Ok(());
+        }
+        self.flush()?;
+        self.engine.build(&targets).map_err(|error| WorldError {
+            is_build_failure: true,
+            ..world_error(&error)
+        })?;
+        Ok(())
+    }
+
+    fn ensure_path(&self, path: &StorePath) -> WorldResult<()> {
+        if self.texts.borrow().contains_key(path) {
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        if store.is_valid(path).map_err(|error| world_error(&error))? {
+            return Ok(());
+        }
+        // A source whose path was only computed so far is read where it is.
+        let is_source = self.sources.borrow().iter().any(|(source, request)| {
+            let found = store.source_path(source, request, &mut |_, _| Ok(true));
+            found.is_ok_and(|found| found == *path)
+        });
+        if is_source {
+            return self.flush();
+        }
+        let shown = self.store_dir().print(path);
+        Err(WorldError::new(format!("path '{shown}' is not valid")))
+    }
+
+    fn message(&self, line: &str) {
+        (self.show_message)(line);
+    }
+}
+
+/// Whether an error says that there is nothing at a path.
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}

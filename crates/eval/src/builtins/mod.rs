@@ -1,0 +1,118 @@
+//! The builtins: one file per topic, each with a table.
+//!
+//! A builtin is a plain function over the evaluator and as many arguments as its arity, which it forces as far
+//! as it needs. Its table entry carries what `:doc` and the manual show.
+
+use std::cell::RefCell;
+
+use crate::error::Result;
+use crate::evaluator::Evaluator;
+use crate::pos::Pos;
+use crate::value::Value;
+
+// Values.
+mod attrsets;
+mod control;
+mod convert;
+pub mod json;
+mod lists;
+mod numbers;
+mod regex;
+mod sort;
+mod strings;
+mod toml;
+mod types;
+mod versions;
+pub mod xml;
+
+// Files and the store.
+mod context;
+mod derivation;
+mod files;
+mod hashing;
+mod paths;
+mod store;
+
+/// The code of a builtin. It is given exactly as many arguments as its arity, none of them forced.
+pub type Function = for<'h> fn(&Evaluator<'h>, &[Value<'h>], Pos) -> Result<Value<'h>>;
+
+/// A function of the language that is written in Rust.
+pub struct Builtin {
+    /// Its name in the set `builtins`.
+    pub name: &'static str,
+    /// The names of its arguments, for documentation; their number is the arity.
+    pub parameters: &'static [&'static str],
+    /// Whether it is visible everywhere under its plain name, or only as `__name`.
+    pub scope: Scope,
+    /// What it does, in Markdown.
+    pub doc: &'static str,
+    /// The code.
+    pub function: Function,
+}
+
+/// Under which name a builtin is visible outside the set `builtins`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// As it is: `map`.
+    Plain,
+    /// Behind two underscores: `__add`.
+    Prefixed,
+}
+
+impl Builtin {
+    /// The number of arguments.
+    #[inline]
+    #[must_use]
+    pub fn arity(&self) -> usize {
+        self.parameters.len()
+    }
+}
+
+/// All builtins, topic by topic.
+const TABLES: &[&[Builtin]] = &[
+    crate::import::BUILTINS,
+    // Values.
+    attrsets::BUILTINS,
+    control::BUILTINS,
+    convert::BUILTINS,
+    json::BUILTINS,
+    lists::BUILTINS,
+    numbers::BUILTINS,
+    regex::BUILTINS,
+    strings::BUILTINS,
+    toml::BUILTINS,
+    types::BUILTINS,
+    versions::BUILTINS,
+    xml::BUILTINS,
+    // Files and the store.
+    context::BUILTINS,
+    derivation::BUILTINS,
+    files::BUILTINS,
+    hashing::BUILTINS,
+    paths::BUILTINS,
+    store::BUILTINS,
+];
+
+/// What builtins keep between calls.
+#[derive(Default)]
+pub(crate) struct Caches {
+    // Values.
+    /// Compiled patterns of `match` and `split`.
+    pub(crate) regexes: RefCell<regex::Cache>,
+    // Files and the store.
+    /// What `derivationStrict` knows of derivations that this evaluation made.
+    pub(crate) derivations: RefCell<derivation::Cache>,
+    /// Entries of search paths that `findFile` looked at.
+    pub(crate) search_path: RefCell<files::SearchPathCache>,
+}
+
+/// Finds a builtin by its name in the set `builtins`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Builtin> {
+    all().find(|builtin| builtin.name == name)
+}
+
+/// All builtins, in no particular order.
+pub fn all() -> impl Iterator<Item = &'static Builtin> {
+    TABLES.iter().flat_map(|table| table.iter())
+}

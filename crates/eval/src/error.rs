@@ -1,0 +1,185 @@
+//! Errors of the language.
+//!
+//! An [`Error`] is one pointer and owns its texts, so that it can leave the evaluation. It is made by
+//! [`bail!`] or [`err!`], is given a position by [`At::at`], and collects a trace on its way out through
+//! [`At::trace`]. The wording of messages is Nix's, because people and test suites match on it.
+
+use crate::pos::Pos;
+
+/// What a fallible step of evaluation returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The kind of an error: it decides what can catch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `throw`: `tryEval` catches it.
+    Throw,
+    /// A failed `assert`: `tryEval` catches it.
+    Assertion,
+    /// `abort`
+    Abort,
+    /// A value of a wrong type, or out of a range.
+    Type,
+    /// A missing attribute, argument or variable.
+    Missing,
+    /// A value that needs itself.
+    InfiniteRecursion,
+    /// A limit on depth.
+    StackOverflow,
+    /// The text could not be parsed.
+    Syntax,
+    /// The outside said no: a file that is not there, a path that may not be read, a fetch that failed.
+    World,
+    /// A build that evaluation needs has failed.
+    Build,
+    /// A message of its own wording.
+    Other,
+}
+
+/// One line of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Where, if it was written in a source text.
+    pub pos: Pos,
+    /// What was being done: "while evaluating the attribute 'x'".
+    pub text: String,
+}
+
+/// An error of evaluation.
+#[derive(Clone, Debug)]
+pub struct Error(Box<Report>);
+
+/// The contents of an [`Error`].
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The kind.
+    pub kind: Kind,
+    /// The message, without `error: `.
+    pub message: String,
+    /// Where the error arose.
+    pub pos: Pos,
+    /// What could be done about it, most helpful first.
+    pub hints: Vec<String>,
+    /// Names that were perhaps meant.
+    pub suggestions: Vec<String>,
+    /// What was being done, innermost first.
+    pub trace: Vec<Frame>,
+}
+
+/// The most frames that a trace keeps: a deep recursion would otherwise copy its whole stack.
+const MAX_FRAMES: usize = 1000;
+
+impl Error {
+    /// Makes an error without a position.
+    #[cold]
+    #[must_use]
+    pub fn new(kind: Kind, message: String) -> Self {
+        Self(Box::new(Report {
+            kind,
+            message,
+            pos: Pos::NONE,
+            hints: Vec::new(),
+            suggestions: Vec::new(),
+            trace: Vec::new(),
+        }))
+    }
+
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Everything there is to show.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.0
+    }
+
+    /// Whether `builtins.tryEval` turns the error into a value.
+    #[must_use]
+    pub fn is_catchable(&self) -> bool {
+        matches!(self.0.kind, Kind::Throw | Kind::Assertion)
+    }
+
+    /// Adds a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hints.push(hint.into());
+        self
+    }
+
+    /// Adds names that were perhaps meant.
+    #[must_use]
+    pub fn suggest(mut self, names: Vec<String>) -> Self {
+        self.0.suggestions = names;
+        self
+    }
+
+    /// Gives the error a position, unless it has one.
+    #[must_use]
+    pub fn at(mut self, pos: Pos) -> Self {
+        if !self.0.pos.is_some() {
+            self.0.pos = pos;
+        }
+        self
+    }
+
+    /// Adds a line to the trace.
+    #[cold]
+    #[must_use]
+    pub fn trace(mut self, pos: Pos, text: impl Into<String>) -> Self {
+        if self.0.trace.len() < MAX_FRAMES {
+            self.0.trace.push(Frame { pos, text: text.into() });
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Adds where and why to the error of a result.
+pub trait At<T> {
+    /// Gives the error a position, unless it has one.
+    fn at(self, pos: Pos) -> Result<T>;
+    /// Adds a line to the trace.
+    fn trace<S: Into<String>>(self, pos: Pos, text: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T> At<T> for Result<T> {
+    #[inline]
+    fn at(self, pos: Pos) -> Self {
+        self.map_err(|error| error.at(pos))
+    }
+
+    #[inline]
+    fn trace<S: Into<String>>(self, pos: Pos, text: impl FnOnce() -> S) -> Self {
+        self.map_err(|error| error.trace(pos, text()))
+    }
+}
+
+/// Makes an [`Error`]: `err!(Type, "expected a set but found {}", phrase)`, with `; hint: "..."` if wanted.
+#[macro_export]
+macro_rules! err {
+    ($kind:ident, $($message:expr),+ $(; hint: $hint:expr)? $(,)?) => {
+        $crate::error::Error::new($crate::error::Kind::$kind, format!($($message),+))
+            $(.hint($hint))?
+    };
+}
+
+/// Returns an [`Error`] made as [`err!`] makes it; `bail!(pos => Kind, "...")` gives it a position.
+#[macro_export]
+macro_rules! bail {
+    ($pos:expr => $kind:ident, $($rest:tt)+) => {
+        return Err($crate::err!($kind, $($rest)+).at($pos))
+    };
+    ($kind:ident, $($rest:tt)+) => {
+        return Err($crate::err!($kind, $($rest)+))
+    };
+}

@@ -1,0 +1,552 @@
+//! Walking the resolved form.
+//!
+//! `eval` turns an expression into weak head normal form. What stands in tail position (branches, bodies, the
+//! last call) is not a recursion but the next turn of the loop in `eval_tail`; calls are counted all the same,
+//! so that an endless chain of them is reported as in Nix.
+
+use crate::bail;
+use crate::error::{At, Result};
+use crate::evaluator::Evaluator;
+use crate::expr::{
+    AssertExpr, AttrName, Binding, Bindings, Expr, ExprKind, Operator, SelectExpr,
+    WithVariable,
+};
+use crate::pos::Pos;
+use crate::report::similar_names;
+use crate::symbol::Symbol;
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Slot, Thunk, Value};
+
+/// What a step of evaluation comes to.
+pub(crate) enum Tail<'h> {
+    /// The value itself.
+    Value(Value<'h>),
+    /// The value of another expression.
+    Body(&'h Expr<'h>, &'h Env<'h>),
+}
+
+impl<'h> Evaluator<'h> {
+    /// Evaluates an expression in a scope to weak head normal form.
+    ///
+    /// # Errors
+    /// Whatever the evaluation fails with.
+    #[inline]
+    pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Value<'h>> {
+        match expr.kind {
+            ExprKind::Const(value) => self.force(value),
+            ExprKind::Local(index) => {
+                self.force_slot(&env.slots[index as usize]).at(expr.pos)
+            }
+            ExprKind::Up { depth, index } => {
+                self.force_slot(&outward(env, depth).slots[index as usize]).at(expr.pos)
+            }
+            ExprKind::Lambda(lambda) => {
+                Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
+            }
+            _ => self.with_stack(|| {
+                let depth = self.call_depth.get();
+                let result = self.eval_tail(expr, env);
+                self.call_depth.set(depth);
+                result
+            }),
+        }
+    }
+
+    fn eval_tail(
+        &self,
+        mut expr: &'h Expr<'h>,
+        mut env: &'h Env<'h>,
+    ) -> Result<Value<'h>> {
+        loop {
+            match self.step(expr, env)? {
+                Tail::Value(value) => return Ok(value),
+                Tail::Body(next, scope) => (expr, env) = (next, scope),
+            }
+        }
+    }
+
+    #[inline]
+    fn step(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Tail<'h>> {
+        let value = match expr.kind {
+            ExprKind::Const(_)
+            | ExprKind::Local(_)
+            | ExprKind::Up { .. }
+            | ExprKind::Lambda(_) => self.eval(expr, env)?,
+            ExprKind::With(variable) => {
+                let slot = self.with_lookup(variable, env, expr.pos)?;
+                self.force_slot(slot).at(expr.pos)?
+            }
+            ExprKind::Interpolated(parts) => self.interpolate(parts, env)?,
+            ExprKind::InterpolatedPath(parts) => {
+                self.interpolate_path(parts, env, expr.pos)?
+            }
+            ExprKind::List(items) => {
+                let slots = self.heap.slice_from(
+                    items.iter().map(|item| Slot::new(self.delay(item, env))),
+                );
+                Value::List(self.heap.alloc(List { items: slots }))
+            }
+            ExprKind::Attrs(bindings) => Value::Attrs(self.attrs_literal(bindings, env)?),
+            ExprKind::Let(bindings, body) => {
+                return Ok(Tail::Body(body, self.recursive_scope(bindings, env)));
+            }
+            ExprKind::WithScope(scope, body) => {
+                let slots = self.heap.slots_from(&[self.delay(scope, env)]);
+                let env = self.heap.alloc(Env { slots, parent: Some(env) });
+                return Ok(Tail::Body(body, env));
+            }
+            ExprKind::Assert(assert) => {
+                self.check_assertion(assert, env, expr.pos)?;
+                return Ok(Tail::Body(&assert.body, env));
+            }
+            ExprKind::If(branches) => {
+                let doing = "while evaluating a branch condition";
+                let yes = self.eval_bool(&branches.condition, env, expr.pos, doing)?;
+                let branch =
+                    if yes { &branches.consequence } else { &branches.alternative };
+                return Ok(Tail::Body(branch, env));
+            }
+            ExprKind::Call(function, arguments) => {
+                return self.call_expr(function, arguments, env, expr.pos);
+            }
+            ExprKind::Select(select) => return self.select(select, env, expr.pos),
+            ExprKind::HasAttr(base, path) => {
+                Value::Bool(self.has_attr(base, path, env, expr.pos)?)
+            }
+            ExprKind::Not(operand) => {
+                let doing = "in the argument of the not operator";
+                Value::Bool(!self.eval_bool(operand, env, operand.pos, doing)?)
+            }
+            ExprKind::Binary(operator, operands) => {
+                self.binary(operator, &operands.0, &operands.1, env, expr.pos)?
+            }
+        };
+        Ok(Tail::Value(value))
+    }
+
+    /// The value of an expression that may never be needed: a thunk, unless it is at hand already.
+    #[inline]
+    pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Value<'h> {
+        match expr.kind {
+            ExprKind::Local(index) => env.slots[index as usize].get().peek(),
+            _ => self.delay_unfinished(expr, env),
+        }
+    }
+
+    /// As [`Self::delay`], in a scope whose own slots are not filled yet.
+    #[inline]
+    pub(crate) fn delay_unfinished(
+        &self,
+        expr: &'h Expr<'h>,
+        env: &'h Env<'h>,
+    ) -> Value<'h> {
+        match expr.kind {
+            ExprKind::Const(value) => value,
+            ExprKind::Up { depth, index } => {
+                outward(env, depth).slots[index as usize].get().peek()
+            }
+            ExprKind::Lambda(lambda) => {
+                Value::Lambda(self.heap.alloc(Closure { lambda, env }))
+            }
+            ExprKind::List([]) => self.list(&[]),
+            _ => Value::Thunk(self.heap.alloc(Thunk::suspended(expr, env))),
+        }
+    }
+
+    /// Evaluates an expression that must be a Boolean.
+    pub(crate) fn eval_bool(
+        &self,
+        expr: &'h Expr<'h>,
+        env: &'h Env<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<bool> {
+        match self.eval(expr, env).trace(pos, || doing)? {
+            Value::Bool(bool) => Ok(bool),
+            other => self.expect_bool(other, pos, doing),
+        }
+    }
+
+    // ---- scopes ---------------------------------------------------------------------------------
+
+    fn recursive_scope(
+        &self,
+        bindings: &'h Bindings<'h>,
+        outer: &'h Env<'h>,
+    ) -> &'h Env<'h> {
+        let slots = self.heap.slots(bindings.values.len());
+        let env = self.heap.alloc(Env { slots, parent: Some(outer) });
+        let from = self.inherit_scope(bindings, env);
+        for (slot, binding) in slots.iter().zip(bindings.values) {
+            slot.set(match binding {
+                Binding::Own(expr) => self.delay_unfinished(expr, env),
+                Binding::Outer(expr) => self.delay(expr, outer),
+                Binding::From(expr) => self.delay(expr, from),
+            });
+        }
+        env
+    }
+
+    /// The scope whose slots are the sources of `inherit (source) ...`; `env` itself if there are none.
+    fn inherit_scope(&self, bindings: &'h Bindings<'h>, env: &'h Env<'h>) -> &'h Env<'h> {
+        if bindings.inherit_from.is_empty() {
+            return env;
+        }
+        let sources = bindings.inherit_from.iter().map(|expr| {
+            Slot::new(if bindings.recursive {
+                self.delay_unfinished(expr, env)
+            } else {
+                self.delay(expr, env)
+            })
+        });
+        let slots = self.heap.slice_from(sources);
+        self.heap.alloc(Env { slots, parent: Some(env) })
+    }
+
+    fn attrs_literal(
+        &self,
+        bindings: &'h Bindings<'h>,
+        env: &'h Env<'h>,
+    ) -> Result<&'h Attrs<'h>> {
+        let (scope, values) = if bindings.recursive {
+            let scope = self.recursive_scope(bindings, env);
+            (scope, scope.slots)
+        } else {
+            let from = self.inherit_scope(bindings, env);
+            let values = bindings.values.iter().map(|binding| {
+                Slot::new(match binding {
+                    Binding::Own(expr) | Binding::Outer(expr) => self.delay(expr, env),
+                    Binding::From(expr) => self.delay(expr, from),
+                })
+            });
+            (env, self.heap.slice_from(values))
+        };
+        let mut attrs: &'h Attrs<'h> =
+            self.heap.alloc(Attrs::new(bindings.shape, values));
+        if let Some(index) = bindings.overrides {
+            attrs = self.apply_overrides(attrs, scope, index)?;
+        }
+        if bindings.dynamic.is_empty() {
+            return Ok(attrs);
+        }
+        self.add_dynamic(bindings, attrs, scope)
+    }
+
+    /// `rec { __overrides = { x = 1; }; x = 2; }`: the overrides win, also for the variables of the set.
+    fn apply_overrides(
+        &self,
+        attrs: &'h Attrs<'h>,
+        scope: &'h Env<'h>,
+        index: u32,
+    ) -> Result<&'h Attrs<'h>> {
+        let doing = "while evaluating the `__overrides` attribute";
+        let value = scope.slots[index as usize].get();
+        let overrides = self.expect_attrs(value, Pos::NONE, doing)?;
+        let (shape, _) = attrs.parts(self.heap);
+        for attr in overrides.iter(self.heap) {
+            if let Some(index) = shape.find(attr.name) {
+                scope.slots[index].set(attr.slot.get());
+            }
+        }
+        Ok(attrs.update(overrides, self.heap))
+    }
+
+    fn add_dynamic(
+        &self,
+        bindings: &'h Bindings<'h>,
+        attrs: &'h Attrs<'h>,
+        scope: &'h Env<'h>,
+    ) -> Result<&'h Attrs<'h>> {
+        let mut all = AttrsBuilder::with_capacity(attrs.len() + bindings.dynamic.len());
+        for attr in attrs.iter(self.heap) {
+            all.push(attr.name, attr.pos, attr.slot.get());
+        }
+        let mut added: Vec<(Symbol, Pos)> = Vec::new();
+        for binding in bindings.dynamic {
+            let name = self.eval(binding.name, scope)?;
+            if matches!(name, Value::Null) {
+                continue;
+            }
+            let doing = "while evaluating the name of a dynamic attribute";
+            let name = self.symbol(self.expect_plain_string(name, binding.pos, doing)?);
+            let known = attrs.get_attr(name).map(|attr| attr.pos);
+            let known = known.or_else(|| {
+                added.iter().find(|(other, _)| *other == name).map(|(_, pos)| *pos)
+            });
+            if let Some(before) = known {
+                bail!(
+                    binding.pos => Other,
+                    "dynamic attribute '{}' already defined at {}",
+                    self.symbols.text(name), crate::report::show_pos(self, before)
+                );
+            }
+            added.push((name, binding.pos));
+            all.push(name, binding.pos, self.delay(binding.value, scope));
+        }
+        Ok(all.finish(self.heap))
+    }
+
+    fn with_lookup(
+        &self,
+        variable: &'h WithVariable<'h>,
+        env: &'h Env<'h>,
+        pos: Pos,
+    ) -> Result<&'h Slot<'h>> {
+        let doing = "while evaluating the first subexpression of a with expression";
+        for depth in variable.depths {
+            let scope = self.force_slot(&outward(env, *depth).slots[0]).at(pos)?;
+            let attrs = self.expect_attrs(scope, pos, doing)?;
+            if let Some(slot) = attrs.get(variable.name) {
+                return Ok(slot);
+            }
+        }
+        let name = self.symbols.text(variable.name);
+        Err(crate::err!(Missing, "undefined variable '{name}'").at(pos))
+    }
+
+    fn check_assertion(
+        &self,
+        assert: &'h AssertExpr<'h>,
+        env: &'h Env<'h>,
+        pos: Pos,
+    ) -> Result<()> {
+        let doing = "in the condition of the assert statement";
+        if self.eval_bool(&assert.condition, env, pos, doing)? {
+            return Ok(());
+        }
+        let text = self.condition_text(assert.text, pos);
+        if let ExprKind::Binary(Operator::Equal, operands) = assert.condition.kind {
+            let left = self.eval(&operands.0, env)?;
+            let right = self.eval(&operands.1, env)?;
+            let (at, doing) = (assert.condition.pos, "in an equality assertion");
+            self.assert_equal(left, right, at, doing).trace(pos, || {
+                format!("while evaluating the condition of the assertion '{text}'")
+            })?;
+        }
+        bail!(pos => Assertion, "assertion '{text}' failed")
+    }
+
+    /// A condition as Nix prints it: with every operator in parentheses.
+    fn condition_text(&self, text: &[u8], pos: Pos) -> String {
+        let arena = bumpalo::Bump::new();
+        let options =
+            picnix_syntax::Options { pipe_operators: self.settings.pipe_operators };
+        let parse = picnix_syntax::parse(&arena, text, options);
+        let file = self.sources.source(pos);
+        let folder = file.and_then(crate::source::Source::directory);
+        let folder = String::from_utf8_lossy(folder.unwrap_or(&self.settings.base_dir));
+        let home = self.settings.home_dir.as_deref().unwrap_or_default();
+        let home = String::from_utf8_lossy(home);
+        let context = picnix_syntax::PathContext { folder: &folder, home: &home };
+        String::from_utf8_lossy(&picnix_syntax::print(parse.root, &context)).into_owned()
+    }
+
+    // ---- calls and selections --------------------------------------------------------------------
+
+    fn call_expr(
+        &self,
+        function: &'h Expr<'h>,
+        arguments: &'h [&'h Expr<'h>],
+        env: &'h Env<'h>,
+        pos: Pos,
+    ) -> Result<Tail<'h>> {
+        let function = self.eval(function, env)?;
+        match arguments {
+            [one] => self.apply(function, &[self.delay(one, env)], pos),
+            [one, two] => {
+                self.apply(function, &[self.delay(one, env), self.delay(two, env)], pos)
+            }
+            many => {
+                let many: Vec<_> = many.iter().map(|one| self.delay(one, env)).collect();
+                self.apply(function, &many, pos)
+            }
+        }
+    }
+
+    fn name_of(&self, name: &AttrName<'h>, env: &'h Env<'h>) -> Result<Symbol> {
+        match name {
+            AttrName::Static(symbol) => Ok(*symbol),
+            AttrName::Dynamic(expr) => {
+                let value = self.eval(expr, env)?;
+                let doing = "while evaluating an attribute name";
+                Ok(self.symbol(self.expect_plain_string(value, expr.pos, doing)?))
+            }
+        }
+    }
+
+    fn select(
+        &self,
+        select: &'h SelectExpr<'h>,
+        env: &'h Env<'h>,
+        pos: Pos,
+    ) -> Result<Tail<'h>> {
+        let mut value = self.eval(&select.base, env)?;
+        let mut defined_at = Pos::NONE;
+        for (index, name) in select.path.iter().enumerate() {
+            let name = self.name_of(name, env)?;
+            let attrs = match (value, select.default) {
+                (Value::Attrs(attrs), _) => attrs,
+                (_, Some(default)) => return Ok(Tail::Body(default, env)),
+                (other, None) => self
+                    .expect_attrs(other, pos, "while selecting an attribute")
+                    .trace_attribute(self, defined_at, select, index)?,
+            };
+            let Some(slot) = attrs.get(name) else {
+                if let Some(default) = select.default {
+                    return Ok(Tail::Body(default, env));
+                }
+                return self
+                    .missing_attribute(attrs, name, pos)
+                    .trace_attribute(self, defined_at, select, index);
+            };
+            value = match slot.get() {
+                Value::Thunk(_) => {
+                    defined_at = attrs.get_attr(name).map_or(Pos::NONE, |attr| attr.pos);
+                    let forced = self.force_slot(slot).at(pos);
+                    forced.trace_attribute(self, defined_at, select, index + 1)?
+                }
+                value => value,
+            };
+        }
+        Ok(Tail::Value(value))
+    }
+
+    #[cold]
+    fn missing_attribute<T>(
+        &self,
+        attrs: &'h Attrs<'h>,
+        name: Symbol,
+        pos: Pos,
+    ) -> Result<T> {
+        let name = self.symbols.text(name);
+        let names = attrs.iter(self.heap).map(|attr| self.symbols.text(attr.name));
+        let suggestions = similar_names(&name, names);
+        Err(crate::err!(Missing, "attribute '{name}' missing")
+            .suggest(suggestions)
+            .at(pos))
+    }
+
+    fn has_attr(
+        &self,
+        base: &'h Expr<'h>,
+        path: &'h [AttrName<'h>],
+        env: &'h Env<'h>,
+        pos: Pos,
+    ) -> Result<bool> {
+        let mut value = self.eval(base, env)?;
+        for (index, name) in path.iter().enumerate() {
+            let name = self.name_of(name, env)?;
+            let Value::Attrs(attrs) = value else { return Ok(false) };
+            let Some(slot) = attrs.get(name) else { return Ok(false) };
+            if index + 1 < path.len() {
+                value = self.force_slot(slot).at(pos)?;
+            }
+        }
+        Ok(true)
+    }
+
+    // ---- strings --------------------------------------------------------------------------------
+
+    fn interpolate(
+        &self,
+        parts: &'h [&'h Expr<'h>],
+        env: &'h Env<'h>,
+    ) -> Result<Value<'h>> {
+        let mut bytes: Vec<u8> = Vec::with_capacity(parts.len() * 16);
+        let mut context: crate::value::Context<'h> = &[];
+        let doing = "while evaluating a path segment";
+        for part in parts {
+            let value = self.eval(part, env)?;
+            let string = match value {
+                Value::String(string) => string,
+                other => self.coerce_to_string(
+                    other,
+                    part.pos,
+                    crate::coerce::Coercion::INTERPOLATION,
+                    doing,
+                )?,
+            };
+            if let [only] = parts
+                && std::ptr::eq(*only, *part)
+            {
+                return Ok(Value::String(string));
+            }
+            bytes.extend_from_slice(string.bytes);
+            context = self.context_union(context, string.context);
+        }
+        Ok(self.string_of(self.heap.bytes(&bytes), context))
+    }
+
+    fn interpolate_path(
+        &self,
+        parts: &'h [&'h Expr<'h>],
+        env: &'h Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        let mut bytes: Vec<u8> = Vec::new();
+        let doing = "while evaluating a path segment";
+        for part in parts {
+            let value = self.eval(part, env)?;
+            let coercion = crate::coerce::Coercion::STRING;
+            let string = self.coerce_to_string(value, part.pos, coercion, doing)?;
+            if string.has_context() {
+                bail!(
+                    pos => Other,
+                    "a string that refers to a store path cannot be appended to a path"
+                );
+            }
+            bytes.extend_from_slice(string.bytes);
+        }
+        let canonical = crate::coerce::canonical_path(&bytes);
+        Ok(self.path(self.heap.bytes(&canonical)))
+    }
+}
+
+/// Adds "while evaluating the attribute ..." where the attribute's definition is known.
+trait TraceAttribute<T> {
+    fn trace_attribute(
+        self,
+        ev: &Evaluator<'_>,
+        defined_at: Pos,
+        select: &SelectExpr<'_>,
+        upto: usize,
+    ) -> Result<T>;
+}
+
+impl<T> TraceAttribute<T> for Result<T> {
+    #[inline]
+    fn trace_attribute(
+        self,
+        ev: &Evaluator<'_>,
+        defined_at: Pos,
+        select: &SelectExpr<'_>,
+        _upto: usize,
+    ) -> Self {
+        self.map_err(|error| {
+            if !defined_at.is_some() {
+                return error;
+            }
+            let path = show_path(ev, select.path);
+            error.trace(defined_at, format!("while evaluating the attribute '{path}'"))
+        })
+    }
+}
+
+fn show_path(ev: &Evaluator<'_>, path: &[AttrName<'_>]) -> String {
+    let names: Vec<String> = path
+        .iter()
+        .map(|name| match name {
+            AttrName::Static(symbol) => ev.symbols.text(*symbol),
+            AttrName::Dynamic(_) => "\"${...}\"".into(),
+        })
+        .collect();
+    names.join(".")
+}
+
+/// The scope `depth` steps outward.
+#[inline]
+pub(crate) fn outward<'h>(mut env: &'h Env<'h>, depth: u32) -> &'h Env<'h> {
+    for _ in 0..depth {
+        env = env.parent.expect("lowering counts only scopes that evaluation makes");
+    }
+    env
+}

@@ -1,0 +1,409 @@
+//! The evaluator: what one evaluation knows, and the operations that its parts and the builtins share.
+
+use std::cell::{Cell, OnceCell, RefCell};
+
+use hashbrown::HashMap;
+use picnix_store_core::StorePath;
+use rustc_hash::FxBuildHasher;
+
+use crate::error::{At, Result};
+use crate::pos::Pos;
+use crate::source::{Origin, Place, Sources};
+use crate::symbol::{Symbol, Symbols};
+use crate::value::{
+    Attrs, Context, Heap, List, PathId, PathValue, Shape, Slot, State, Str, Thunk, Value,
+};
+use crate::world::{Settings, World};
+use crate::{bail, err};
+
+pub(crate) type Map<K, V> = HashMap<K, V, FxBuildHasher>;
+
+/// One evaluation.
+pub struct Evaluator<'h> {
+    /// Where values live.
+    pub heap: &'h Heap,
+    /// The interned names.
+    pub symbols: Symbols<'h>,
+    /// The texts read so far.
+    pub sources: Sources<'h>,
+    /// The outside.
+    pub world: &'h dyn World,
+    /// What the caller wants.
+    pub settings: Settings,
+    /// How deep the present chain of calls is.
+    pub(crate) call_depth: Cell<usize>,
+    /// `builtins`, and the variables that every program sees.
+    pub(crate) base: OnceCell<BaseScope<'h>>,
+    /// Files that were imported: resolved path to value.
+    pub(crate) imports: RefCell<Map<&'h [u8], Value<'h>>>,
+    /// Sources that were copied to the store by coercing a path to a string.
+    pub(crate) copied_paths: RefCell<Map<&'h [u8], PathId>>,
+    pub(crate) store_paths: RefCell<StorePathTable>,
+    /// Store paths as text.
+    pub(crate) printed_paths: RefCell<Map<PathId, &'h [u8]>>,
+    /// Directories with their links resolved.
+    pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
+    /// What builtins keep between calls: compiled patterns, hashes of derivations.
+    pub(crate) caches: crate::builtins::Caches,
+    empty_attrs: &'h Attrs<'h>,
+    empty_list: &'h List<'h>,
+    empty_string: &'h Str<'h>,
+}
+
+/// The variables that every program sees.
+pub(crate) struct BaseScope<'h> {
+    /// By name: `true`, `map`, `builtins`, `__add`, ...
+    pub(crate) variables: Map<Symbol, Value<'h>>,
+    /// The set `builtins`.
+    pub(crate) builtins: Value<'h>,
+    pub(crate) names: OnceCell<Vec<Symbol>>,
+}
+
+#[derive(Default)]
+pub(crate) struct StorePathTable {
+    paths: Vec<std::rc::Rc<StorePath>>,
+    ids: Map<StorePath, PathId>,
+}
+
+impl<'h> Evaluator<'h> {
+    /// Starts an evaluation whose values live in `heap`.
+    #[must_use]
+    pub fn new(heap: &'h Heap, world: &'h dyn World, settings: Settings) -> Self {
+        let shape = heap.alloc(Shape { names: &[], positions: &[] });
+        Self {
+            heap,
+            symbols: Symbols::new(heap),
+            sources: Sources::new(heap),
+            world,
+            settings,
+            call_depth: Cell::new(0),
+            base: OnceCell::new(),
+            imports: RefCell::default(),
+            copied_paths: RefCell::default(),
+            store_paths: RefCell::default(),
+            printed_paths: RefCell::default(),
+            resolved_dirs: RefCell::default(),
+            caches: crate::builtins::Caches::default(),
+            empty_attrs: heap.alloc(Attrs::new(shape, &[])),
+            empty_list: heap.alloc(List { items: &[] }),
+            empty_string: heap.alloc(Str { bytes: &[], context: &[] }),
+        }
+    }
+
+    // ---- making values -------------------------------------------------------------------------
+
+    /// The symbol of a name.
+    pub fn symbol(&self, name: &[u8]) -> Symbol {
+        self.symbols.intern(name)
+    }
+
+    /// A string without context; the bytes are copied.
+    pub fn string(&self, bytes: &[u8]) -> Value<'h> {
+        self.string_of(self.heap.bytes(bytes), &[])
+    }
+
+    /// A string out of bytes that are on the heap already.
+    pub fn string_of(&self, bytes: &'h [u8], context: Context<'h>) -> Value<'h> {
+        if bytes.is_empty() && context.is_empty() {
+            return Value::String(self.empty_string);
+        }
+        Value::String(self.heap.alloc(Str { bytes, context }))
+    }
+
+    /// A path; `bytes` is absolute and canonical.
+    pub fn path(&self, bytes: &'h [u8]) -> Value<'h> {
+        Value::Path(self.heap.alloc(PathValue { bytes }))
+    }
+
+    /// A list.
+    pub fn list(&self, items: &[Value<'h>]) -> Value<'h> {
+        if items.is_empty() {
+            return Value::List(self.empty_list);
+        }
+        self.list_of(self.heap.slots_from(items))
+    }
+
+    /// A list out of slots that are on the heap already.
+    pub fn list_of(&self, items: &'h [Slot<'h>]) -> Value<'h> {
+        Value::List(self.heap.alloc(List { items }))
+    }
+
+    /// The set without attributes.
+    pub fn empty_attrs(&self) -> &'h Attrs<'h> {
+        self.empty_attrs
+    }
+
+    /// A set of the given attributes, whose names must be distinct.
+    pub fn attrs(&self, items: &[(Symbol, Value<'h>)]) -> Value<'h> {
+        let mut builder = crate::value::AttrsBuilder::with_capacity(items.len());
+        for (name, value) in items {
+            builder.insert(*name, *value);
+        }
+        Value::Attrs(builder.finish(self.heap))
+    }
+
+    /// `function arguments...`, evaluated when it is needed.
+    pub fn lazy_call(&self, function: Value<'h>, arguments: &[Value<'h>]) -> Value<'h> {
+        let mut all = Vec::with_capacity(arguments.len() + 1);
+        all.push(function);
+        all.extend_from_slice(arguments);
+        Value::Thunk(self.heap.alloc(Thunk::application(self.heap.slice(&all))))
+    }
+
+    // ---- store paths in contexts ----------------------------------------------------------------
+
+    /// The number that stands for a store path in string contexts.
+    pub fn path_id(&self, path: &StorePath) -> PathId {
+        let mut table = self.store_paths.borrow_mut();
+        if let Some(id) = table.ids.get(path) {
+            return *id;
+        }
+        let id =
+            PathId(u32::try_from(table.paths.len()).expect("memory ends before 2^32"));
+        table.paths.push(std::rc::Rc::new(path.clone()));
+        table.ids.insert(path.clone(), id);
+        id
+    }
+
+    /// The store path that a number in a string context stands for.
+    pub fn store_path(&self, id: PathId) -> std::rc::Rc<StorePath> {
+        self.store_paths.borrow().paths[id.0 as usize].clone()
+    }
+
+    // ---- forcing --------------------------------------------------------------------------------
+
+    /// Evaluates to weak head normal form. The result is never a thunk.
+    ///
+    /// # Errors
+    /// Whatever the evaluation fails with.
+    #[inline]
+    pub fn force(&self, value: Value<'h>) -> Result<Value<'h>> {
+        match value {
+            Value::Thunk(thunk) => match thunk.state() {
+                State::Done(value) => Ok(value),
+                _ => self.force_thunk(thunk),
+            },
+            value => Ok(value),
+        }
+    }
+
+    /// Forces what a slot holds and lets the slot hold the result.
+    ///
+    /// # Errors
+    /// Whatever the evaluation fails with.
+    #[inline]
+    pub fn force_slot(&self, slot: &'h Slot<'h>) -> Result<Value<'h>> {
+        let value = slot.get();
+        let Value::Thunk(thunk) = value else { return Ok(value) };
+        let forced = match thunk.state() {
+            State::Done(value) => value,
+            _ => self.force_thunk(thunk)?,
+        };
+        slot.set(forced);
+        Ok(forced)
+    }
+
+    // ---- expecting a type -----------------------------------------------------------------------
+
+    /// Forces a value that must be an integer. `doing` goes into the trace: "while evaluating ...".
+    ///
+    /// # Errors
+    /// It is none, or cannot be evaluated. So it is for all `expect_` methods.
+    pub fn expect_int(&self, value: Value<'h>, pos: Pos, doing: &str) -> Result<i64> {
+        match self.force(value).trace(pos, || doing)? {
+            Value::Int(int) => Ok(int),
+            other => self.wrong_type("an integer", other, pos, doing),
+        }
+    }
+
+    /// Forces a value that must be a number, as a float.
+    ///
+    /// # Errors
+    /// See [`Self::expect_int`].
+    #[expect(clippy::cast_precision_loss, reason = "Nix converts in the same way")]
+    pub fn expect_float(&self, value: Value<'h>, pos: Pos, doing: &str) -> Result<f64> {
+        match self.force(value).trace(pos, || doing)? {
+            Value::Int(int) => Ok(int as f64),
+            Value::Float(float) => Ok(float),
+            other => self.wrong_type("a float", other, pos, doing),
+        }
+    }
+
+    /// Forces a value that must be a Boolean.
+    ///
+    /// # Errors
+    /// See [`Self::expect_int`].
+    pub fn expect_bool(&self, value: Value<'h>, pos: Pos, doing: &str) -> Result<bool> {
+        match self.force(value).trace(pos, || doing)? {
+            Value::Bool(bool) => Ok(bool),
+            other => self.wrong_type("a Boolean", other, pos, doing),
+        }
+    }
+
+    /// Forces a value that must be a set.
+    ///
+    /// # Errors
+    /// See [`Self::expect_int`].
+    pub fn expect_attrs(
+        &self,
+        value: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<&'h Attrs<'h>> {
+        match self.force(value).trace(pos, || doing)? {
+            Value::Attrs(attrs) => Ok(attrs),
+            other => self.wrong_type("a set", other, pos, doing),
+        }
+    }
+
+    /// Forces a value that must be a list.
+    ///
+    /// # Errors
+    /// See [`Self::expect_int`].
+    pub fn expect_list(
+        &self,
+        value: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<&'h List<'h>> {
+        match self.force(value).trace(pos, || doing)? {
+            Value::List(list) => Ok(list),
+            other => self.wrong_type("a list", other, pos, doing),
+        }
+    }
+
+    /// Forces a value that must be a string; nothing is coerced.
+    ///
+    /// # Errors
+    /// See [`Self::expect_int`].
+    pub fn expect_string(
+        &self,
+        value: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<&'h Str<'h>> {
+        match self.force(value).trace(pos, || doing)? {
+            Value::String(string) => Ok(string),
+            other => self.wrong_type("a string", other, pos, doing),
+        }
+    }
+
+    /// Forces a value that must be a string without context.
+    ///
+    /// # Errors
+    /// See [`Self::expect_int`].
+    pub fn expect_plain_string(
+        &self,
+        value: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<&'h [u8]> {
+        let string = self.expect_string(value, pos, doing)?;
+        let Some(element) = string.context.first() else { return Ok(string.bytes) };
+        Err(err!(
+            Other,
+            "the string '{}' is not allowed to refer to a store path (such as '{}')",
+            string.to_string_lossy(),
+            self.show_context_element(*element)
+        )
+        .at(pos)
+        .trace(pos, doing))
+    }
+
+    /// Forces a value that must be a function (or a set that can be called).
+    ///
+    /// # Errors
+    /// See [`Self::expect_int`].
+    pub fn expect_function(
+        &self,
+        value: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<Value<'h>> {
+        let value = self.force(value).trace(pos, || doing)?;
+        match value {
+            Value::Lambda(_) | Value::Builtin(_) | Value::Partial(_) => Ok(value),
+            Value::Attrs(attrs) if attrs.get(crate::sym::FUNCTOR).is_some() => Ok(value),
+            other => self.wrong_type("a function", other, pos, doing),
+        }
+    }
+
+    #[cold]
+    fn wrong_type<T>(
+        &self,
+        expected: &str,
+        found: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<T> {
+        Err(err!(
+            Type,
+            "expected {expected} but found {}: {}",
+            found.type_phrase(),
+            self.print_for_error(found)
+        )
+        .at(pos)
+        .trace(pos, doing))
+    }
+
+    /// The value of an attribute that a builtin needs, with Nix's message where it is missing.
+    ///
+    /// # Errors
+    /// The attribute is missing.
+    pub fn required_attr(
+        &self,
+        attrs: &'h Attrs<'h>,
+        name: Symbol,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<&'h Slot<'h>> {
+        match attrs.get(name) {
+            Some(slot) => Ok(slot),
+            None => Err(err!(Type, "attribute '{}' missing", self.symbols.text(name))
+                .at(pos)
+                .trace(pos, doing)),
+        }
+    }
+
+    // ---- positions ------------------------------------------------------------------------------
+
+    /// What `builtins.unsafeGetAttrPos` gives for a position: a set, or null.
+    pub fn pos_value(&self, pos: Pos) -> Value<'h> {
+        let Some(Place { origin: Origin::File(path), line, column }) =
+            self.sources.place(pos)
+        else {
+            return Value::Null;
+        };
+        self.attrs(&[
+            (crate::sym::FILE, self.string_of(path, &[])),
+            (crate::sym::LINE, Value::Int(i64::from(line))),
+            (crate::sym::COLUMN, Value::Int(i64::from(column))),
+        ])
+    }
+
+    /// Counts one call, and gives it back when the guard is dropped.
+    ///
+    /// # Errors
+    /// The chain of calls is deeper than the settings allow.
+    #[inline]
+    pub(crate) fn enter_call(&self, pos: Pos) -> Result<CallGuard<'_>> {
+        let depth = self.call_depth.get();
+        if depth >= self.settings.max_call_depth {
+            bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
+        }
+        self.call_depth.set(depth + 1);
+        Ok(CallGuard { depth: &self.call_depth, before: depth })
+    }
+}
+
+/// A call that is counted as long as this lives.
+pub(crate) struct CallGuard<'e> {
+    depth: &'e Cell<usize>,
+    before: usize,
+}
+
+impl Drop for CallGuard<'_> {
+    fn drop(&mut self) {
+        self.depth.set(self.before);
+    }
+}

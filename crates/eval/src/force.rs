@@ -1,0 +1,114 @@
+//! Forcing thunks, and the stack that deep forcing needs.
+
+use std::cell::Cell;
+
+use crate::bail;
+use crate::err;
+use crate::error::{At, Result};
+use crate::evaluator::Evaluator;
+use crate::pos::Pos;
+use crate::value::{State, Thunk, Value};
+
+/// Stack that must be left when evaluation goes one level deeper, in bytes.
+const RED_ZONE: usize = 128 * 1024;
+/// Stack that is added when there is less, in bytes.
+const STACK_STEP: usize = 8 * 1024 * 1024;
+/// The most steps: 2 GiB of stack is a recursion that does not end.
+const MAX_STEPS: usize = 256;
+
+thread_local! {
+    static STEPS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl<'h> Evaluator<'h> {
+    /// Runs `work` with enough stack for one more level of evaluation.
+    #[inline]
+    pub(crate) fn with_stack<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if stacker::remaining_stack().is_none_or(|left| left > RED_ZONE) {
+            return work();
+        }
+        grow(work)
+    }
+
+    pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
+        let state = thunk.enter();
+        let result = match state {
+            State::Done(value) => Ok(value),
+            State::Blackhole => {
+                return Err(err!(InfiniteRecursion, "infinite recursion encountered"));
+            }
+            State::Suspended(expr, env) => self.eval(expr, env),
+            State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
+        };
+        match result {
+            Ok(value) => {
+                thunk.leave(State::Done(value));
+                Ok(value)
+            }
+            Err(error) => {
+                thunk.leave(state);
+                Err(error)
+            }
+        }
+    }
+
+    /// Forces a value and everything in it.
+    ///
+    /// # Errors
+    /// Whatever the evaluation of a part fails with.
+    pub fn force_deep(&self, value: Value<'h>, pos: Pos) -> Result<()> {
+        let mut seen = rustc_hash::FxHashSet::default();
+        self.force_deep_seen(value, pos, &mut seen)
+    }
+
+    fn force_deep_seen(
+        &self,
+        value: Value<'h>,
+        pos: Pos,
+        seen: &mut rustc_hash::FxHashSet<usize>,
+    ) -> Result<()> {
+        let _call = self.enter_call(pos)?;
+        self.with_stack(|| match self.force(value)? {
+            Value::Attrs(attrs) => {
+                if !seen.insert(std::ptr::from_ref(attrs).addr()) {
+                    return Ok(());
+                }
+                for attr in self.sorted_by_name(attrs) {
+                    self.force_slot(attr.slot)
+                        .and_then(|value| self.force_deep_seen(value, attr.pos, seen))
+                        .trace(attr.pos, || {
+                            let name = self.symbols.text(attr.name);
+                            format!("while evaluating the attribute '{name}'")
+                        })?;
+                }
+                Ok(())
+            }
+            Value::List(list) => {
+                if !seen.insert(std::ptr::from_ref(list).addr()) {
+                    return Ok(());
+                }
+                for (index, slot) in list.items.iter().enumerate() {
+                    self.force_slot(slot)
+                        .and_then(|value| self.force_deep_seen(value, pos, seen))
+                        .trace(pos, || {
+                            format!("while evaluating list element at index {index}")
+                        })?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        })
+    }
+}
+
+#[cold]
+fn grow<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let steps = STEPS.get();
+    if steps >= MAX_STEPS {
+        bail!(StackOverflow, "stack overflow (possible infinite recursion)");
+    }
+    STEPS.set(steps + 1);
+    let result = stacker::grow(STACK_STEP, work);
+    STEPS.set(steps);
+    result
+}

@@ -1,0 +1,14 @@
+//! Files of the language that are inside the program: `<nix/...>`.
+//!
+//! They lie below a directory that no real file system is asked for.
+
+/// The directory, which `<nix/...>` finds its files in.
+pub(crate) const DIR: &[u8] = "/«nix-internal»".as_bytes();
+
+/// The text of a file inside the program, by its path.
+pub(crate) fn file(path: &[u8]) -> Option<&'static [u8]> {
+    match path.strip_prefix(DIR)? {
+        b"/fetchurl.nix" => Some(include_bytes!("internal/fetchurl.nix")),
+        _ => None,
+    }
+}

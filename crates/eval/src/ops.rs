@@ -1,0 +1,516 @@
+//! Operators: arithmetic, comparison, equality, `+`, `++`, `//`.
+
+use crate::bail;
+use crate::coerce::Coercion;
+use crate::error::{At, Result};
+use crate::evaluator::Evaluator;
+use crate::expr::{Expr, Operator};
+use crate::pos::Pos;
+use crate::symbol::sym;
+use crate::value::{Attrs, Env, Value};
+
+impl<'h> Evaluator<'h> {
+    pub(crate) fn binary(
+        &self,
+        operator: Operator,
+        left: &'h Expr<'h>,
+        right: &'h Expr<'h>,
+        env: &'h Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        let in_left = |name| format!("in the left operand of the {name} operator");
+        let in_right = |name| format!("in the right operand of the {name} operator");
+        let both = |name: &'static str, decided_by: bool, negate: bool| -> Result<bool> {
+            let first =
+                self.eval_bool(left, env, pos, "").trace(pos, || in_left(name))?
+                    != negate;
+            if first == decided_by {
+                return Ok(first);
+            }
+            self.eval_bool(right, env, pos, "").trace(pos, || in_right(name))
+        };
+        match operator {
+            Operator::And => both("AND (&&)", false, false).map(Value::Bool),
+            Operator::Or => both("OR (||)", true, false).map(Value::Bool),
+            Operator::Implies => both("IMPL (->)", true, true).map(Value::Bool),
+            Operator::Update => {
+                let doing = "in the left operand of the update (//) operator";
+                let base = self.eval(left, env)?;
+                let base = self.expect_attrs(base, pos, doing)?;
+                let doing = "in the right operand of the update (//) operator";
+                let over = self.eval(right, env)?;
+                let over = self.expect_attrs(over, pos, doing)?;
+                Ok(Value::Attrs(base.update(over, self.heap)))
+            }
+            Operator::Concat => {
+                let first = self.eval(left, env)?;
+                let second = self.eval(right, env)?;
+                self.concat_lists(first, second, pos)
+            }
+            Operator::Add => {
+                let first = self.eval(left, env)?;
+                let second = self.eval(right, env)?;
+                self.add(first, second, (left.pos, right.pos), pos)
+            }
+            Operator::Equal | Operator::NotEqual => {
+                let first = self.eval(left, env)?;
+                let second = self.eval(right, env)?;
+                let doing = "while testing two values for equality";
+                let equal = self.equal(first, second, pos, doing)?;
+                Ok(Value::Bool(equal == (operator == Operator::Equal)))
+            }
+            Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual => {
+                let first = self.eval(left, env)?;
+                let second = self.eval(right, env)?;
+                self.order(operator, first, second, pos).map(Value::Bool)
+            }
+            Operator::Subtract | Operator::Multiply | Operator::Divide => {
+                let first = self.eval(left, env)?;
+                let second = self.eval(right, env)?;
+                self.arithmetic(operator, first, second, pos)
+            }
+        }
+    }
+
+    fn order(
+        &self,
+        operator: Operator,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+    ) -> Result<bool> {
+        match operator {
+            Operator::Less => self.less_than(left, right, pos, ""),
+            Operator::Greater => self.less_than(right, left, pos, ""),
+            Operator::LessOrEqual => Ok(!self.less_than(right, left, pos, "")?),
+            _ => Ok(!self.less_than(left, right, pos, "")?),
+        }
+    }
+
+    fn concat_lists(
+        &self,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        let doing = "while evaluating one of the elements to concatenate";
+        let first = self.expect_list(left, pos, doing)?;
+        let second = self.expect_list(right, pos, doing)?;
+        if second.is_empty() {
+            return Ok(Value::List(first));
+        }
+        if first.is_empty() {
+            return Ok(Value::List(second));
+        }
+        let mut items = Vec::with_capacity(first.len() + second.len());
+        items.extend(first.iter());
+        items.extend(second.iter());
+        Ok(self.list(&items))
+    }
+
+    /// `-`, `*` and `/` (and `builtins.add`) of two numbers.
+    ///
+    /// # Errors
+    /// An operand is no number, an integer overflows, or the divisor is zero.
+    pub fn arithmetic(
+        &self,
+        operator: Operator,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        let (left, right) = (self.force(left)?, self.force(right)?);
+        if let (Value::Int(a), Value::Int(b)) = (left, right) {
+            return int_arithmetic(operator, a, b).at(pos);
+        }
+        let noun = match operator {
+            Operator::Subtract => "argument of the subtraction",
+            Operator::Multiply => "argument of the multiplication",
+            Operator::Divide => "operand of the division",
+            _ => "argument of the addition",
+        };
+        let first = format!("while evaluating the first {noun}");
+        let second = format!("while evaluating the second {noun}");
+        let is_float =
+            matches!(left, Value::Float(_)) || matches!(right, Value::Float(_));
+        if operator == Operator::Divide {
+            if self.expect_float(right, pos, &second)? == 0.0 {
+                bail!(pos => Other, "division by zero");
+            }
+        } else if !is_float {
+            self.expect_int(left, pos, &first)?;
+            self.expect_int(right, pos, &second)?;
+        }
+        if !is_float {
+            self.expect_int(left, pos, &first)?;
+        }
+        let a = self.expect_float(left, pos, &first)?;
+        let b = self.expect_float(right, pos, &second)?;
+        Ok(Value::Float(match operator {
+            Operator::Subtract => a - b,
+            Operator::Multiply => a * b,
+            Operator::Divide => a / b,
+            _ => a + b,
+        }))
+    }
+
+    /// `left + right`: numbers are added, a path is extended, all else is coerced to strings.
+    #[expect(clippy::cast_precision_loss, reason = "Nix converts in the same way")]
+    fn add(
+        &self,
+        left: Value<'h>,
+        right: Value<'h>,
+        (left_pos, right_pos): (Pos, Pos),
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        match (left, right) {
+            (Value::Int(a), Value::Int(b)) => match a.checked_add(b) {
+                Some(sum) => Ok(Value::Int(sum)),
+                None => bail!(right_pos => Other, "integer overflow in adding {a} + {b}"),
+            },
+            (Value::Int(a), Value::Float(b)) => Ok(Value::Float(a as f64 + b)),
+            (Value::Float(a), Value::Float(b)) => Ok(Value::Float(a + b)),
+            (Value::Float(a), Value::Int(b)) => Ok(Value::Float(a + b as f64)),
+            (Value::Int(_), other) => {
+                bail!(right_pos => Other, "cannot add {} to an integer", other.type_phrase())
+            }
+            (Value::Float(_), other) => {
+                bail!(right_pos => Other, "cannot add {} to a float", other.type_phrase())
+            }
+            (Value::Path(path), other) => {
+                self.extend_path(path.bytes, other, right_pos, pos)
+            }
+            _ => {
+                let copy_to_store = matches!(left, Value::String(_));
+                let coercion = Coercion { more: false, copy_to_store };
+                let doing = "while evaluating a path segment";
+                let first = self.coerce_to_string(left, left_pos, coercion, doing)?;
+                let second = self.coerce_to_string(right, right_pos, coercion, doing)?;
+                let bytes = self.heap.concat(&[first.bytes, second.bytes]);
+                let context = self.context_union(first.context, second.context);
+                Ok(self.string_of(bytes, context))
+            }
+        }
+    }
+
+    fn extend_path(
+        &self,
+        path: &'h [u8],
+        tail: Value<'h>,
+        tail_pos: Pos,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        let doing = "while evaluating a path segment";
+        let tail = self.coerce_to_string(tail, tail_pos, Coercion::STRING, doing)?;
+        if tail.has_context() {
+            bail!(
+                pos => Other,
+                "a string that refers to a store path cannot be appended to a path"
+            );
+        }
+        let joined = [path, tail.bytes].concat();
+        Ok(self.path(self.heap.bytes(&crate::coerce::canonical_path(&joined))))
+    }
+
+    /// `left < right`, as `builtins.lessThan`.
+    ///
+    /// # Errors
+    /// The values are of types that have no order, or of different types.
+    #[expect(clippy::cast_precision_loss, reason = "Nix converts in the same way")]
+    pub fn less_than(
+        &self,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<bool> {
+        let (left, right) = (self.force(left)?, self.force(right)?);
+        match (left, right) {
+            (Value::Int(a), Value::Int(b)) => Ok(a < b),
+            (Value::Float(a), Value::Float(b)) => Ok(a < b),
+            (Value::Float(a), Value::Int(b)) => Ok(a < b as f64),
+            (Value::Int(a), Value::Float(b)) => Ok((a as f64) < b),
+            (Value::String(a), Value::String(b)) => Ok(a.bytes < b.bytes),
+            (Value::Path(a), Value::Path(b)) => Ok(a.bytes < b.bytes),
+            (Value::List(a), Value::List(b)) => {
+                for (a, b) in a.items.iter().zip(b.items) {
+                    if !self.equal(a.get(), b.get(), pos, doing)? {
+                        let doing = "while comparing two list elements";
+                        return self.less_than(a.get(), b.get(), pos, doing);
+                    }
+                }
+                Ok(a.len() < b.len())
+            }
+            _ => self.incomparable(left, right).at(pos).trace(Pos::NONE, || doing),
+        }
+    }
+
+    #[cold]
+    fn incomparable(&self, left: Value<'h>, right: Value<'h>) -> Result<bool> {
+        let (a, b) = (left.type_phrase(), right.type_phrase());
+        let (left_text, right_text) =
+            (self.print_for_error(left), self.print_for_error(right));
+        if left.type_name() != right.type_name() {
+            bail!(
+                Other,
+                "cannot compare {a} with {b}; values are {left_text} and {right_text}"
+            );
+        }
+        bail!(
+            Other,
+            "cannot compare {a} with {b}; values of that type are incomparable \
+             (values are {left_text} and {right_text})"
+        );
+    }
+
+    /// `left == right`
+    ///
+    /// # Errors
+    /// A part of a value cannot be evaluated.
+    pub fn equal(
+        &self,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<bool> {
+        let (left, right) = (self.force(left)?, self.force(right)?);
+        self.equal_forced(left, right, pos, doing)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "Nix converts in the same way")]
+    #[expect(clippy::float_cmp, reason = "the language compares floats exactly")]
+    fn equal_forced(
+        &self,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<bool> {
+        match (left, right) {
+            (Value::Int(a), Value::Int(b)) => Ok(a == b),
+            (Value::Float(a), Value::Float(b)) => Ok(a == b),
+            (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => {
+                Ok(a as f64 == b)
+            }
+            (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
+            (Value::Null, Value::Null) => Ok(true),
+            (Value::String(a), Value::String(b)) => Ok(a.bytes == b.bytes),
+            (Value::Path(a), Value::Path(b)) => Ok(a.bytes == b.bytes),
+            (Value::List(a), Value::List(b)) => {
+                if a.len() != b.len() {
+                    return Ok(false);
+                }
+                let _call = self.enter_call(pos)?;
+                for (a, b) in a.items.iter().zip(b.items) {
+                    if !self.equal_member(a.get(), b.get(), pos, doing)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (Value::Attrs(a), Value::Attrs(b)) => {
+                let _call = self.enter_call(pos)?;
+                self.equal_attrs(a, b, pos, doing)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Members are equal also where they are one and the same value, even a function: Nix compares pointers
+    /// first, and programs rely on it.
+    fn equal_member(
+        &self,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<bool> {
+        if let (Value::Thunk(a), Value::Thunk(b)) = (left, right)
+            && std::ptr::eq(a, b)
+        {
+            self.force(left)?;
+            return Ok(true);
+        }
+        self.with_stack(|| match (self.force(left)?, self.force(right)?) {
+            (Value::Lambda(a), Value::Lambda(b)) => Ok(std::ptr::eq(a, b)),
+            (Value::Builtin(a), Value::Builtin(b)) => Ok(std::ptr::eq(a, b)),
+            (Value::Partial(a), Value::Partial(b)) => Ok(std::ptr::eq(a, b)),
+            (Value::List(a), Value::List(b)) if std::ptr::eq(a, b) => Ok(true),
+            (Value::Attrs(a), Value::Attrs(b)) if std::ptr::eq(a, b) => Ok(true),
+            (left, right) => self.equal_forced(left, right, pos, doing),
+        })
+    }
+
+    fn equal_attrs(
+        &self,
+        left: &'h Attrs<'h>,
+        right: &'h Attrs<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<bool> {
+        if self.is_derivation(left)?
+            && self.is_derivation(right)?
+            && let (Some(a), Some(b)) =
+                (left.get(sym::OUT_PATH), right.get(sym::OUT_PATH))
+        {
+            return self.equal(a.get(), b.get(), pos, doing);
+        }
+        if left.len() != right.len() {
+            return Ok(false);
+        }
+        for (a, b) in left.iter(self.heap).zip(right.iter(self.heap)) {
+            if a.name != b.name
+                || !self.equal_member(a.slot.get(), b.slot.get(), pos, doing)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a set says of itself that it is a derivation.
+    ///
+    /// # Errors
+    /// Its `type` cannot be evaluated.
+    pub fn is_derivation(&self, attrs: &'h Attrs<'h>) -> Result<bool> {
+        let Some(slot) = attrs.get(sym::TYPE) else { return Ok(false) };
+        Ok(matches!(
+            self.force_slot(slot)?,
+            Value::String(string) if string.bytes == b"derivation"
+        ))
+    }
+
+    /// Fails with the first difference of two values that an assertion found unequal.
+    pub(crate) fn assert_equal(
+        &self,
+        left: Value<'h>,
+        right: Value<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<()> {
+        let (left, right) = (self.force(left)?, self.force(right)?);
+        let (a, b) = (self.print_for_error(left), self.print_for_error(right));
+        let (kind_a, kind_b) = (left.type_phrase(), right.type_phrase());
+        let number = |value| matches!(value, Value::Int(_) | Value::Float(_));
+        let same = self.equal_forced(left, right, pos, doing)?;
+        if same {
+            return Ok(());
+        }
+        match (left, right) {
+            _ if number(left) && number(right) => bail!(
+                Assertion,
+                "{kind_a} with value '{a}' is not equal to {kind_b} with value '{b}'"
+            ),
+            _ if left.type_name() != right.type_name() => bail!(
+                Assertion,
+                "{kind_a} of value '{a}' is not equal to {kind_b} of value '{b}'"
+            ),
+            (Value::Bool(_), _) => {
+                bail!(Assertion, "boolean '{a}' is not equal to boolean '{b}'")
+            }
+            (Value::String(_), _) => {
+                bail!(Assertion, "string '{a}' is not equal to string '{b}'")
+            }
+            (Value::Path(_), _) => {
+                bail!(Assertion, "path '{a}' is not equal to path '{b}'")
+            }
+            (Value::List(x), Value::List(y)) => {
+                if x.len() != y.len() {
+                    bail!(
+                        Assertion,
+                        "list of size '{}' is not equal to list of size '{}', left hand side \
+                         is '{a}', right hand side is '{b}'",
+                        x.len(),
+                        y.len()
+                    );
+                }
+                for (index, (x, y)) in x.items.iter().zip(y.items).enumerate() {
+                    self.assert_equal(x.get(), y.get(), pos, doing)
+                        .trace(pos, || format!("while comparing list element {index}"))?;
+                }
+                Ok(())
+            }
+            (Value::Attrs(x), Value::Attrs(y)) => {
+                self.assert_equal_attrs(x, y, pos, doing)
+            }
+            _ => bail!(
+                Assertion,
+                "distinct functions and immediate comparisons of identical functions \
+                 compare as unequal"
+            ),
+        }
+    }
+
+    fn assert_equal_attrs(
+        &self,
+        left: &'h Attrs<'h>,
+        right: &'h Attrs<'h>,
+        pos: Pos,
+        doing: &str,
+    ) -> Result<()> {
+        if self.is_derivation(left)?
+            && self.is_derivation(right)?
+            && let (Some(a), Some(b)) =
+                (left.get(sym::OUT_PATH), right.get(sym::OUT_PATH))
+        {
+            return self.assert_equal(a.get(), b.get(), pos, doing).trace(
+                pos,
+                || "while comparing a derivation by its 'outPath' attribute",
+            );
+        }
+        let print = |attrs| self.print_for_error(Value::Attrs(attrs));
+        if left.len() != right.len() {
+            bail!(
+                Assertion,
+                "attribute names of attribute set '{}' differs from attribute set '{}'",
+                print(left),
+                print(right)
+            );
+        }
+        let (names_a, names_b) = (self.sorted_by_name(left), self.sorted_by_name(right));
+        if let Some(only) = names_a.iter().find(|attr| right.get(attr.name).is_none()) {
+            bail!(
+                Assertion,
+                "attribute name '{}' is contained in '{}', but not in '{}'",
+                self.symbols.text(only.name),
+                print(left),
+                print(right)
+            );
+        }
+        for (x, y) in names_a.iter().zip(&names_b) {
+            self.assert_equal(x.slot.get(), y.slot.get(), pos, doing).map_err(
+                |error| {
+                    error
+                        .trace(y.pos, "where right hand side is")
+                        .trace(x.pos, "where left hand side is")
+                        .trace(
+                            pos,
+                            format!(
+                                "while comparing attribute '{}'",
+                                self.symbols.text(x.name)
+                            ),
+                        )
+                },
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn int_arithmetic<'h>(operator: Operator, a: i64, b: i64) -> Result<Value<'h>> {
+    let (result, verb, sign) = match operator {
+        Operator::Divide if b == 0 => bail!(Other, "division by zero"),
+        Operator::Divide => (a.checked_div(b), "dividing", '/'),
+        Operator::Subtract => (a.checked_sub(b), "subtracting", '-'),
+        Operator::Multiply => (a.checked_mul(b), "multiplying", '*'),
+        _ => (a.checked_add(b), "adding", '+'),
+    };
+    match result {
+        Some(result) => Ok(Value::Int(result)),
+        None => bail!(Other, "integer overflow in {verb} {a} {sign} {b}"),
+    }
+}

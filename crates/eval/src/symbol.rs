@@ -1,0 +1,147 @@
+//! Interned names of attributes and variables.
+
+use std::cell::RefCell;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
+
+use crate::value::Heap;
+
+/// An interned name. Two symbols of one evaluation are equal if and only if their names are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol(u32);
+
+/// The names of one evaluation.
+pub struct Symbols<'h> {
+    heap: &'h Heap,
+    names: RefCell<Vec<&'h [u8]>>,
+    table: RefCell<HashTable<Symbol>>,
+}
+
+impl<'h> Symbols<'h> {
+    /// Makes a table that holds the names of [`sym`].
+    #[must_use]
+    pub fn new(heap: &'h Heap) -> Self {
+        let symbols = Self {
+            heap,
+            names: RefCell::new(Vec::with_capacity(4096)),
+            table: RefCell::new(HashTable::with_capacity(4096)),
+        };
+        for name in sym::NAMES {
+            symbols.intern(name.as_bytes());
+        }
+        symbols
+    }
+
+    /// The symbol of a name.
+    pub fn intern(&self, name: &[u8]) -> Symbol {
+        let hash = FxBuildHasher.hash_one(name);
+        let mut names = self.names.borrow_mut();
+        let mut table = self.table.borrow_mut();
+        if let Some(found) = table.find(hash, |symbol| names[symbol.0 as usize] == name) {
+            return *found;
+        }
+        let number =
+            u32::try_from(names.len()).expect("fewer than 2^32 names fit in memory");
+        names.push(self.heap.bytes(name));
+        table.insert_unique(hash, Symbol(number), |symbol| {
+            FxBuildHasher.hash_one(names[symbol.0 as usize])
+        });
+        Symbol(number)
+    }
+
+    /// The symbol of a name, if there is one: what was never interned is in no set.
+    pub fn lookup(&self, name: &[u8]) -> Option<Symbol> {
+        let hash = FxBuildHasher.hash_one(name);
+        let names = self.names.borrow();
+        let table = self.table.borrow();
+        table.find(hash, |symbol| names[symbol.0 as usize] == name).copied()
+    }
+
+    /// The name of a symbol.
+    #[inline]
+    pub fn name(&self, symbol: Symbol) -> &'h [u8] {
+        self.names.borrow()[symbol.0 as usize]
+    }
+
+    /// The name of a symbol as text for a message.
+    pub fn text(&self, symbol: Symbol) -> String {
+        String::from_utf8_lossy(self.name(symbol)).into_owned()
+    }
+}
+
+macro_rules! known_symbols {
+    ($($constant:ident = $name:literal,)*) => {
+        /// The names that the evaluator itself uses.
+        pub mod sym {
+            use super::Symbol;
+
+            #[expect(non_camel_case_types, clippy::upper_case_acronyms,
+                reason = "one variant a constant, only counted")]
+            enum Index { $($constant,)* }
+
+            $(
+                #[doc = concat!("`", $name, "`")]
+                pub const $constant: Symbol = Symbol(Index::$constant as u32);
+            )*
+
+            pub(super) const NAMES: &[&str] = &[$($name,)*];
+        }
+    };
+}
+
+known_symbols! {
+    FUNCTOR = "__functor",
+    TO_STRING = "__toString",
+    OVERRIDES = "__overrides",
+    OUT_PATH = "outPath",
+    DRV_PATH = "drvPath",
+    TYPE = "type",
+    DERIVATION = "derivation",
+    NAME = "name",
+    VALUE = "value",
+    SYSTEM = "system",
+    BUILDER = "builder",
+    ARGS = "args",
+    OUTPUTS = "outputs",
+    OUT = "out",
+    OUTPUT_NAME = "outputName",
+    OUTPUT_HASH = "outputHash",
+    OUTPUT_HASH_ALGO = "outputHashAlgo",
+    OUTPUT_HASH_MODE = "outputHashMode",
+    RECURSIVE = "recursive",
+    STRUCTURED_ATTRS = "__structuredAttrs",
+    IGNORE_NULLS = "__ignoreNulls",
+    CONTENT_ADDRESSED = "__contentAddressed",
+    IMPURE = "__impure",
+    FILE = "file",
+    LINE = "line",
+    COLUMN = "column",
+    SUCCESS = "success",
+    RIGHT = "right",
+    WRONG = "wrong",
+    PATH = "path",
+    PREFIX = "prefix",
+    FILTER = "filter",
+    SHA256 = "sha256",
+    URL = "url",
+    KEY = "key",
+    START_SET = "startSet",
+    OPERATOR = "operator",
+    BODY = "body",
+    SUB = "__sub",
+    MUL = "__mul",
+    DIV = "__div",
+    LESS_THAN = "__lessThan",
+    FIND_FILE = "__findFile",
+    NIX_PATH = "__nixPath",
+    CUR_POS = "__curPos",
+    ALL_OUTPUTS = "allOutputs",
+    ALL = "all",
+    TO_HASH_FORMAT = "toHashFormat",
+    HASH = "hash",
+    HASH_ALGO = "hashAlgo",
+    VERSION = "version",
+    TOPLEVEL = "toplevel",
+}

@@ -1,0 +1,155 @@
+//! Trees that a builder left behind: removing them, and becoming their owner.
+//!
+//! A builder leaves directories without write permission, deeper than any path may be long, and,
+//! where root built, of another owner. Neither function follows links.
+
+use std::ffi::CStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::Error;
+
+/// Directories below this depth are moved up before they are removed, so that neither the number
+/// of open directories nor the stack grows with what a builder made.
+const MAX_DEPTH: usize = 40;
+
+/// Removes a file or a directory with everything in it, whatever its permissions. A path that does
+/// not exist is fine.
+///
+/// # Errors
+/// [`Error::Tree`], with the path that could not be removed.
+pub fn remove_tree(path: &Path) -> Result<(), Error> {
+    let fail = |source: io::Error| tree("remove", path, source);
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(tree("look at", path, source)),
+    };
+    if !found.is_dir() {
+        return fs::remove_file(path).map_err(fail);
+    }
+    if found.permissions().mode() & 0o700 != 0o700 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| fail(e.into()))?;
+    let mut removal = Removal { top: top.as_fd(), moved: 0 };
+    loop {
+        let moved_before = removal.moved;
+        removal.clear(top.as_fd(), 0).map_err(|errno| fail(errno.into()))?;
+        if removal.moved == moved_before {
+            break;
+        }
+    }
+    fs::remove_dir(path).map_err(fail)
+}
+
+struct Removal<'a> {
+    top: BorrowedFd<'a>,
+    /// How many directories were moved up.
+    moved: u64,
+}
+
+impl Removal<'_> {
+    /// Removes what is in a directory, except what is moved to the top.
+    fn clear(&mut self, dir: BorrowedFd<'_>, depth: usize) -> rustix::io::Result<()> {
+        for entry in Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            } else if depth < MAX_DEPTH {
+                let child = open_child(dir, name)?;
+                self.clear(child.as_fd(), depth + 1)?;
+                drop(child);
+                rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?;
+            } else {
+                self.move_up(dir, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_up(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+        // Its parent changes, which needs permission to write to it.
+        drop(open_child(dir, name)?);
+        loop {
+            self.moved += 1;
+            let to = format!(".removed-{}", self.moved);
+            match rustix::fs::renameat(dir, name, self.top, &*to) {
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+/// Opens a directory, making it ours to change.
+fn open_child(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::chmodat(dir, name, Mode::RWXU, AtFlags::empty())?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::empty())
+}
+
+/// Makes the calling user the owner of a tree that a box wrote; does nothing where it is already.
+///
+/// # Errors
+/// [`Error::Tree`], with the path whose owner could not be changed.
+pub fn take_ownership(path: &Path) -> Result<(), Error> {
+    let found = fs::symlink_metadata(path).map_err(|s| tree("look at", path, s))?;
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    if found.uid() != uid.as_raw() || found.gid() != gid.as_raw() {
+        lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+            .map_err(|source| tree("become the owner of", path, source))?;
+    }
+    // An ordinary user's boxes are that user.
+    if found.is_dir() && uid.is_root() {
+        let entries = fs::read_dir(path).map_err(|source| tree("list", path, source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| tree("list", path, source))?;
+            take_ownership(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn tree(action: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Tree { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_and_closed_trees_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        fs::create_dir(&top).unwrap();
+        std::os::unix::fs::symlink("/", top.join("link")).unwrap();
+        let closed = top.join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::write(closed.join("file"), "").unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut here = rustix::fs::open(&top, flags, Mode::empty()).unwrap();
+        let name = "d".repeat(200);
+        for _ in 0..200 {
+            rustix::fs::mkdirat(&here, &*name, Mode::RWXU).unwrap();
+            here = rustix::fs::openat(&here, &*name, flags, Mode::empty()).unwrap();
+        }
+        remove_tree(&top).unwrap();
+        assert!(!top.exists());
+        remove_tree(&top).unwrap();
+    }
+}

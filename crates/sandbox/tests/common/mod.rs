@@ -1,0 +1,154 @@
+//! The test binary as its own builder.
+//!
+//! No compiler, shell or static program can be taken for granted on the machine that runs the
+//! tests, but the test binary itself can: its shared libraries are those that this process has
+//! mapped. They are copied into a root tree, and the box executes the binary again with the name of
+//! an ignored test, which finds in `PICNIX_INSIDE` what to do.
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use picnix_sandbox::{BoxSpec, Exit, Input, Limits, Network, start};
+
+/// The uid and gid that root's tests use to be an ordinary user.
+pub(crate) const NOBODY: u32 = 65_534;
+
+/// A place for boxes, with a root tree that can run this binary.
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) tree: PathBuf,
+    pub(crate) exe: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        let exe = dir.path().join("store/00000000000000000000000000000000-exe");
+        fs::create_dir_all(exe.parent().unwrap()).unwrap();
+        let own = std::env::current_exe().unwrap();
+        fs::copy(&own, &exe).unwrap();
+        fs::set_permissions(&exe, fs::Permissions::from_mode(0o555)).unwrap();
+        fs::create_dir_all(tree.join("lib")).unwrap();
+        for library in mapped_libraries() {
+            fs::copy(&library, tree.join("lib").join(library.file_name().unwrap()))
+                .unwrap();
+        }
+        if let Some(interpreter) = interpreter(&fs::read(&own).unwrap()) {
+            let place = tree.join(interpreter.strip_prefix("/").unwrap());
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::copy(fs::canonicalize(&interpreter).unwrap(), place).unwrap();
+        }
+        Self { dir, tree, exe }
+    }
+
+    /// A box that runs the ignored test `inside` with `PICNIX_INSIDE` set to `what`.
+    pub(crate) fn spec(&self, name: &str, what: &str) -> BoxSpec {
+        let work_dir = self.dir.path().join(name);
+        fs::create_dir(&work_dir).unwrap();
+        let logical = Path::new("/nix/store").join(self.exe.file_name().unwrap());
+        BoxSpec {
+            work_dir,
+            store_dir: "/nix/store".into(),
+            inputs: vec![Input { physical: self.exe.clone(), logical: logical.clone() }],
+            root_tree: Some(self.tree.clone()),
+            build_files: Vec::new(),
+            program: logical,
+            args: ["inside", "--exact", "--ignored", "--nocapture", "--test-threads=1"]
+                .map(Into::into)
+                .to_vec(),
+            arg0: None,
+            env: vec![
+                ("PICNIX_INSIDE".into(), what.into()),
+                ("LD_LIBRARY_PATH".into(), "/lib".into()),
+            ],
+            network: Network::Isolated,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Runs a box to its end and returns that with its log.
+pub(crate) fn run(spec: &BoxSpec) -> (Exit, String) {
+    let mut log = String::new();
+    let exit = start(spec)
+        .unwrap_or_else(|error| panic!("{}", explain(&error)))
+        .wait(&mut |line| {
+            log.push_str(&String::from_utf8_lossy(line));
+            log.push('\n');
+        })
+        .unwrap();
+    (exit, log)
+}
+
+/// An error with its causes.
+pub(crate) fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Where this is root: runs tests of this binary as an ordinary user and asserts that they pass.
+pub(crate) fn again_as_user(tests: &[&str]) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let exe = dir.path().join("test");
+    fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
+    let tmp = dir.path().join("tmp");
+    fs::create_dir(&tmp).unwrap();
+    fs::set_permissions(&tmp, fs::Permissions::from_mode(0o777)).unwrap();
+    let output = Command::new(&exe)
+        .args(tests)
+        .args(["--exact", "--nocapture"])
+        .env("TMPDIR", &tmp)
+        .current_dir("/")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "as an ordinary user:\n{text}\n{errors}");
+    assert!(text.contains(&format!("{} passed", tests.len())), "{text}");
+}
+
+/// The shared libraries that this process runs with.
+fn mapped_libraries() -> Vec<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mut libraries: Vec<PathBuf> = maps
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+        .filter(|path| path.starts_with('/') && path.contains(".so"))
+        .map(PathBuf::from)
+        .collect();
+    libraries.sort();
+    libraries.dedup();
+    libraries
+}
+
+/// The dynamic linker that a 64-bit little-endian ELF file names.
+fn interpreter(elf: &[u8]) -> Option<PathBuf> {
+    let word = |at: usize| {
+        usize::try_from(u64::from_le_bytes(elf[at..at + 8].try_into().unwrap())).unwrap()
+    };
+    let half =
+        |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
+    let (table, size, count) = (word(32), half(54), half(56));
+    let entry = (0..count)
+        .map(|i| table + i * size)
+        .find(|at| elf[*at..at + 4] == [3, 0, 0, 0])?;
+    let (offset, length) = (word(entry + 8), word(entry + 32));
+    let text = std::str::from_utf8(&elf[offset..offset + length - 1]).unwrap();
+    Some(PathBuf::from(text))
+}

@@ -1,0 +1,128 @@
+//! What a builder left becomes store objects.
+//!
+//! In two steps, so that the caller can judge in between: [`Store::examine_output`] makes the
+//! metadata canonical, hashes, and finds the references; [`Store::register_outputs`] makes all
+//! outputs of a build valid at once.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use picnix_store_core::refscan::{HashModuloSink, RefScanner};
+use picnix_store_core::{
+    ContentAddress, ContentAddressMethod, Hash, HashAlgo, HashSink, PathInfo, Sha256,
+    StorePath,
+};
+
+use crate::error::Result;
+use crate::pipe::{HashPipe, Tee};
+use crate::place::Placement;
+use crate::store::Store;
+use crate::tree::{canonicalise, dump, read_flat};
+
+/// What is in an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputContents {
+    /// The hash of its NAR.
+    pub nar_hash: Sha256,
+    /// The length of its NAR in bytes.
+    pub nar_size: u64,
+    /// Those of the candidates that occur in it.
+    pub references: BTreeSet<StorePath>,
+}
+
+/// An output that is fit to be registered.
+#[derive(Clone, Debug)]
+pub struct OutputToRegister {
+    /// Where it is now; on the store's file system (see [`Store::temp_path`]).
+    pub real_path: PathBuf,
+    /// The path that it is to have.
+    pub path: StorePath,
+    /// What was found in it.
+    pub contents: OutputContents,
+    /// The derivation that produced it.
+    pub deriver: Option<StorePath>,
+    /// Its content address if it has one; the caller has checked it.
+    pub content_address: Option<ContentAddress>,
+}
+
+impl Store {
+    /// Makes the metadata of an output canonical, hashes it, and finds which candidates it refers
+    /// to: the inputs' closure and the outputs of the same build.
+    ///
+    /// Fails on sockets, devices, pipes, and files of other owners.
+    pub fn examine_output(
+        &self,
+        real_path: &Path,
+        candidates: &BTreeSet<StorePath>,
+    ) -> Result<OutputContents> {
+        self.require_writable()?;
+        canonicalise(real_path)?;
+        let scanner = RefScanner::new(candidates.iter().cloned());
+        let sink = Tee(HashPipe::new(HashAlgo::Sha256), scanner);
+        let Tee(pipe, scanner) = dump(real_path, sink)?;
+        let (hash, nar_size) = pipe.finish();
+        let nar_hash = hash.sha256().expect("the pipe hashes with SHA-256");
+        Ok(OutputContents { nar_hash, nar_size, references: scanner.finish() })
+    }
+
+    /// Hashes a file or tree by a content address method, for outputs whose hash is known
+    /// beforehand.
+    pub fn hash_tree(
+        &self,
+        real_path: &Path,
+        method: ContentAddressMethod,
+        algo: HashAlgo,
+    ) -> Result<Hash> {
+        match method {
+            ContentAddressMethod::Nar => {
+                Ok(dump(real_path, HashPipe::new(algo))?.finish().0)
+            }
+            ContentAddressMethod::Flat | ContentAddressMethod::Text => {
+                let mut sink = HashSink::new(algo);
+                read_flat(real_path, |bytes| sink.update(bytes))?;
+                Ok(sink.finish().0)
+            }
+        }
+    }
+
+    /// Hashes a tree modulo its references to `own`.
+    pub fn hash_tree_modulo(
+        &self,
+        real_path: &Path,
+        algo: HashAlgo,
+        own: &StorePath,
+    ) -> Result<Hash> {
+        Ok(dump(real_path, HashModuloSink::new(algo, own))?.finish().0)
+    }
+
+    /// Writes the NAR of any tree on disk.
+    pub fn dump_tree(&self, real_path: &Path, mut sink: impl Write) -> Result<()> {
+        dump(real_path, &mut sink).map(|_| ())
+    }
+
+    /// Moves outputs to their places and makes them valid, all or none.
+    ///
+    /// Their references must be valid or among them. An output that became valid in the meantime
+    /// stays as it is.
+    pub fn register_outputs(
+        &self,
+        outputs: Vec<OutputToRegister>,
+    ) -> Result<Vec<PathInfo>> {
+        let placements: Vec<Placement> = outputs
+            .into_iter()
+            .map(|output| {
+                let OutputContents { nar_hash, nar_size, references } = output.contents;
+                let mut info = PathInfo::new(output.path, nar_hash, nar_size);
+                info.references = references;
+                info.deriver = output.deriver;
+                info.content_address = output.content_address;
+                info.ultimate = true;
+                Placement { from: output.real_path, info }
+            })
+            .collect();
+        let infos = placements.iter().map(|placement| placement.info.clone()).collect();
+        self.place(placements)?;
+        Ok(infos)
+    }
+}

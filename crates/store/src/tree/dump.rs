@@ -1,0 +1,215 @@
+//! From files to a NAR.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Write};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use picnix_store_core::nar::{MAX_DEPTH, NarEvent, NarWriter};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+
+use super::{Trail, open_dir, sorted_entries};
+use crate::error::{Context, Error, Result};
+
+/// How much of a file is read at once.
+const READ_SIZE: usize = 256 * 1024;
+
+/// What a filter is told of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// Something that cannot be in a store: a socket, a device, a pipe.
+    Unknown,
+}
+
+impl EntryKind {
+    /// The name that the language knows, as in `builtins.filterSource`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "regular",
+            Self::Directory => "directory",
+            Self::Symlink => "symlink",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn of(kind: FileType) -> Self {
+        match kind {
+            FileType::RegularFile => Self::Regular,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Symlink,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A filter failed; its owner keeps the reason.
+#[derive(Clone, Copy, Debug)]
+pub struct FilterStopped;
+
+/// Decides whether an entry below the root of a tree is part of it, by its path and kind.
+pub type Filter<'a> = dyn FnMut(&Path, EntryKind) -> Result<bool, FilterStopped> + 'a;
+
+/// Writes the NAR of the tree at `path` to `sink`.
+pub(crate) fn dump<W: Write>(path: &Path, sink: W) -> Result<W> {
+    dump_filtered(path, sink, &mut |_, _| Ok(true))
+}
+
+/// Writes the NAR of those parts of the tree at `path` that the filter lets pass.
+pub(crate) fn dump_filtered<W: Write>(
+    path: &Path,
+    sink: W,
+    filter: &mut Filter<'_>,
+) -> Result<W> {
+    let writer = NarWriter::new(sink).context("write the archive of", path)?;
+    let mut dumper = Dumper {
+        writer,
+        filter,
+        trail: Trail(path.to_owned()),
+        depth: 0,
+        buffer: vec![0; READ_SIZE],
+    };
+    let kind = kind_of(CWD, path.as_os_str(), path)?;
+    dumper.node(CWD, path.as_os_str(), b"", kind)?;
+    dumper.writer.finish().map_err(|error| in_path(error, path))
+}
+
+/// Reads the regular file at `path` into `sink`; links to it are not followed.
+pub(crate) fn read_flat(path: &Path, mut sink: impl FnMut(&[u8])) -> Result<u64> {
+    let kind = kind_of(CWD, path.as_os_str(), path)?;
+    if kind != FileType::RegularFile {
+        return Err(Error::NotFlat(path.to_owned()));
+    }
+    let mut file = open_file(CWD, path.as_os_str(), path)?;
+    let (mut buffer, mut size) = (vec![0; READ_SIZE], 0);
+    loop {
+        match file.read(&mut buffer).context("read", path)? {
+            0 => return Ok(size),
+            len => {
+                sink(&buffer[..len]);
+                size += len as u64;
+            }
+        }
+    }
+}
+
+struct Dumper<'a, W> {
+    writer: NarWriter<W>,
+    filter: &'a mut Filter<'a>,
+    trail: Trail,
+    depth: usize,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Dumper<'_, W> {
+    fn node(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        nar_name: &[u8],
+        kind: FileType,
+    ) -> Result<()> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::Depth { path: self.trail.0.clone(), max: MAX_DEPTH });
+        }
+        match kind {
+            FileType::RegularFile => self.file(dir, name, nar_name),
+            FileType::Directory => self.directory(dir, name, nar_name),
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(dir, name, Vec::new())
+                    .context("read the link", &self.trail.0)?;
+                self.event(NarEvent::Symlink {
+                    name: nar_name,
+                    target: target.to_bytes(),
+                })
+            }
+            _ => Err(Error::FileType(self.trail.0.clone())),
+        }
+    }
+
+    fn directory(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        nar_name: &[u8],
+    ) -> Result<()> {
+        self.event(NarEvent::Directory { name: nar_name })?;
+        let mut dir = open_dir(dir, name, &self.trail.0)?;
+        let entries = sorted_entries(&mut dir, &self.trail.0)?;
+        let fd = dir.fd().context("read the directory", &self.trail.0)?;
+        self.depth += 1;
+        for (nar_name, kind) in entries {
+            self.trail.enter(&nar_name);
+            let name = OsStr::from_bytes(&nar_name);
+            let kind = match kind {
+                FileType::Unknown => kind_of(fd, name, &self.trail.0)?,
+                kind => kind,
+            };
+            let keep = (self.filter)(&self.trail.0, EntryKind::of(kind));
+            if keep.map_err(|FilterStopped| Error::FilterStopped)? {
+                self.node(fd, name, &nar_name, kind)?;
+            }
+            self.trail.leave();
+        }
+        self.depth -= 1;
+        self.event(NarEvent::EndDirectory)
+    }
+
+    fn file(&mut self, dir: BorrowedFd<'_>, name: &OsStr, nar_name: &[u8]) -> Result<()> {
+        let mut file = open_file(dir, name, &self.trail.0)?;
+        let stat = rustix::fs::fstat(&file).context("examine", &self.trail.0)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Error::Changed(self.trail.0.clone()));
+        }
+        let executable = Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR);
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        self.event(NarEvent::File { name: nar_name, executable, size })?;
+        let mut left = size;
+        while left > 0 {
+            let len = usize::try_from(left).unwrap_or(READ_SIZE).min(READ_SIZE);
+            let read =
+                file.read(&mut self.buffer[..len]).context("read", &self.trail.0)?;
+            if read == 0 {
+                return Err(Error::Changed(self.trail.0.clone()));
+            }
+            let written = self.writer.write_contents(&self.buffer[..read]);
+            written.map_err(|error| in_path(error, &self.trail.0))?;
+            left -= read as u64;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: NarEvent<'_>) -> Result<()> {
+        self.writer.write_event(event).map_err(|error| in_path(error, &self.trail.0))
+    }
+}
+
+/// An error of the writer belongs to the sink; the path tells how far it came.
+fn in_path(error: picnix_store_core::Error, path: &Path) -> Error {
+    match error {
+        picnix_store_core::Error::Io(source) => {
+            Error::Io { action: "write the archive of", path: path.to_owned(), source }
+        }
+        other => Error::FormatIn { path: path.to_owned(), source: Box::new(other) },
+    }
+}
+
+fn open_file(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<File> {
+    // Without NONBLOCK, opening a pipe that took the file's place would hang.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).context("open", path)?;
+    Ok(File::from(fd))
+}
+
+fn kind_of(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<FileType> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+        .context("examine", path)?;
+    Ok(FileType::from_raw_mode(stat.st_mode))
+}

@@ -1,0 +1,83 @@
+# A system that lives in memory: one compressed cpio archive, which the kernel unpacks as its root.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (builtins) attrNames concatMap;
+  inherit (lib) mkOption types;
+
+  kernel = config.boot.kernelPackages.kernel;
+  rootfs = config.system.rootfs;
+
+  # Every folder above a path but the root, outermost first.
+  foldersAbove =
+    path:
+    let
+      parent = dirOf path;
+    in
+    if parent == "/" then [ ] else foldersAbove parent ++ [ parent ];
+  folders = lib.genAttrs (concatMap foldersAbove (attrNames rootfs)) (_path: {
+    type = "directory";
+    mode = "0755";
+    uid = 0;
+    gid = 0;
+  });
+
+  withoutNulls = lib.filterAttrs (_name: value: value != null);
+in
+{
+  options.images.initramfs = {
+    compression = mkOption {
+      type = types.enum [
+        "gzip"
+        "none"
+        "xz"
+        "zstd"
+      ];
+      default = "xz";
+      description = "How the archive is compressed; xz is smallest, zstd starts fastest.";
+    };
+    image = mkOption {
+      type = types.package;
+      readOnly = true;
+      internal = true;
+      default = pkgs.makeImage {
+        name = "${config.system.name}-initramfs";
+        format = "initramfs";
+        inherit (config.images.initramfs) compression;
+        closure = [ config.system.build.toplevel ] ++ config.system.extraDependencies;
+        entries = lib.mapAttrsToList (path: entry: { inherit path; } // withoutNulls entry) (
+          folders // rootfs
+        );
+        files.${kernel.target} = "${kernel}/${kernel.kernelFile}";
+        meta.description = "The system as an initramfs, with its kernel beside it";
+      };
+      description = "The image.";
+    };
+    kernelFile = mkOption {
+      type = types.str;
+      readOnly = true;
+      internal = true;
+      default = kernel.target;
+      description = "The name of the kernel in the image's folder.";
+    };
+    rootFile = mkOption {
+      type = types.str;
+      readOnly = true;
+      internal = true;
+      default =
+        "initramfs.cpio"
+        + {
+          gzip = ".gz";
+          none = "";
+          xz = ".xz";
+          zstd = ".zst";
+        }
+        .${config.images.initramfs.compression};
+      description = "The name of the archive in the image's folder.";
+    };
+  };
+}

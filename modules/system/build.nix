@@ -1,0 +1,50 @@
+# What can be built of a configuration, by name.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+
+  # Every file of ../images is a format.
+  formats = map (lib.removeSuffix ".nix") (
+    lib.filter (lib.hasSuffix ".nix") (builtins.attrNames (builtins.readDir ../images))
+  );
+
+  checked = lib.asserts.checkAssertWarn config.assertions config.warnings;
+
+  systemPath = pkgs.buildEnv {
+    name = "system-path";
+    paths = config.environment.systemPackages;
+    inherit (config.environment) pathsToLink;
+  };
+
+  toplevel = pkgs.writeTree {
+    name = "system-${config.system.name}";
+    files = {
+      init.target = config.system.init.program;
+      sw.target = systemPath;
+    };
+    meta.description = "The system without its container";
+  };
+in
+{
+  options.system.build = mkOption {
+    type = types.lazyAttrsOf types.unspecified;
+    default = { };
+    internal = true;
+    description = ''
+      What can be built: the `toplevel`, `images.<format>`, and as plain data the `vm` that runs an
+      image and the `tests` of the configuration.
+    '';
+  };
+
+  config.system.build = {
+    toplevel = checked toplevel;
+    images = lib.genAttrs formats (format: config.images.${format}.image);
+    vm = config.virtualisation.vm;
+    tests = lib.mapAttrs (_name: test: test.rendered) config.tests;
+  };
+}

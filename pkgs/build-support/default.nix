@@ -1,0 +1,25 @@
+# What packages and modules build with: one function for derivations, and the small builders
+# that nixpkgs users know, on top of it. Everything runs in busybox's shell.
+final: {
+  fetchurl = import ./fetchurl.nix;
+  mkDerivation = final.callPackage ./make-derivation.nix { };
+  unpackDebs = final.callPackage ./unpack-debs.nix { };
+  makeImage = final.callPackage ./make-image.nix { };
+  makeModulesClosure = final.callPackage ./modules-closure.nix { };
+  buildEnv = final.callPackage ./build-env.nix { };
+
+  inherit (final.callPackage ./trivial-builders.nix { })
+    linkFarm
+    runCommand
+    runtimeShell
+    symlinkJoin
+    writeScript
+    writeScriptBin
+    writeShellScript
+    writeShellScriptBin
+    writeText
+    writeTextDir
+    writeTextFile
+    writeTree
+    ;
+}

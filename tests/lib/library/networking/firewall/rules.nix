@@ -1,0 +1,7 @@
+{ lib, ... }:
+{
+  options.networking.firewall.rules = lib.mkOption {
+    type = lib.types.lines;
+    default = "";
+  };
+}

@@ -1,0 +1,1 @@
+throw "services/broken.nix was read"

@@ -1,0 +1,4 @@
+{ lib, ... }:
+{
+  options.services.other = lib.mkEnableOption "something else";
+}

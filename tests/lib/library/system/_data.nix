@@ -1,0 +1,1 @@
+throw "system/_data.nix is no module"

@@ -1,0 +1,7 @@
+{ lib, ... }:
+{
+  options.trace = lib.mkOption {
+    type = lib.types.attrsOf lib.types.bool;
+    default = { };
+  };
+}

@@ -1,0 +1,8 @@
+{ lib, ... }:
+{
+  s = lib.mkIf true (
+    lib.mkForce {
+      a = 1;
+    }
+  );
+}

@@ -1,0 +1,6 @@
+{ lib, ... }:
+{
+  config = lib.mkMerge [
+    { a = "from b"; }
+  ];
+}

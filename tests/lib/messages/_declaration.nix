@@ -1,0 +1,4 @@
+{ lib, ... }:
+{
+  options.here = lib.mkOption { };
+}

@@ -1,0 +1,6 @@
+{ lib, ... }:
+{
+  services.htpd = lib.mkIf true {
+    enable = true;
+  };
+}
