@@ -129,7 +129,8 @@ impl Progress {
         let Some(bar) = state.steps.get(path).and_then(|step| step.bar.as_ref()) else {
             return;
         };
-        let megabytes = |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10);
+        let megabytes =
+            |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10);
         bar.set_message(match total {
             Some(total) => format!("{} of {} MB", megabytes(done), megabytes(total)),
             None => format!("{} MB", megabytes(done)),
@@ -164,7 +165,9 @@ impl Observer for Progress {
             Event::Planned { builds, fetches } => {
                 self.planned(&mut state, *builds, *fetches);
             }
-            Event::Started { drv_path, kind } => self.started(&mut state, drv_path, *kind),
+            Event::Started { drv_path, kind } => {
+                self.started(&mut state, drv_path, *kind)
+            }
             Event::Log { drv_path, line } => self.logged(&state, drv_path, line),
             Event::Progress { drv_path, done_bytes, total_bytes } => {
                 self.progressed(&state, drv_path, *done_bytes, *total_bytes);
@@ -207,5 +210,8 @@ fn short_name(path: &StorePath) -> String {
 }
 
 fn shortened(line: &str) -> String {
-    line.chars().filter(|character| !character.is_control()).take(SHOWN_LINE_BYTES).collect()
+    line.chars()
+        .filter(|character| !character.is_control())
+        .take(SHOWN_LINE_BYTES)
+        .collect()
 }

@@ -19,7 +19,9 @@ pub(crate) fn registry() -> Builtins {
 /// Why a builtin builder did not start.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the derivation has no structured attributes: it needs '__structuredAttrs = true'")]
+    #[error(
+        "the derivation has no structured attributes: it needs '__structuredAttrs = true'"
+    )]
     NoAttributes,
     #[error("the structured attributes are not UTF-8")]
     NotText,
@@ -37,7 +39,8 @@ impl BuiltinBuilder for Debs {
 
     fn build(&self, ctx: &BuiltinContext<'_>) -> Result<(), BuiltinError> {
         let inputs = Inputs::new(ctx);
-        let built = build_debs(attributes(ctx)?, &|path| inputs.physical(path), out(ctx)?);
+        let built =
+            build_debs(attributes(ctx)?, &|path| inputs.physical(path), out(ctx)?);
         inputs.check()?;
         let unpacked = built?;
         ctx.log(&format!(
@@ -59,7 +62,8 @@ impl BuiltinBuilder for Image {
     fn build(&self, ctx: &BuiltinContext<'_>) -> Result<(), BuiltinError> {
         let store_dir = ctx.store.store_dir();
         let closure = ctx.exported("closure")?;
-        let closure: Vec<String> = closure.iter().map(|path| store_dir.print(path)).collect();
+        let closure: Vec<String> =
+            closure.iter().map(|path| store_dir.print(path)).collect();
         let inputs = Inputs::new(ctx);
         let view = StoreView {
             store_dir: store_dir.as_str(),

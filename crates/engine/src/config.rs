@@ -145,7 +145,10 @@ mod tests {
     fn store_lies_where_the_environment_says() {
         let of = |env: &[(&str, &str)]| config(env).unwrap().store_root;
         assert_eq!(of(&[("HOME", "/h")]), Path::new("/h/.local/share/picnix"));
-        assert_eq!(of(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]), Path::new("/d/picnix"));
+        assert_eq!(
+            of(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]),
+            Path::new("/d/picnix")
+        );
         assert_eq!(of(&[("PICNIX_STORE", "s")]), Path::new("/work/s"));
         assert!(matches!(config(&[]), Err(Error::NoStorePlace)));
     }

@@ -47,7 +47,10 @@ impl<'h> Session<'_, 'h> {
         found: &mut Vec<Found>,
     ) -> picnix_eval::Result<()> {
         if depth > MAX_DEPTH {
-            bail!(Other, "sets and lists of derivations are nested deeper than {MAX_DEPTH}");
+            bail!(
+                Other,
+                "sets and lists of derivations are nested deeper than {MAX_DEPTH}"
+            );
         }
         match self.ev.auto_call(value, self.arguments)? {
             Value::Attrs(attrs) if self.ev.is_derivation(attrs)? => {
@@ -153,7 +156,10 @@ impl<'h> Session<'_, 'h> {
     ///
     /// # Errors
     /// A part of the value cannot be evaluated or has no JSON.
-    pub fn to_json(&self, value: Value<'h>) -> picnix_eval::Result<(String, Vec<Target>)> {
+    pub fn to_json(
+        &self,
+        value: Value<'h>,
+    ) -> picnix_eval::Result<(String, Vec<Target>)> {
         let builtin = picnix_eval::builtins::find("toJSON").expect("the builtin exists");
         let json = self.ev.call(Value::Builtin(builtin), &[value], Pos::NONE)?;
         let json = self.ev.expect_string(json, Pos::NONE, "")?;

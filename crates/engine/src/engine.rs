@@ -110,7 +110,10 @@ impl Engine {
 
 /// One output of a derivation, as a target.
 #[must_use]
-pub fn target(drv_path: StorePath, outputs: impl IntoIterator<Item = OutputName>) -> Target {
+pub fn target(
+    drv_path: StorePath,
+    outputs: impl IntoIterator<Item = OutputName>,
+) -> Target {
     let outputs: BTreeSet<OutputName> = outputs.into_iter().collect();
     Target { drv_path, outputs: Outputs::Some(outputs) }
 }

@@ -157,9 +157,12 @@ impl<'h> Session<'_, 'h> {
         match program {
             Program::File(path) => {
                 let path = picnix_eval::canonical_path(path.as_os_str().as_bytes());
-                self.ev.import_file(self.ev.heap.bytes(&path), picnix_eval::pos::Pos::NONE)
+                self.ev
+                    .import_file(self.ev.heap.bytes(&path), picnix_eval::pos::Pos::NONE)
             }
-            Program::Text(text) => self.ev.eval_text(text.as_bytes(), base_dir, Origin::Text),
+            Program::Text(text) => {
+                self.ev.eval_text(text.as_bytes(), base_dir, Origin::Text)
+            }
             Program::Stdin(text) => self.ev.eval_text(text, base_dir, Origin::Stdin),
         }
     }
@@ -168,11 +171,7 @@ impl<'h> Session<'_, 'h> {
     ///
     /// # Errors
     /// The path is malformed, or something on it is missing.
-    pub fn select(
-        &self,
-        value: Value<'h>,
-        path: &str,
-    ) -> picnix_eval::Result<Value<'h>> {
+    pub fn select(&self, value: Value<'h>, path: &str) -> picnix_eval::Result<Value<'h>> {
         let names = parse_attr_path(path)?;
         let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
         self.ev.select_path(value, &names, self.arguments)
@@ -202,10 +201,7 @@ fn parse_attr_path(path: &str) -> picnix_eval::Result<Vec<String>> {
         }
     }
     if quoted {
-        picnix_eval::bail!(
-            Syntax,
-            "missing closing quote in selection path '{path}'"
-        );
+        picnix_eval::bail!(Syntax, "missing closing quote in selection path '{path}'");
     }
     if any || !name.is_empty() {
         names.push(name);

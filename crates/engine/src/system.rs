@@ -117,10 +117,7 @@ impl System {
     }
 
     /// `config.system.build` of the configuration.
-    fn build_attrs<'h>(
-        &self,
-        session: &Session<'_, 'h>,
-    ) -> Result<Value<'h>, WorkError> {
+    fn build_attrs<'h>(&self, session: &Session<'_, 'h>) -> Result<Value<'h>, WorkError> {
         let config = session.config();
         let ev = session.ev;
         let path_value = |path: &Path| {
@@ -178,7 +175,8 @@ fn select_format<'h>(
                 .map(|attr| ev.symbols.text(attr.name))
                 .collect();
             let similar = report::similar_names(format, names.clone());
-            Err(Error::NoFormat { format: format.to_owned(), known: names, similar }.into())
+            Err(Error::NoFormat { format: format.to_owned(), known: names, similar }
+                .into())
         }
     }
 }

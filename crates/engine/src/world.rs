@@ -18,8 +18,8 @@ use picnix_eval::world::{
 };
 use picnix_store::{AddRequest, EntryKind, FilterStopped, TextObject};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Derivation, DerivationText, Hash, HashAlgo, HashFormat,
-    OutputName, References, Sha256, StoreDir, StorePath,
+    ContentAddress, ContentAddressMethod, Derivation, DerivationText, Hash, HashAlgo,
+    HashFormat, OutputName, References, Sha256, StoreDir, StorePath,
 };
 
 use crate::engine::Engine;
@@ -337,8 +337,11 @@ impl World for RealWorld<'_> {
             .store_dir()
             .make_text_path(name, Sha256::of(contents), &references)
             .map_err(|error| world_error(&error))?;
-        let text =
-            PendingText { name: name.to_owned(), contents: contents.to_vec(), references };
+        let text = PendingText {
+            name: name.to_owned(),
+            contents: contents.to_vec(),
+            references,
+        };
         self.texts.borrow_mut().insert(path.clone(), text);
         Ok(path)
     }
@@ -365,11 +368,11 @@ impl World for RealWorld<'_> {
         }
         let shown = self.engine.config.store_dir.print(path);
         let text = self.read_file(shown.as_bytes())?;
-        let name = path
-            .derivation_name()
-            .map_err(|error| WorldError::new(error.to_string()))?;
-        Derivation::parse(&self.engine.config.store_dir, &text, name)
-            .map_err(|error| WorldError::new(format!("error parsing derivation '{shown}': {error}")))
+        let name =
+            path.derivation_name().map_err(|error| WorldError::new(error.to_string()))?;
+        Derivation::parse(&self.engine.config.store_dir, &text, name).map_err(|error| {
+            WorldError::new(format!("error parsing derivation '{shown}': {error}"))
+        })
     }
 
     fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {

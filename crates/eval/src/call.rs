@@ -123,10 +123,6 @@ impl<'h> Evaluator<'h> {
     }
 
     /// Binds arguments to a function and to the functions that it directly returns.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the code, its scope and what is left over"
-    )]
     fn bind_all<'a>(
         &self,
         closure: &'h Closure<'h>,

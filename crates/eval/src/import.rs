@@ -356,7 +356,6 @@ impl BaseScope<'_> {
     /// The names in alphabetical order, for "did you mean".
     pub(crate) fn sorted_names(&self, symbols: &Symbols<'_>) -> Vec<Symbol> {
         let names = self.names.get_or_init(|| {
-            #[expect(clippy::iter_over_hash_type, reason = "sorted right below")]
             let mut names: Vec<Symbol> = self.variables.keys().copied().collect();
             names.sort_by_key(|name| symbols.text(*name));
             names

@@ -94,11 +94,14 @@ impl Shell<'_> {
 
     fn cat(&self, path: &Path) -> Outcome {
         let physical = self.physical(path)?;
-        let mut file =
-            fs::File::open(&physical).map_err(|error| file_error("read", path, &error))?;
+        let mut file = fs::File::open(&physical)
+            .map_err(|error| file_error("read", path, &error))?;
         if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(CommandError::user(format!("'{}' is a directory", path.display()))
-                .hint("'picnix store ls' lists it"));
+            return Err(CommandError::user(format!(
+                "'{}' is a directory",
+                path.display()
+            ))
+            .hint("'picnix store ls' lists it"));
         }
         let mut out = io::stdout().lock();
         io::copy(&mut file, &mut out)
@@ -117,7 +120,8 @@ impl Shell<'_> {
             let closure = self.store.closure([&path]).map_err(store_error)?;
             let mut closure_size = 0;
             for member in &closure {
-                closure_size += self.store.path_info(member).map_err(store_error)?.nar_size;
+                closure_size +=
+                    self.store.path_info(member).map_err(store_error)?.nar_size;
             }
             if as_json {
                 values.insert(self.print(&path), self.info_json(&info, closure_size));
@@ -192,8 +196,7 @@ impl Shell<'_> {
 
     fn log(&self, path: &Path) -> Outcome {
         let store_path = self.store_path(path)?;
-        let log =
-            picnix_build::find_log(self.store, &store_path).map_err(store_error)?;
+        let log = picnix_build::find_log(self.store, &store_path).map_err(store_error)?;
         let Some(log) = log else {
             let path = self.print(&store_path);
             return Err(CommandError::user(format!("there is no build log of '{path}'")));
@@ -254,7 +257,8 @@ impl Shell<'_> {
         for path in &report.forgotten {
             output::line(&format!("forgotten: {}", self.print(path)))?;
         }
-        let verdict = if report.is_sound() { "the store is sound" } else { "the store is damaged" };
+        let verdict =
+            if report.is_sound() { "the store is sound" } else { "the store is damaged" };
         output::line(&format!("{} objects checked: {verdict}", report.checked))?;
         if report.is_sound() {
             return Ok(ExitCode::SUCCESS);
@@ -324,8 +328,7 @@ fn list(path: &Path, shown: &str, long: bool, recursive: bool) -> Outcome {
         let child = path.join(&name);
         let shown = format!("{shown}/{}", name.to_string_lossy());
         list_entry(&child, &shown, long)?;
-        let is_dir =
-            fs::symlink_metadata(&child).is_ok_and(|metadata| metadata.is_dir());
+        let is_dir = fs::symlink_metadata(&child).is_ok_and(|metadata| metadata.is_dir());
         if recursive && is_dir {
             list(&child, &shown, long, recursive)?;
         }
@@ -353,7 +356,8 @@ fn list_entry(path: &Path, shown: &str, long: bool) -> Result<(), CommandError> 
     let (mode, size, target) = if metadata.is_dir() {
         ("dr-xr-xr-x", 0, String::new())
     } else if metadata.is_symlink() {
-        let target = fs::read_link(path).map_err(|error| file_error("read", path, &error))?;
+        let target =
+            fs::read_link(path).map_err(|error| file_error("read", path, &error))?;
         ("lrwxrwxrwx", 0, format!(" -> {}", target.display()))
     } else if is_executable {
         ("-r-xr-xr-x", metadata.len(), String::new())

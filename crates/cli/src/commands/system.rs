@@ -90,7 +90,9 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> Outcome {
     };
     match ending {
         Ending::PoweredOff => Ok(ExitCode::SUCCESS),
-        Ending::Reset => Err(CommandError::user("the guest rebooted or its kernel panicked")),
+        Ending::Reset => {
+            Err(CommandError::user("the guest rebooted or its kernel panicked"))
+        }
         Ending::Other(reason) => {
             output::error(&format!("picnix: the machine ended: {reason}"));
             Ok(ExitCode::SUCCESS)
