@@ -32,17 +32,27 @@ impl Problem {
         let start =
             text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let length = text[start..].iter().position(|byte| *byte == b'\n');
-        let line = String::from_utf8_lossy(
-            &text[start..start + length.unwrap_or(text.len() - start)],
-        );
+        let line = &text[start..start + length.unwrap_or(text.len() - start)];
+        let line = shown(line.strip_suffix(b"\r").unwrap_or(line));
         let (margin, indent) =
             (" ".repeat(number.to_string().len()), " ".repeat(at - start));
         format!(
             "[error] {}\n {margin}--> fromTOML\n {margin} |\n {number} | {}\n {margin} | {indent}^-- here\n",
-            self.message,
-            line.trim_end()
+            self.message, line
         )
     }
+}
+
+/// A line of a text as Nix's library shows it: what is not ASCII by its bytes' numbers.
+fn shown(line: &[u8]) -> String {
+    let mut shown = String::new();
+    for byte in line {
+        match byte {
+            b'\t' | b' '..=b'~' => shown.push(char::from(*byte)),
+            _ => shown.push_str(&format!("0x{byte:02x}")),
+        }
+    }
+    shown
 }
 
 type Parsed<T> = Result<T, Problem>;
