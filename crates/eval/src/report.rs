@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::source::{Origin, Place};
@@ -38,43 +38,77 @@ fn origin_text(origin: Origin<'_>) -> String {
     }
 }
 
+/// How much of an error is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail<'a> {
+    /// Every frame of the trace.
+    pub show_trace: bool,
+    /// Files, and directories with all files below them, whose places say nothing to the user: the
+    /// modules that read a configuration. They are left out unless the whole trace is shown.
+    pub internal: &'a [Vec<u8>],
+}
+
 /// Renders an error with its trace, places, excerpts and hints. Ends without a newline.
-pub fn render(ev: &Evaluator<'_>, error: &Error, show_trace: bool) -> String {
+pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
     let report = error.report();
     let mut out = String::from("error:");
-    let shown = if show_trace { usize::MAX } else { FRAMES_SHOWN };
-    let frames: Vec<_> = report
-        .trace
+    let frames: Vec<_> =
+        report.trace.iter().filter(|frame| !frame.text.is_empty()).collect();
+    let mut shown: Vec<_> = frames
         .iter()
-        .filter(|frame| !frame.text.is_empty())
-        .filter(|frame| show_trace || frame.pos.is_some())
+        .rev()
+        .filter(|frame| detail.show_trace || is_shown(ev, frame.pos, detail))
         .collect();
-    let hidden = frames.len().saturating_sub(shown);
-    for frame in frames.iter().rev().take(shown) {
+    if !detail.show_trace {
+        shown.truncate(FRAMES_SHOWN);
+    }
+    let hidden = frames.len() - shown.len();
+    for frame in &shown {
         let _ = write!(out, "\n       … {}", frame.text);
         excerpt(ev, frame.pos, "\n         ", &mut out);
         out.push('\n');
     }
-    if hidden > 0 {
-        let _ = write!(
-            out,
-            "\n       ({hidden} more frames are hidden; use '--show-trace' to show them)\n"
-        );
+    if hidden > 0 && !shown.is_empty() {
+        let _ = write!(out, "\n       {}\n", hidden_text(hidden));
     }
-    if frames.is_empty() {
-        out.push(' ');
-    } else {
-        out.push_str("\n       error: ");
+    out.push_str(if shown.is_empty() { " " } else { "\n       error: " });
+    out.push_str(&report.message.trim_start().replace('\n', "\n       "));
+    // What was thrown says by itself what is wrong; where the library throws it is of no interest.
+    let is_thrown = matches!(report.kind, Kind::Throw | Kind::Abort);
+    if !is_thrown || detail.show_trace || !is_internal(ev, report.pos, detail.internal) {
+        excerpt(ev, report.pos, "\n       ", &mut out);
     }
-    out.push_str(&report.message.replace('\n', "\n       "));
-    excerpt(ev, report.pos, "\n       ", &mut out);
     if let Some(names) = alternatives(&report.suggestions) {
         let _ = write!(out, "\n       Did you mean {names}?");
     }
     for hint in &report.hints {
         let _ = write!(out, "\n       hint: {hint}");
     }
+    if hidden > 0 && shown.is_empty() {
+        let _ = write!(out, "\n       {}", hidden_text(hidden));
+    }
     out
+}
+
+fn hidden_text(hidden: usize) -> String {
+    let (frames, are, them) =
+        if hidden == 1 { ("frame", "is", "it") } else { ("frames", "are", "them") };
+    format!("({hidden} more {frames} {are} hidden; use '--show-trace' to show {them})")
+}
+
+/// Whether a frame is worth a reader's time who did not ask for all of them.
+fn is_shown(ev: &Evaluator<'_>, pos: Pos, detail: Detail<'_>) -> bool {
+    pos.is_some() && !is_internal(ev, pos, detail.internal)
+}
+
+fn is_internal(ev: &Evaluator<'_>, pos: Pos, internal: &[Vec<u8>]) -> bool {
+    let Some(Place { origin: Origin::File(path), .. }) = ev.sources.place(pos) else {
+        return false;
+    };
+    internal.iter().any(|place| {
+        path.strip_prefix(place.as_slice())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
 }
 
 fn excerpt(ev: &Evaluator<'_>, pos: Pos, indent: &str, out: &mut String) {
