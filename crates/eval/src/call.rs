@@ -25,10 +25,13 @@ impl<'h> Evaluator<'h> {
         let depth = self.call_depth.get();
         let result = self.with_stack(|| {
             let function = self.force(function)?;
-            match self.apply(function, arguments, pos)? {
-                Tail::Value(value) => Ok(value),
-                Tail::Body(expr, env) => self.eval(expr, env),
-            }
+            let mark = self.heap.mark();
+            let value = match self.apply(function, arguments, pos)? {
+                Tail::Value(value) => value,
+                Tail::Body(expr, env) => self.eval(expr, env)?,
+            };
+            self.heap.release(mark);
+            Ok(value)
         });
         self.call_depth.set(depth);
         result
@@ -151,8 +154,7 @@ impl<'h> Evaluator<'h> {
     ) -> Result<&'h Env<'h>> {
         match &lambda.parameter {
             Parameter::Ident(_) => {
-                let slots = self.heap.slots_from(&[argument]);
-                Ok(self.heap.alloc(Env { slots, parent: Some(parent) }))
+                Ok(self.heap.scope_of_one(argument, parent))
             }
             Parameter::Formals(formals) => {
                 self.bind_formals(lambda, formals, parent, argument, pos)
@@ -173,8 +175,8 @@ impl<'h> Evaluator<'h> {
             .expect_attrs(argument, lambda.pos, doing)
             .trace(pos, || "from call site")?;
         let count = formals.formals.len();
-        let slots = self.heap.slots(count + usize::from(formals.binding.is_some()));
-        let env = self.heap.alloc(Env { slots, parent: Some(parent) });
+        let slots = self.heap.scope_slots(count + usize::from(formals.binding.is_some()));
+        let env = self.heap.scope(slots, Some(parent));
         let mut used = 0;
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {

@@ -39,6 +39,16 @@ impl<'h> Evaluator<'h> {
             }
             State::Suspended(expr, env) => self.eval(expr, env),
             State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
+            State::Numbered(function, number) => {
+                self.call(*function, &[Value::Int(number)], Pos::NONE)
+            }
+            State::Named(function, name, slot) => {
+                let name = self.string_of(self.symbols.name(name), &[]);
+                self.call(*function, &[name, slot.get().peek()], Pos::NONE)
+            }
+            State::Mapped(function, slot) => {
+                self.call(*function, &[slot.get().peek()], Pos::NONE)
+            }
         };
         match result {
             Ok(value) => {
