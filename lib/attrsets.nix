@@ -20,10 +20,26 @@ let
     zipAttrsWith
     ;
 
+  /**
+    A name and a value, as listToAttrs takes them.
+    Type: `String -> a -> { name, value }`
+    Example: `nameValuePair "a" 1` => `{ name = "a"; value = 1; }`
+  */
   nameValuePair = name: value: { inherit name value; };
 
+  /**
+    Is the value a derivation (or looks like one)?
+    Type: `a -> Bool`
+    Example: `isDerivation { type = "derivation"; }` => `true`
+  */
   isDerivation = v: v.type or null == "derivation";
 
+  /**
+    The value at a path of names, or a default.
+    Type: `[String] -> a -> AttrSet -> a`
+    Example: `attrByPath [ "a" "b" ] 0 { a.b = 1; }` => `1`
+    Example: `attrByPath [ "a" "c" ] 0 { a.b = 1; }` => `0`
+  */
   attrByPath =
     path: default: set:
     let
@@ -39,6 +55,11 @@ let
     in
     go 0 set;
 
+  /**
+    A set with one value at a path of names.
+    Type: `[String] -> a -> AttrSet`
+    Example: `setAttrByPath [ "a" "b" ] 1` => `{ a.b = 1; }`
+  */
   setAttrByPath =
     path: value:
     let
@@ -47,6 +68,12 @@ let
     in
     go 0;
 
+  /**
+    Merge two sets at every depth until a predicate on path and both values holds, where the right one
+    wins.
+    Type: `([String] -> a -> a -> Bool) -> AttrSet -> AttrSet -> AttrSet`
+    Example: `recursiveUpdateUntil (path: l: r: path == [ "a" "b" ]) { a.b.x = 1; a.c = 1; } { a.b.y = 2; }` => `{ a = { b.y = 2; c = 1; }; }`
+  */
   recursiveUpdateUntil =
     pred: lhs: rhs:
     let
@@ -63,6 +90,11 @@ let
     in
     go [ ] lhs rhs;
 
+  /**
+    `mapAttrsRecursive` that descends only into sets for which a predicate holds.
+    Type: `(AttrSet -> Bool) -> ([String] -> a -> b) -> AttrSet -> AttrSet`
+    Example: `mapAttrsRecursiveCond (s: !(s ? leaf)) (path: v: path) { a.b.leaf = 1; }` => `{ a.b = [ "a" "b" ]; }`
+  */
   mapAttrsRecursiveCond =
     cond: f: set:
     let
@@ -413,19 +445,48 @@ in
     in
     if pkg.outputSpecified or false || found == [ ] then pkg.out or pkg else pkg.${head found};
 
+  /**
+    The output with programs.
+    Type: `Derivation -> Derivation`
+  */
   getBin = lib.getOutput "bin";
+
+  /**
+    The output with libraries.
+    Type: `Derivation -> Derivation`
+  */
   getLib = lib.getOutput "lib";
+
+  /**
+    The output with static libraries.
+    Type: `Derivation -> Derivation`
+  */
   getStatic = lib.getFirstOutput [
     "static"
     "lib"
     "out"
   ];
+
+  /**
+    The output with what compiling against a package needs.
+    Type: `Derivation -> Derivation`
+  */
   getDev = lib.getOutput "dev";
+
+  /**
+    The output with headers.
+    Type: `Derivation -> Derivation`
+  */
   getInclude = lib.getFirstOutput [
     "include"
     "dev"
     "out"
   ];
+
+  /**
+    The output with manual pages.
+    Type: `Derivation -> Derivation`
+  */
   getMan = lib.getOutput "man";
 
   /**

@@ -15,6 +15,10 @@ let
     optionalAttrs
     ;
 
+  /**
+    A derivation with other raw attributes; prefer `overrideAttrs`.
+    Type: `Derivation -> (AttrSet -> AttrSet) -> Derivation`
+  */
   overrideDerivation =
     drv: f:
     let
@@ -82,6 +86,10 @@ let
     else
       plain;
 
+  /**
+    A function whose result has `override`, to call it again with other arguments.
+    Example: `((makeOverridable ({ a, b }: { sum = a + b; }) { a = 1; b = 2; }).override { a = 5; }).sum` => `7`
+  */
   makeOverridable =
     f:
     likeFunction f (
@@ -108,17 +116,10 @@ let
     );
 in
 {
-  /**
-    A derivation with other raw attributes; prefer `overrideAttrs`.
-    Type: `Derivation -> (AttrSet -> AttrSet) -> Derivation`
-  */
-  inherit overrideDerivation;
-
-  /**
-    A function whose result has `override`, to call it again with other arguments.
-    Example: `((makeOverridable ({ a, b }: { sum = a + b; }) { a = 1; b = 2; }).override { a = 5; }).sum` => `7`
-  */
-  inherit makeOverridable;
+  inherit
+    overrideDerivation
+    makeOverridable
+    ;
 
   /**
     Call a package function (or file) with the arguments that it asks for and a set has; the result has `override`.

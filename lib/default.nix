@@ -1,11 +1,11 @@
 # picnix's library: pure functions, the module system, data about systems and licences.
 #
-# Names, semantics and argument order are those of nixpkgs' lib, so that modules and packages written for
-# the one work with the other. Each file is read when something of it is used: the sets below are spelt out
-# so that evaluating this one costs nothing but its names.
+# Names, semantics and argument order are those of nixpkgs' lib, so that modules and packages
+# written for the one work with the other. Each file is read when something of it is used: the sets
+# below are spelt out so that evaluating this one costs nothing but its names.
 #
-# `lib.extend (final: prev: { ... })` is the library with more or other functions; those of ours that use
-# them see the new ones.
+# `lib.extend (final: prev: { ... })` is the library with more or other functions; those of ours
+# that use them see the new ones.
 let
   # A set that refers to itself, and can be extended.
   extensible =
@@ -338,7 +338,6 @@ extensible (lib: {
     hasPrefix
     hasSuffix
     intersperse
-    isCoercibleToString
     isConvertibleWithToString
     isStorePath
     isStringLike

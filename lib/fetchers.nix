@@ -1,4 +1,5 @@
-# What fetchers share: the hash that a caller gives in one of several ways, and the proxies of the caller.
+# What fetchers share: the hash that a caller gives in one of several ways, and the proxies of the
+# caller.
 lib:
 let
   inherit (builtins)
@@ -17,6 +18,10 @@ let
   # The attributes that may hold a hash, as a set for intersections.
   hashAttrs = hashTypes: lib.genAttrs ([ "hash" ] ++ hashTypes) (_: { });
 
+  /**
+    Arguments with `hash`, `sha256`, ... turned into `outputHash` and `outputHashAlgo`.
+    Example: `(fetchers.normalizeHash { } { hash = "sha256-x"; url = "u"; }).outputHash` => `"sha256-x"`
+  */
   normalizeHash =
     {
       hashTypes ? [ "sha256" ],
@@ -45,6 +50,10 @@ let
       };
 in
 {
+  inherit
+    normalizeHash
+    ;
+
   /**
     The variables of the environment that fixed-output derivations may see, to reach the network.
   */
@@ -61,12 +70,6 @@ in
     "NO_PROXY"
     "NIX_SSL_CERT_FILE"
   ];
-
-  /**
-    Arguments with `hash`, `sha256`, ... turned into `outputHash` and `outputHashAlgo`.
-    Example: `(fetchers.normalizeHash { } { hash = "sha256-x"; url = "u"; }).outputHash` => `"sha256-x"`
-  */
-  inherit normalizeHash;
 
   /**
     A fetcher that takes `outputHash` and `outputHashAlgo`, made to take `hash`, `sha256`, ...

@@ -1,8 +1,9 @@
-# File sets: which files of a tree, as a value; united, intersected and subtracted before anything is
-# copied.
+# File sets: which files of a tree, as a value; united, intersected and subtracted before anything
+# is copied.
 #
-# A set is `{ base, tree }`: a folder (null for the empty set) and what it holds of it. A tree is null
-# (nothing), "all" (everything below), a file type string (one file), or a set of trees by name.
+# A set is `{ base, tree }`: a folder (null for the empty set) and what it holds of it. A tree is
+# null (nothing), "all" (everything below), a file type string (one file), or a set of trees by
+# name.
 lib:
 let
   inherit (builtins)

@@ -1,6 +1,11 @@
 # Fixed points and overlays: sets that refer to themselves and can be extended later.
 lib:
 let
+  /**
+    The fixed point of a function: the value that it maps to itself.
+    Type: `(a -> a) -> a`
+    Example: `(fix (self: { a = 1; b = self.a + 1; })).b` => `2`
+  */
   fix =
     f:
     let
@@ -8,6 +13,11 @@ let
     in
     x;
 
+  /**
+    A function to be fixed, with an overlay over it.
+    Type: `(a -> a -> a) -> (a -> a) -> (a -> a)`
+    Example: `(fix (extends (final: prev: { b = prev.a; }) (self: { a = 1; }))).b` => `1`
+  */
   extends =
     overlay: f: final:
     let
@@ -15,6 +25,11 @@ let
     in
     prev // overlay final prev;
 
+  /**
+    Two overlays as one, the first applied first.
+    Type: `Overlay -> Overlay -> Overlay`
+    Example: `composeExtensions (f: p: { a = 1; }) (f: p: { b = p.a; }) { } { }` => `{ a = 1; b = 1; }`
+  */
   composeExtensions =
     f: g: final: prev:
     let

@@ -30,6 +30,11 @@ let
     name: kind: v:
     abort "generators.${name}: ${kind} not supported: ${toPretty { } v}";
 
+  /**
+    A scalar as configuration files usually hold it.
+    Type: `AttrSet -> a -> String`
+    Example: `generators.mkValueStringDefault { } true` => `"true"`
+  */
   mkValueStringDefault =
     _args: v:
     let
@@ -61,6 +66,11 @@ let
   # The shortest text of a float that reads back as the same float.
   floatString = v: toJSON v;
 
+  /**
+    A key, a separator and a value.
+    Type: `{ mkValueString ? } -> String -> String -> a -> String`
+    Example: `generators.mkKeyValueDefault { } "=" "a" 1` => `"a=1"`
+  */
   mkKeyValueDefault =
     {
       mkValueString ? mkValueStringDefault { },
@@ -68,6 +78,10 @@ let
     sep: k: v:
     "${escape [ sep ] k}${sep}${mkValueString v}";
 
+  /**
+    "key=value" lines.
+    Example: `generators.toKeyValue { } { a = 1; b = true; }` => `"a=1\nb=true\n"`
+  */
   toKeyValue =
     {
       mkKeyValue ? mkKeyValueDefault { } "=",
@@ -80,6 +94,10 @@ let
     in
     attrs: concatStrings (mapAttrsToList lines attrs);
 
+  /**
+    An INI file from sections of keys and values.
+    Example: `generators.toINI { } { s.a = 1; }` => `"[s]\na=1\n"`
+  */
   toINI =
     {
       mkSectionName ? name: escape [ "[" "]" ] name,
@@ -94,6 +112,10 @@ let
       ) sections
     );
 
+  /**
+    A value cut at a depth, or an error beyond it.
+    Type: `{ depthLimit, throwOnDepthLimit ? } -> a -> a`
+  */
   withRecursion =
     {
       depthLimit,
@@ -126,6 +148,10 @@ let
     in
     go 0;
 
+  /**
+    Nix source, for reading.
+    Example: `generators.toPretty { multiline = false; } { a = [ 1 "b" ]; }` => `"{ a = [ 1 \"b\" ]; }"`
+  */
   toPretty =
     {
       allowPrettyValues ? false,
@@ -208,22 +234,16 @@ let
 in
 {
   inherit
+    toKeyValue
+    toINI
+    toPretty
+    ;
+
+  inherit
     mkValueStringDefault
     mkKeyValueDefault
     withRecursion
     ;
-
-  /**
-    "key=value" lines.
-    Example: `generators.toKeyValue { } { a = 1; b = true; }` => `"a=1\nb=true\n"`
-  */
-  inherit toKeyValue;
-
-  /**
-    An INI file from sections of keys and values.
-    Example: `generators.toINI { } { s.a = 1; }` => `"[s]\na=1\n"`
-  */
-  inherit toINI;
 
   /**
     An INI file with keys before the first section.
@@ -293,12 +313,6 @@ in
     YAML text; JSON is YAML.
   */
   toYAML = _: toJSON;
-
-  /**
-    Nix source, for reading.
-    Example: `generators.toPretty { multiline = false; } { a = [ 1 "b" ]; }` => `"{ a = [ 1 \"b\" ]; }"`
-  */
-  inherit toPretty;
 
   /**
     Lua source.

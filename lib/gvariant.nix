@@ -132,6 +132,10 @@ let
 
   isGVariant = v: v._type or "" == "gvariant";
 
+  /**
+    A GVariant of a Nix value whose type is clear.
+    Example: `toString (gvariant.mkValue [ "a" ])` => `"@as ['a']"`
+  */
   mkValue =
     v:
     if isBool v then
@@ -153,6 +157,10 @@ let
 in
 {
   inherit
+    mkValue
+    ;
+
+  inherit
     type
     isGVariant
     intConstructors
@@ -162,12 +170,6 @@ in
     mkDouble
     mkMaybe
     ;
-
-  /**
-    A GVariant of a Nix value whose type is clear.
-    Example: `toString (gvariant.mkValue [ "a" ])` => `"@as ['a']"`
-  */
-  inherit mkValue;
 
   mkEmptyArray = elemType: make (type.arrayOf elemType) [ ] (self: "@${self.type} []");
 

@@ -1,4 +1,5 @@
-# Licences: the attribute names of nixpkgs, SPDX identifiers, and whether software under them is free.
+# Licences: the attribute names of nixpkgs, SPDX identifiers, and whether software under them is
+# free.
 #
 # The first table has those that are free and known to SPDX; the second the rest.
 lib:
@@ -171,7 +172,6 @@ let
     gfl.fullName = "GUST Font License";
     issl = {
       fullName = "Intel Simplified Software License";
-      url = "https://software.intel.com/en-us/license/intel-simplified-software-license";
       free = false;
       redistributable = true;
     };
@@ -213,6 +213,10 @@ let
     l:
     if l.licenseType == "compound" || l.licenseType == "exception" then "(${toSPDX l})" else toSPDX l;
 
+  /**
+    The SPDX expression.
+    Example: `licenses.toSPDX (licenses.OR [ licenses.mit licenses.asl20 ])` => `"MIT OR Apache-2.0"`
+  */
   toSPDX =
     l:
     if l.licenseType == "compound" then
@@ -224,7 +228,8 @@ let
     else
       l.spdxId or "LicenseRef-nixos-${l.shortName}";
 
-  # Does a predicate hold? Permissive: the best choice at each OR, and all of each AND; else the reverse.
+  # Does a predicate hold? Permissive: the best choice at each OR, and all of each AND; else the
+  # reverse.
   evaluateProperty =
     predicate: permissive: l:
     let
@@ -242,6 +247,10 @@ in
 table
 // more
 // {
+  inherit
+    toSPDX
+    ;
+
   agpl3 = vague "agpl3" "GNU Affero General Public License v3.0" "AGPL-3.0";
   gpl2 = vague "gpl2" "GNU General Public License v2.0" "GPL-2.0";
   gpl3 = vague "gpl3" "GNU General Public License v3.0" "GPL-3.0";
@@ -291,9 +300,4 @@ table
   isRedistributable = evaluateProperty (l: l.redistributable) true;
   containsLicenses = wanted: evaluateProperty (l: builtins.elem l wanted) false;
 
-  /**
-    The SPDX expression.
-    Example: `licenses.toSPDX (licenses.OR [ licenses.mit licenses.asl20 ])` => `"MIT OR Apache-2.0"`
-  */
-  inherit toSPDX;
 }

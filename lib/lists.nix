@@ -18,6 +18,11 @@ let
     tail
     ;
 
+  /**
+    Right fold.
+    Type: `(a -> b -> b) -> b -> [a] -> b`
+    Example: `foldr (a: b: a + b) "!" [ "x" "y" ]` => `"xy!"`
+  */
   foldr =
     op: nul: list:
     let
@@ -26,6 +31,11 @@ let
     in
     go 0;
 
+  /**
+    A number of elements from an index on.
+    Type: `Int -> Int -> [a] -> [a]`
+    Example: `sublist 1 2 [ 1 2 3 4 ]` => `[ 2 3 ]`
+  */
   sublist =
     start: count: list:
     let
@@ -40,6 +50,11 @@ let
         count
     );
 
+  /**
+    `map` with an index from 0.
+    Type: `(Int -> a -> b) -> [a] -> [b]`
+    Example: `imap0 (i: v: i) [ "a" "b" ]` => `[ 0 1 ]`
+  */
   imap0 = f: list: genList (i: f i (elemAt list i)) (length list);
 in
 {

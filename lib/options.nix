@@ -1,7 +1,7 @@
 # Options: declaring them, merging their definitions, showing them.
 #
-# A definition is `{ file, value, pos }`: the file that the module's `_file` names, the value without
-# properties, and where the value's attribute stands in the source (null when unknown).
+# A definition is `{ file, value, pos }`: the file that the module's `_file` names, the value
+# without properties, and where the value's attribute stands in the source (null when unknown).
 lib:
 let
   inherit (builtins)
@@ -23,13 +23,27 @@ let
 
   mkOption = attrs: attrs // { _type = "option"; };
 
+  /**
+    Is the value a declared option?
+    Type: `a -> Bool`
+    Example: `isOption (mkOption { })` => `true`
+  */
   isOption = v: v._type or null == "option";
 
   unknownModule = "<unknown-file>";
 
   prioritySuggestion = "Use `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions.";
 
+  /**
+    The values of definitions.
+    Type: `[Definition] -> [a]`
+  */
   getValues = map (def: def.value);
+
+  /**
+    The files of definitions.
+    Type: `[Definition] -> [String]`
+  */
   getFiles = map (def: def.file);
 
   # A part stays bare where it is `*` or `<placeholder>`.
@@ -37,8 +51,16 @@ let
     part:
     if part == "*" || builtins.match "<.*>" part != null then part else lib.escapeNixIdentifier part;
 
+  /**
+    The option's names joined as Nix would write them.
+    Example: `showOption [ "a" "b c" "<name>" ]` => `"a.\"b c\".<name>"`
+  */
   showOption = loc: concatStringsSep "." (map showPart loc);
 
+  /**
+    Files in quotes, joined by "and".
+    Example: `showFiles [ "a" "b" ]` => ``"`a' and `b'"``
+  */
   showFiles = files: concatStringsSep " and " (map (f: "`${f}'") files);
 
   # ":LINE" if the position is in the file that the definition names.
@@ -71,9 +93,17 @@ let
     else
       ": " + shown.value;
 
+  /**
+    One line for each definition: file, line and value.
+    Example: `lib.options.showDefs [ { file = "f"; value = 1; } ]` => ``"\n- In `f': 1"``
+  */
   showDefs =
     defs: lib.concatMapStrings (def: "\n- In `${def.file}${showLine def}'${showValue def.value}") defs;
 
+  /**
+    The only definition merged by `merge`, or an error with a message that says why there must be one.
+    Type: `{ message, merge ? } -> Loc -> [Definition] -> a`
+  */
   mergeUniqueOption =
     {
       message,
@@ -85,6 +115,11 @@ let
     else
       throw "The option `${showOption loc}' is defined multiple times while it's expected to be unique.\n${message}\nDefinition values:${showDefs defs}\n${prioritySuggestion}";
 
+  /**
+    The value that all definitions agree on.
+    Type: `Loc -> [Definition] -> a`
+    Example: `mergeEqualOption [ "a" ] [ { file = "f"; value = 1; } { file = "g"; value = 1; } ]` => `1`
+  */
   mergeEqualOption =
     loc: defs:
     let
@@ -101,6 +136,11 @@ let
         ]
       }\n${prioritySuggestion}";
 
+  /**
+    Merge by what the values are: lists and strings are joined, sets united, booleans or-ed.
+    Type: `Loc -> [Definition] -> a`
+    Example: `mergeDefaultOption [ "a" ] [ { file = "f"; value = [ 1 ]; } { file = "g"; value = [ 2 ]; } ]` => `[ 1 2 ]`
+  */
   mergeDefaultOption =
     loc: defs:
     let
@@ -134,9 +174,20 @@ let
     else
       throw "${tag} expects a string.";
 
+  /**
+    Nix source as text, for `defaultText` and `example`.
+    Example: `literalExpression "pkgs.hello"` => `{ _type = "literalExpression"; text = "pkgs.hello"; }`
+  */
   literalExpression = tagged "literalExpression";
+  /**
+    Markdown text, for `defaultText` and `example`.
+  */
   literalMD = tagged "literalMD";
 
+  /**
+    A value as documentation shows it.
+    Type: `a -> { _type, text }`
+  */
   renderOptionValue =
     v:
     if v ? _type && v ? text then
@@ -193,6 +244,14 @@ let
     ) (lib.collect isOption options);
 in
 {
+  inherit
+    showOption
+    showFiles
+    showDefs
+    literalExpression
+    literalMD
+    ;
+
   inherit
     isOption
     getValues
@@ -307,24 +366,6 @@ in
   mergeOneOption = mergeUniqueOption { message = ""; };
 
   /**
-    The option's names joined as Nix would write them.
-    Example: `showOption [ "a" "b c" "<name>" ]` => `"a.\"b c\".<name>"`
-  */
-  inherit showOption;
-
-  /**
-    Files in quotes, joined by "and".
-    Example: `showFiles [ "a" "b" ]` => ``"`a' and `b'"``
-  */
-  inherit showFiles;
-
-  /**
-    One line for each definition: file, line and value.
-    Example: `lib.options.showDefs [ { file = "f"; value = 1; } ]` => ``"\n- In `f': 1"``
-  */
-  inherit showDefs;
-
-  /**
     An option and the files that define it.
     Type: `Option -> String`
   */
@@ -332,17 +373,6 @@ in
     ${showOption opt.loc}, with values defined in:
     ${lib.concatMapStringsSep "\n" (file: "  - ${file}") opt.files}
   '';
-
-  /**
-    Nix source as text, for `defaultText` and `example`.
-    Example: `literalExpression "pkgs.hello"` => `{ _type = "literalExpression"; text = "pkgs.hello"; }`
-  */
-  inherit literalExpression;
-
-  /**
-    Markdown text, for `defaultText` and `example`.
-  */
-  inherit literalMD;
 
   /**
     A fenced block of code in a language, for `defaultText` and `example`.

@@ -44,6 +44,9 @@ let
         ;
     };
 
+  /**
+    Is this a file that version control, editors or builds leave behind? Then false.
+  */
   cleanSourceFilter =
     path: type:
     let
@@ -104,6 +107,10 @@ let
     else
       match glob here != null && globMatches isFolder rest deeper;
 
+  /**
+    A name for what a URL or path leads to.
+    Example: `lib.sources.urlToName "https://example.org/a/repo.git"` => `"repo"`
+  */
   urlToName =
     url:
     let
@@ -118,6 +125,10 @@ let
     in
     without base;
 
+  /**
+    A revision, short.
+    Example: `lib.sources.shortRev "refs/tags/v12.0"` => `"12.0"`
+  */
   shortRev =
     rev:
     let
@@ -138,10 +149,11 @@ let
     }-source";
 in
 {
-  /**
-    Is this a file that version control, editors or builds leave behind? Then false.
-  */
-  inherit cleanSourceFilter;
+  inherit
+    cleanSourceFilter
+    urlToName
+    shortRev
+    ;
 
   /**
     A source with a filter over its files: `{ src, filter ?, name ? }`.
@@ -252,18 +264,6 @@ in
     Can cleanSource take it?
   */
   canCleanSource = src: isFiltered src || !builtins.hasContext (toString src);
-
-  /**
-    A name for what a URL or path leads to.
-    Example: `lib.sources.urlToName "https://example.org/a/repo.git"` => `"repo"`
-  */
-  inherit urlToName;
-
-  /**
-    A revision, short.
-    Example: `lib.sources.shortRev "refs/tags/v12.0"` => `"12.0"`
-  */
-  inherit shortRev;
 
   /**
     The tag if there is one, else the revision. Example: `revOrTag "abc" null` => `"abc"`

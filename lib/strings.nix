@@ -25,13 +25,39 @@ let
     typeOf
     ;
 
+  /**
+    Concatenate strings.
+    Type: `[String] -> String`
+    Example: `concatStrings [ "a" "b" ]` => `"ab"`
+  */
   concatStrings = concatStringsSep "";
+
+  /**
+    Map and concatenate.
+    Type: `(a -> String) -> [a] -> String`
+    Example: `concatMapStrings toString [ 1 2 ]` => `"12"`
+  */
   concatMapStrings = f: list: concatStrings (map f list);
 
+  /**
+    Put a backslash before each of the listed characters.
+    Type: `[String] -> String -> String`
+    Example: `escape [ "(" ] "a("` => `"a\\("`
+  */
   escape = list: replaceStrings list (map (c: "\\${c}") list);
 
+  /**
+    Does a string begin with another?
+    Type: `String -> String -> Bool`
+    Example: `hasPrefix "a" "abc"` => `true`
+  */
   hasPrefix = pref: str: substring 0 (stringLength pref) str == pref;
 
+  /**
+    Does a string end with another?
+    Type: `String -> String -> Bool`
+    Example: `hasSuffix "c" "abc"` => `true`
+  */
   hasSuffix =
     suffix: str:
     let
@@ -57,6 +83,11 @@ let
     "with"
   ];
 
+  /**
+    Is the value a string or path, or a set that becomes a string in a string?
+    Type: `a -> Bool`
+    Example: `isStringLike { outPath = "/x"; }` => `true`
+  */
   isStringLike = x: isString x || isPath x || x ? outPath || x ? __toString;
 
   # The number in a string, trimmed; `name` is the caller's for messages.
@@ -401,6 +432,10 @@ in
       lib.strings.camelCase str
     );
 
+  /**
+    What toCamelCase does with a string.
+    Type: `String -> String`
+  */
   camelCase =
     str:
     let
@@ -569,7 +604,7 @@ in
   fixedWidthNumber = width: n: lib.fixedWidthString width "0" (toString n);
 
   /**
-    A float as the shortest string, with a warning-free loss of nothing.
+    A float as text, with six digits after the point.
     Example: `floatToString 0.5` => `"0.500000"`
   */
   floatToString = toString;
@@ -588,12 +623,6 @@ in
       "bool"
     ]
     || (isList x && builtins.all lib.isConvertibleWithToString x);
-
-  /**
-    Is the value a string, or a set that becomes one?
-    Example: `isStringLike "a"` => `true`
-  */
-  isCoercibleToString = lib.isConvertibleWithToString;
 
   /**
     Is the value a store path itself (not something below one)?

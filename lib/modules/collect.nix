@@ -1,5 +1,5 @@
-# From a list of modules to all modules that take part: loading, imports, classes, `disabledModules`,
-# and the library modules that are mentioned.
+# From a list of modules to all modules that take part: loading, imports, classes,
+# `disabledModules`, and the library modules that are mentioned.
 #
 # A node is `{ key, module, imports }`: the key that makes a module unique, its normal form
 # `{ _file, _class, key, disabledModules, imports, options, config }`, and its imports as nodes.

@@ -1,8 +1,9 @@
 # The module system: `evalModules` and everything that modules are written with.
 #
 # collect.nix finds the modules that take part, merge.nix gives options their values, properties.nix
-# knows mkIf and its kin, renames.nix moves options, library.nix loads modules on demand (read its head
-# for the rule), messages.nix holds the words. Written anew after the semantics of nixpkgs' lib.
+# knows mkIf and its kin, renames.nix moves options, library.nix loads modules on demand (read its
+# head for the rule), messages.nix holds the words. Written anew after the semantics of nixpkgs'
+# lib.
 lib:
 let
   inherit (builtins)
@@ -69,7 +70,8 @@ let
       }
     );
 
-  # A value for each name of the declared options over one merged from the definitions without option.
+  # A value for each name of the declared options over one merged from the definitions without
+  # option.
   withFreeform =
     prefix: unmatched: declared:
     let
@@ -130,6 +132,7 @@ let
           inherit lib options specialArgs;
           _class = class;
           _prefix = prefix;
+          _library = collected.library;
           config = addErrorContext "if you get an infinite recursion here, you probably reference `config` in `imports`. Import unconditionally instead, and let an option with `mkEnableOption` and `mkIf` decide what the module does." config;
         }
         // specialArgs;

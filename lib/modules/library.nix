@@ -2,7 +2,8 @@
 #
 # `evalModules { modules; library = ./modules; }` reads of the library only what is needed.
 #
-# WHERE AN OPTION IS DECLARED. The path of a file in the library is the path of the options it declares:
+# WHERE AN OPTION IS DECLARED. The path of a file in the library is the path of the options it
+# declares:
 #
 #     modules/services/dnsmasq.nix        services.dnsmasq and everything below it
 #     modules/environment/etc.nix         environment.etc
@@ -11,31 +12,34 @@
 #     modules/networking/firewall/        a folder again: default.nix and files, as above
 #     modules/default.nix                 options on the top level without a file of their own
 #
-# `a/b.nix` and `a/b/default.nix` mean the same. Names that begin with `_` or `.` are not options, so data
-# and shared code can lie beside the modules (`_fragments.nix`), as can files that do not end in `.nix`.
-# A library module is an ordinary module: it writes the full path (`options.services.dnsmasq = ...`), and
-# may import others. It declares options at its own path only; anything else is an error.
+# `a/b.nix` and `a/b/default.nix` mean the same. Names that begin with `_` or `.` are not options,
+# so data and shared code can lie beside the modules (`_fragments.nix`), as can files that do not
+# end in `.nix`. A library module is an ordinary module: it writes the full path
+# (`options.services.dnsmasq = ...`), and may import others. It declares options at its own path
+# only; anything else is an error.
 #
 # WHICH FILES ARE READ. An option is MENTIONED where a module that takes part defines it or declares
-# options at it. Mentioning is a matter of form: `mkIf`, `mkMerge`, `mkOverride` are looked through without
-# asking the condition. The library modules of mentioned options take part too, and what they mention in
-# turn, until nothing new is mentioned. A mention of `networking.hostName` brings networking/default.nix;
-# one of `networking.firewall.enable` brings networking/firewall.nix alone; the empty `networking = { }`
-# brings networking/default.nix.
+# options at it. Mentioning is a matter of form: `mkIf`, `mkMerge`, `mkOverride` are looked through
+# without asking the condition. The library modules of mentioned options take part too, and what
+# they mention in turn, until nothing new is mentioned. A mention of `networking.hostName` brings
+# networking/default.nix; one of `networking.firewall.enable` brings networking/firewall.nix alone;
+# the empty `networking = { }` brings networking/default.nix.
 #
-# READING an option that nobody mentioned gives its declared default: the module's `options` are read at
-# that moment, its `config` contributes nothing. So a library module must state what it does in the
-# absence of definitions as defaults of its options, and whoever wants its `config` mentions it, if only by
-# `services.dnsmasq = { };`. Looking a name up in a folder reads the folder's listing and its default.nix.
+# READING an option that nobody mentioned gives its declared default: the module's `options` are
+# read at that moment, its `config` contributes nothing. So a library module must state what it does
+# in the absence of definitions as defaults of its options, and whoever wants its `config` mentions
+# it, if only by `services.dnsmasq = { };`. Looking a name up in a folder reads the folder's listing
+# and its default.nix.
 #
-# WHAT FOLLOWS. As which modules take part depends on the names that definitions use in the library's
-# folders (not below its files), those names must not depend on `config`. `services = listToAttrs (...
-# config.x ...)` is infinite recursion; `environment.etc = listToAttrs (... config.x ...)` is fine.
-# `disabledModules` counts in the caller's modules and their imports, and its relative paths are relative to
-# the library.
+# WHAT FOLLOWS. As which modules take part depends on the names that definitions use in the
+# library's folders (not below its files), those names must not depend on `config`. `services =
+# listToAttrs (... config.x ...)` is infinite recursion; `environment.etc = listToAttrs (...
+# config.x ...)` is fine. `disabledModules` counts in the caller's modules and their imports, and
+# its relative paths are relative to the library.
 lib:
 let
   inherit (builtins)
+    any
     attrNames
     concatMap
     elemAt
@@ -249,6 +253,9 @@ in
         module:
         concatMap (mentionsAtTop openDefinitions) (openDefinitions module.config)
         ++ mentionsAtTop openDeclarations module.options;
+
+      # Does the library have an option, or options, of that name on the top level?
+      declares = name: tree.children ? ${name} || any (item: item.module.options ? ${name}) tree.own;
 
       # What `mergeTree` asks: the declarations of a node whose modules do not take part.
       passive = active: {

@@ -1,8 +1,8 @@
 # From modules to options with values: matching declarations with definitions, name by name.
 #
-# `mergeTree` walks the tree of option declarations. On each level definitions are pieces (properties.nix):
-# the attribute set as written, its file, and a wrapper for the properties around it. Nothing below a
-# name is looked at before its value is.
+# `mergeTree` walks the tree of option declarations. On each level definitions are pieces
+# (properties.nix): the attribute set as written, its file, and a wrapper for the properties around
+# it. Nothing below a name is looked at before its value is.
 lib:
 let
   inherit (builtins)
@@ -192,6 +192,10 @@ let
       }
       // (if both "type" then { type = if type == null then again else type; } else { });
 
+  /**
+    Several declarations of one option as one.
+    Type: `Loc -> [{ _file, options, pos }] -> Option`
+  */
   mergeOptionDecls =
     loc: decls:
     let
@@ -216,6 +220,10 @@ let
         options = [ ];
       };
 
+  /**
+    A declared option with definitions, as it stands in `options`.
+    Type: `Loc -> Option -> [Definition] -> Option`
+  */
   evalOptionValue =
     loc: opt: defs:
     let
@@ -289,7 +297,8 @@ let
         inherit (strongest) highestPrio;
       };
 
-  # Types with `merge.v2` check and merge in one go; `type // { check = ...; }` would be ignored there.
+  # Types with `merge.v2` check and merge in one go; `type // { check = ...; }` would be ignored
+  # there.
   checkV2MergeCoherence =
     loc: type: result:
     if type.check.isV2MergeCoherent or false then
@@ -303,6 +312,11 @@ let
         custom validation.
       '';
 
+  /**
+    Definitions merged by a type: `{ mergedValue, isDefined, optionalValue, defsFinal, ... }`.
+    Type: `Loc -> Type -> [Definition] -> AttrSet`
+    Example: `(mergeDefinitions [ "a" ] types.int [ { file = "f"; value = mkForce 1; } { file = "g"; value = 2; } ]).mergedValue` => `1`
+  */
   mergeDefinitions =
     loc: type: defs:
     let

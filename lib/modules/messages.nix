@@ -1,6 +1,7 @@
 # What the module system says when it must refuse.
 #
-# The first words of each message are those of nixpkgs, because people and test suites search for them.
+# The first words of each message are those of nixpkgs, because people and test suites search for
+# them.
 lib:
 let
   inherit (builtins)
@@ -12,11 +13,6 @@ let
     sort
     ;
   inherit (lib.options) showOption showDefs;
-
-  bold = text: "${esc}[1m${text}${esc}[0m";
-  red = text: "${esc}[1;35m${text}${esc}[0m";
-  green = text: "${esc}[1;32m${text}${esc}[0m";
-  esc = builtins.fromJSON ''"\u001b"'';
 
   # From this many names on only close ones are suggested.
   manyNames = 100;
@@ -70,21 +66,21 @@ in
         lib.optionalString (
           file != null && file != lib.options.unknownModule
         ) ", while trying to load a module into ${toString file}"
-        + lib.optionalString (
-          prefix != [ ]
-        ) ", while trying to load a module into ${bold (showOption prefix)}";
+        + lib.optionalString (prefix != [ ]) ", while trying to load a module into ${showOption prefix}";
       hint =
         {
           configuration = "\n\nTo reuse a configuration, please only import the modules that make up the configuration;\nput them into a file, an attribute or a `let` binding that both can use.";
-          flake = "\n\nPerhaps an attribute is missing: instead of ${red "inputs.someflake"} write ${red "inputs.someflake"}${green ".modules.${if class == null then "someApp" else class}.default"}${
+          flake = "\n\nPerhaps an attribute is missing: instead of `inputs.someflake` write `inputs.someflake.modules.${
+            if class == null then "someApp" else class
+          }.default`${
             lib.optionalString (
               class == "nixos" || class == "darwin"
-            ) " or ${red "inputs.someflake"}${green ".${class}Modules.default"}"
+            ) " or `inputs.someflake.${class}Modules.default`"
           }.";
         }
         .${type} or "";
     in
-    "Expected a module, but found a value of type ${red (lib.escapeNixString type)}${whileLoading}.\nEach item of ${bold "imports = [ ... ];"} and ${bold "modules = [ ... ];"} must be a module.${hint}";
+    "Expected a module, but found a value of type ${lib.escapeNixString type}${whileLoading}.\nEach item of `imports = [ ... ];` and `modules = [ ... ];` must be a module.${hint}";
 
   /**
     A module of one class in an evaluation of another.

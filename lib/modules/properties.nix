@@ -1,8 +1,8 @@
 # Properties: what wraps a definition. Conditions, merges, priorities, order.
 #
-# A property is a set tagged `_type`. Properties on a set of definitions mean the same as properties on
-# each of them; `pieces` makes that true without looking at a condition and without copying the set, so
-# that attribute positions survive.
+# A property is a set tagged `_type`. Properties on a set of definitions mean the same as properties
+# on each of them; `pieces` makes that true without looking at a condition and without copying the
+# set, so that attribute positions survive.
 lib:
 let
   inherit (builtins)
@@ -17,21 +17,37 @@ let
   defaultOverridePriority = 100;
   defaultOrderPriority = 1000;
 
+  /**
+    A definition that counts only if the condition holds.
+    Type: `Bool -> a -> a`
+  */
   mkIf = condition: content: {
     _type = "if";
     inherit condition content;
   };
 
+  /**
+    Several definitions as one.
+    Type: `[a] -> a`
+  */
   mkMerge = contents: {
     _type = "merge";
     inherit contents;
   };
 
+  /**
+    A definition of a priority; of several definitions only those of the lowest number count.
+    Type: `Int -> a -> a`
+  */
   mkOverride = priority: content: {
     _type = "override";
     inherit priority content;
   };
 
+  /**
+    A definition's place among the others of a list or of lines; 1000 is usual.
+    Type: `Int -> a -> a`
+  */
   mkOrder = priority: content: {
     _type = "order";
     inherit priority content;
@@ -129,6 +145,11 @@ let
     in
     sort (a: b: rank a < rank b) (map strip defs);
 
+  /**
+    Apply a function to a definition's value, below all properties.
+    Type: `(a -> b) -> Definition a -> Definition b`
+    Example: `lib.modules.mapDefinitionValue (x: x + 1) (mkForce 1)` => `mkForce 2`
+  */
   mapDefinitionValue =
     f: def:
     let
@@ -145,6 +166,13 @@ let
 in
 {
   inherit
+    mkIf
+    mkMerge
+    mkOverride
+    mkOrder
+    ;
+
+  inherit
     defaultOverridePriority
     defaultOrderPriority
     pieces
@@ -153,30 +181,6 @@ in
     sortProperties
     mapDefinitionValue
     ;
-
-  /**
-    A definition that counts only if the condition holds.
-    Type: `Bool -> a -> a`
-  */
-  inherit mkIf;
-
-  /**
-    Several definitions as one.
-    Type: `[a] -> a`
-  */
-  inherit mkMerge;
-
-  /**
-    A definition of a priority; of several definitions only those of the lowest number count.
-    Type: `Int -> a -> a`
-  */
-  inherit mkOverride;
-
-  /**
-    A definition's place among the others of a list or of lines; 1000 is usual.
-    Type: `Int -> a -> a`
-  */
-  inherit mkOrder;
 
   /**
     A definition that says of itself which file it comes from.

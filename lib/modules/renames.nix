@@ -41,9 +41,13 @@ let
       withPriority ? true,
       condition ? true,
     }:
-    { config, options, ... }:
+    { config, options, ... }@args:
     let
       old = getAttrFromPath from options;
+      # Which options there are depends on what modules define, where they are loaded on demand; so
+      # then the folder is asked, not the options.
+      hasWarnings =
+        if args._library or null == null then options ? warnings else args._library.declares "warnings";
       new = attrByPath to (abort "Renaming error: option `${showOption to}' does not exist.") config;
       type = (attrByPath to { } options).type or (lib.types.submodule { });
       forward = if withPriority then mkAliasAndWrapDefsWithPriority else mkAliasAndWrapDefinitions;
@@ -55,7 +59,7 @@ let
         apply = _: use new;
       });
       config = mkIf condition (mkMerge [
-        (optionalAttrs (options ? warnings) {
+        (optionalAttrs hasWarnings {
           warnings =
             optional (warn && old.isDefined)
               "The option `${showOption from}' defined in ${showFiles old.files} has been renamed to `${showOption to}'.";

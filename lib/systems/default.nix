@@ -148,6 +148,12 @@ let
     else
       "newlib";
 
+  /**
+    Everything that a platform's name implies, and what the caller adds.
+    Type: `(String | AttrSet) -> Platform`
+    Example: `(systems.elaborate "aarch64-linux").linuxArch` => `"arm64"`
+    Example: `(systems.elaborate { config = "armv7l-unknown-linux-musleabihf"; }).isMusl` => `true`
+  */
   elaborate =
     systemOrArgs:
     let
@@ -233,6 +239,9 @@ let
     map (config: parse.doubleFromSystem (parse.mkSystemFromString config)) (builtins.attrNames targets)
   );
   satisfying = ask: builtins.filter (s: ask (parse.mkSystemFromString s)) systems;
+  /**
+    The systems that packages of this tree are made for, by what they have in common (`lib.platforms`).
+  */
   doubles = {
     all = systems;
     none = [ ];
@@ -260,15 +269,12 @@ let
   };
 in
 {
-  inherit parse targets functionNames;
+  inherit
+    elaborate
+    doubles
+    ;
 
-  /**
-    Everything that a platform's name implies, and what the caller adds.
-    Type: `(String | AttrSet) -> Platform`
-    Example: `(systems.elaborate "aarch64-linux").linuxArch` => `"arm64"`
-    Example: `(systems.elaborate { config = "armv7l-unknown-linux-musleabihf"; }).isMusl` => `true`
-  */
-  inherit elaborate;
+  inherit parse targets functionNames;
 
   /**
     Are two elaborated platforms the same?
@@ -292,11 +298,6 @@ in
     inherit (target) name;
     value = { inherit config; };
   }) targets;
-
-  /**
-    The systems that packages of this tree are made for, by what they have in common (`lib.platforms`).
-  */
-  inherit doubles;
 
   flakeExposed = [
     "x86_64-linux"

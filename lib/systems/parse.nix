@@ -1,6 +1,7 @@
 # Platform names taken apart: "x86_64-linux" and "armv7l-unknown-linux-musleabihf" as data.
 #
-# The table knows the processors and ABIs of Linux systems and of bare metal; nothing else is built here.
+# The table knows the processors and ABIs of Linux systems and of bare metal; nothing else is built
+# here.
 lib:
 let
   inherit (builtins)

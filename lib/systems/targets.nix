@@ -1,7 +1,7 @@
 # The targets that images are built for: triple, what gcc gets, and the QEMU machine that runs them.
 #
-# `gcc` holds configure-time defaults of the cross compiler; `qemu` the system emulator, its machine and
-# processor.
+# `gcc` holds configure-time defaults of the cross compiler; `qemu` the system emulator, its machine
+# and processor.
 {
   "x86_64-unknown-linux-musl" = {
     name = "musl64";

@@ -65,6 +65,10 @@ let
     merge = mergeV2 (args: f args // { headError = headError check args.defs; });
   };
 
+  /**
+    A list; definitions are concatenated.
+    Type: `Type -> Type`
+  */
   listOf =
     elemType:
     let
@@ -100,6 +104,10 @@ let
       )
     );
 
+  /**
+    A set of values of one type: `{ elemType, lazy ?, placeholder ? }`.
+    Type: `AttrSet -> Type`
+  */
   attrsWith =
     {
       elemType,
@@ -232,6 +240,10 @@ let
         }
       ) (attrNames def.value);
 
+  /**
+    A list of single attributes: `{ elemType, asAttrs ?, mergeAttrValues ? }`.
+    Type: `AttrSet -> Type`
+  */
   attrListWith =
     {
       elemType,
@@ -341,6 +353,10 @@ let
     in
     a // b // mapAttrs both (intersectAttrs a b);
 
+  /**
+    A set with exactly one of the named options in it.
+    Type: `{ [String] = Option; } -> Type`
+  */
   attrTag =
     written:
     let
@@ -381,6 +397,10 @@ let
       };
     };
 
+  /**
+    One definition only; `message` says why.
+    Type: `{ message } -> Type -> Type`
+  */
   unique =
     { message }:
     type:
@@ -407,6 +427,10 @@ let
       })
     );
 
+  /**
+    Null, or a value of a type.
+    Type: `Type -> Type`
+  */
   nullOr =
     elemType:
     mkOptionType (
@@ -435,6 +459,10 @@ let
       // passOn elemType nullOr
     );
 
+  /**
+    A function whose results are of a type.
+    Type: `Type -> Type`
+  */
   functionTo =
     elemType:
     let
@@ -480,6 +508,10 @@ let
       '' (mergeOneOption loc defs);
     };
 
+  /**
+    A value of one type or, failing that, of another.
+    Type: `Type -> Type -> Type`
+  */
   either =
     a: b:
     let
@@ -532,6 +564,10 @@ let
     in
     self;
 
+  /**
+    A value of the first type that takes it.
+    Type: `[Type] -> Type`
+  */
   oneOf =
     ts:
     if ts == [ ] then
@@ -539,6 +575,10 @@ let
     else
       foldl' either (head ts) (tail ts);
 
+  /**
+    A value of the last type, or of the first, which a function turns into one.
+    Type: `Type -> (a -> b) -> Type -> Type`
+  */
   coercedTo =
     coercedType: coerce: finalType:
     let
@@ -578,6 +618,10 @@ let
       nestedTypes = { inherit coercedType finalType; };
     };
 
+  /**
+    A type with one more condition.
+    Type: `Type -> (a -> Bool) -> Type`
+  */
   addCheck =
     type: check:
     let
@@ -601,6 +645,10 @@ let
     else
       type // { check = both; };
 
+  /**
+    What can be written as JSON, TOML and the like: `{ typeName, nullable ? }`.
+    Type: `AttrSet -> Type`
+  */
   serializableValueWith =
     {
       typeName,
@@ -681,7 +729,7 @@ in
     attrsWith { inherit elemType; }
     // {
       name = "loaOf";
-      deprecationMessage = "Mixing lists with attribute values is no longer possible; please use `types.attrsOf` instead. See https://github.com/NixOS/nixpkgs/issues/1800 for the motivation.";
+      deprecationMessage = "Mixing lists with attribute values is no longer possible; please use `types.attrsOf` instead.";
     };
 
   /**

@@ -1,8 +1,8 @@
 # Option types: what a definition must look like and how several become one value.
 #
-# A type's `merge` is either `loc -> defs -> value` behind a separate `check`, or has `v2`:
-# `{ loc, defs } -> { headError, value, valueMeta }`, which checks and merges in one go. Composed types
-# use v2, so that a type error deep inside is found while merging, once.
+# A type's `merge` is either `loc -> defs -> value` behind a separate `check`, or has `v2`: `{ loc,
+# defs } -> { headError, value, valueMeta }`, which checks and merges in one go. Composed types use
+# v2, so that a type error deep inside is found while merging, once.
 lib:
 let
   inherit (builtins) all filter;
@@ -29,6 +29,9 @@ let
     binOp = _: _: null;
   };
 
+  /**
+    Define a type. Only `name` is needed.
+  */
   mkOptionType =
     {
       name,
@@ -126,6 +129,10 @@ let
   modular = import ./modular.nix lib tools;
 in
 {
+  inherit
+    mkOptionType
+    ;
+
   /**
     Is the value tagged with that type? Example: `lib.types.isType "a" { _type = "a"; }` => `true`
   */
@@ -140,11 +147,6 @@ in
     Is the value an option type? Example: `lib.types.isOptionType types.int` => `true`
   */
   isOptionType = x: x._type or "" == "option-type";
-
-  /**
-    Define a type. Only `name` is needed.
-  */
-  inherit mkOptionType;
 
   inherit defaultTypeMerge defaultFunctor;
 

@@ -38,8 +38,19 @@ let
       merge = mergeEqualOption;
     };
 
+  /**
+    An integer.
+  */
   int = scalar "int" "signed integer" isInt;
+
+  /**
+    A floating point number.
+  */
   float = scalar "float" "floating point number" isFloat;
+
+  /**
+    A string; several definitions must be equal.
+  */
   str = scalar "str" "string" isString;
 
   inclusive = low: high: "${low} and ${high} (both inclusive)";
@@ -72,6 +83,10 @@ let
   signed =
     bits: range: sized "signedInt${bits}" "${bits} bit signed integer" (-(range / 2)) (range / 2 - 1);
 
+  /**
+    Strings joined by a separator.
+    Type: `String -> Type`
+  */
   separatedString =
     sep:
     mkOptionType {
@@ -87,6 +102,10 @@ let
       };
     };
 
+  /**
+    A path, absolute or relative, in the store or not: `{ inStore ?, absolute ? }`.
+    Type: `AttrSet -> Type`
+  */
   pathWith =
     {
       inStore ? null,
@@ -174,6 +193,10 @@ let
         mergeEqualOption loc defs;
   };
 
+  /**
+    One of the listed values.
+    Type: `[a] -> Type`
+  */
   enum =
     values:
     let
@@ -208,6 +231,9 @@ let
       };
     };
 
+  /**
+    A derivation or store path.
+  */
   package = mkOptionType {
     name = "package";
     descriptionClass = "noun";
@@ -342,7 +368,7 @@ in
   */
   string = separatedString "" // {
     name = "string";
-    deprecationMessage = "See https://github.com/NixOS/nixpkgs/pull/66346 for better alternative types.";
+    deprecationMessage = "Use `types.str`, or `types.separatedString` where definitions are to be joined.";
   };
 
   /**

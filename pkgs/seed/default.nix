@@ -18,7 +18,7 @@ let
     fetchurl {
       # A store path's name knows no tilde, Debian's versions do.
       name = replaceStrings [ "~" ] [ "-" ] (baseNameOf pin.path);
-      url = "mirror://debian/${pin.path}";
+      url = "mirror://debian/${pin.path}?snapshot=${pins.snapshot}";
       inherit (pin) hash;
     }
     // {
@@ -26,4 +26,4 @@ let
       debVersion = pin.version;
     };
 in
-mapAttrs (_set: map fetch) pins
+mapAttrs (_set: map fetch) (removeAttrs pins [ "snapshot" ])

@@ -120,11 +120,19 @@ package() {
         "$1" "$(field Version)" "$(field Filename)" "$hash" "$(field Size)"
 }
 
+# The moment at which the index was made: the snapshot archive finds the files by it for ever.
+snapshot() {
+    made=$(sed -n 's/^Date: *//p' "$work"/state/lists/*InRelease | head -n 1)
+    [ -n "$made" ] || die "the index of '$mirror' has no date"
+    date -u -d "$made" +%Y%m%dT%H%M%SZ
+}
+
+snapshot=$(snapshot)
 resolve >"$work/unsorted"
 sort -u "$work/unsorted" >"$work/resolved"
 {
     previous=
-    printf '{'
+    printf '{\n  "snapshot": "%s",' "$snapshot"
     while read -r set_name name; do
         if [ "$set_name" = "$previous" ]; then
             printf ',\n    '

@@ -151,6 +151,7 @@ lib.runTests {
       "broken"
       "httpd"
       "stray"
+      "web"
     ];
   };
 
@@ -272,6 +273,28 @@ lib.runTests {
       }
     ];
     expected = [ ];
+  };
+
+  testRenamedModule = {
+    expr =
+      let
+        eval = evaluate [ { services.web.port = 8080; } ];
+      in
+      {
+        inherit (eval.config.services.httpd) port;
+        warnings = map (lib.hasPrefix "The option `services.web.port' defined in") eval.config.warnings;
+        active = lib.elem "services/httpd.nix" (activeIn eval);
+      };
+    expected = {
+      port = 8080;
+      warnings = [ true ];
+      active = true;
+    };
+  };
+
+  testReadingARenamedOptionThatNobodySet = {
+    expr = (config [ { services.httpd.port = 81; } ]).services.web.port;
+    expected = 81;
   };
 
   testExtendModules = {

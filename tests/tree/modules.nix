@@ -11,12 +11,9 @@ let
   # The messages of the assertions that fail.
   refusals =
     configuration:
-    map (failed: failed.message) (
-      filter (one: !one.assertion) (configOf configuration).assertions
-    );
+    map (failed: failed.message) (filter (one: !one.assertion) (configOf configuration).assertions);
   isRefused =
-    configuration:
-    !(builtins.tryEval (configOf configuration).system.build.toplevel.drvPath).success;
+    configuration: !(builtins.tryEval (configOf configuration).system.build.toplevel.drvPath).success;
 
   # The files of the library that took part, below ../../modules.
   activeIn =
@@ -192,8 +189,7 @@ lib.runTests {
   };
 
   testCompressionNamesTheArchive = {
-    expr =
-      (configOf { images.initramfs.compression = "zstd"; }).system.build.vm.initramfs;
+    expr = (configOf { images.initramfs.compression = "zstd"; }).system.build.vm.initramfs;
     expected = "initramfs.cpio.zst";
   };
 
@@ -229,8 +225,7 @@ lib.runTests {
   };
 
   testGettysAreOnTheConsoles = {
-    expr =
-      (configOf { boot.kernelParams = [ "console=ttyS1,115200n8" ]; }).services.getty.ttys;
+    expr = (configOf { boot.kernelParams = [ "console=ttyS1,115200n8" ]; }).services.getty.ttys;
     expected = [
       "ttyS1"
       "ttyS0"
@@ -261,8 +256,7 @@ lib.runTests {
     expr =
       let
         lines = linesOf "inittab" ../../examples/hello.nix;
-        position =
-          name: lib.lists.findFirstIndex (lib.hasSuffix "/${name}") null lines;
+        position = name: lib.lists.findFirstIndex (lib.hasSuffix "/${name}") null lines;
       in
       lib.sort lib.lessThan (
         map position [
@@ -281,7 +275,10 @@ lib.runTests {
   };
 
   testPathsOfArgumentsAreCopiedToTheStore = {
-    expr = (configOf (service { process.argv = [ ./modules.nix ]; })).system.services.sample.process.argv;
+    expr =
+      (configOf (service {
+        process.argv = [ ./modules.nix ];
+      })).system.services.sample.process.argv;
     expected = [ "${./modules.nix}" ];
   };
 

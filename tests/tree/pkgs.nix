@@ -45,16 +45,13 @@ lib.runTests {
 
   testSeedIsPinnedBelowTheMirror = {
     expr = filter (
-      deb:
-      !(lib.hasPrefix "mirror://debian/pool/main/" deb.url && lib.hasPrefix "sha256-" deb.outputHash)
+      deb: !(lib.hasPrefix "mirror://debian/pool/main/" deb.url && lib.hasPrefix "sha256-" deb.outputHash)
     ) seedPackages;
     expected = [ ];
   };
 
   testVersionsAreUpstreams = {
-    expr = map (name: builtins.match "[0-9.]+" packages.${name}.version != null) (
-      attrNames packages
-    );
+    expr = map (name: builtins.match "[0-9.]+" packages.${name}.version != null) (attrNames packages);
     expected = [
       true
       true
@@ -68,7 +65,10 @@ lib.runTests {
   };
 
   testOverrideAttrsTakesAFunctionOfThePrevious = {
-    expr = (sample.overrideAttrs (prev: { version = prev.version + ".5"; })).name;
+    expr =
+      (sample.overrideAttrs (prev: {
+        version = prev.version + ".5";
+      })).name;
     expected = "sample-1.5";
   };
 

@@ -5,12 +5,15 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{Recipe, World, again_as_user};
 use picnix_build::{
-    BuiltinBuilder, BuiltinContext, BuiltinError, Error, Purpose, StepError, find_log,
+    BuildConfig, Builder, BuiltinBuilder, BuiltinContext, BuiltinError, Builtins, Cancel,
+    Error, Event, Observer, Purpose, StepError, find_log,
 };
 use picnix_store_core::{ContentAddressMethod, Hash, HashAlgo, StorePath};
 
@@ -397,6 +400,59 @@ fn a_request_to_stop_ends_everything() {
         assert!(matches!(build.join().unwrap(), Err(Error::Interrupted)));
     });
     world.assert_clean();
+}
+
+/// The process that [`a_killed_picnix_leaves_a_good_store`] kills.
+#[test]
+#[ignore = "started by another test"]
+fn victim() {
+    let dir = PathBuf::from(std::env::var_os("PICNIX_TEST_DIR").unwrap());
+    let store = common::open_store(&dir);
+    let name = std::env::var("PICNIX_TEST_DRV").unwrap();
+    let drv_path = StorePath::parse(name.as_bytes()).unwrap();
+    let config = BuildConfig::new("test-system", 1);
+    let builder = Builder {
+        store: &store,
+        config: &config,
+        builtins: &Builtins::new(),
+        observer: &Echo,
+        cancel: &Cancel::new(),
+    };
+    builder.build(&[common::target(&drv_path)]).unwrap();
+}
+
+/// Writes the lines of logs to standard output.
+struct Echo;
+
+impl Observer for Echo {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Log { line, .. } = event {
+            std::io::stdout().write_all(&[*line, b"\n"].concat()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_killed_picnix_leaves_a_good_store() {
+    let world = World::new();
+    let script = "echo half > $out; echo written; while :; do :; done";
+    let endless = world.script("endless", script, &[]);
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["victim", "--exact", "--ignored", "--nocapture"])
+        .env("PICNIX_TEST_DIR", world.dir.path())
+        .env("PICNIX_TEST_DRV", endless.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.ends_with("written")));
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    assert!(!world.store.is_valid(&world.output(&endless, "out")).unwrap());
+    let locks = world.store.lock_paths([&world.output(&endless, "out")]).unwrap();
+    drop(locks);
+    let other = world.script("other", "echo whole > $out", &[]);
+    assert_eq!(world.text(&other), "whole\n");
 }
 
 #[test]

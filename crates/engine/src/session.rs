@@ -39,6 +39,8 @@ pub struct EvalOptions {
     pub arguments: Vec<(String, String)>,
     /// `--argstr NAME STRING`
     pub string_arguments: Vec<(String, String)>,
+    /// Files and directories that a trace leaves out, unless all of it is shown.
+    pub internal: Vec<Vec<u8>>,
 }
 
 /// A program that a user named.
@@ -79,7 +81,11 @@ pub fn evaluate<T>(
     let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
-        Error::Evaluation(report::render(&ev, error, options.show_trace))
+        let detail = report::Detail {
+            show_trace: options.show_trace,
+            internal: &options.internal,
+        };
+        Error::Evaluation(report::render(&ev, error, detail))
     };
     let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
     let session = Session { ev: &ev, engine, world: &world, arguments };

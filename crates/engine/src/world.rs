@@ -18,8 +18,8 @@ use picnix_eval::world::{
 };
 use picnix_store::{AddRequest, EntryKind, FilterStopped, TextObject};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgo, HashFormat,
-    OutputName, References, Sha256, StoreDir, StorePath,
+    ContentAddress, ContentAddressMethod, Derivation, DerivationText, Hash, HashAlgo,
+    HashFormat, OutputName, References, Sha256, StoreDir, StorePath,
 };
 
 use crate::engine::Engine;
@@ -352,21 +352,20 @@ impl World for RealWorld<'_> {
         Ok(path)
     }
 
-    fn add_derivation(&self, derivation: &Derivation) -> WorldResult<StorePath> {
-        let text =
-            derivation.to_text(self.store_dir()).map_err(|error| world_error(&error))?;
-        let known = self.derivations.borrow().contains_key(&text.path);
-        if !known {
-            let pending = PendingText {
-                name: format!("{}.drv", derivation.name),
-                contents: text.contents,
-                references: text.references,
-            };
-            self.texts.borrow_mut().insert(text.path.clone(), pending);
-            let derivation = Arc::new(derivation.clone());
-            self.derivations.borrow_mut().insert(text.path.clone(), derivation);
+    fn add_derivation(
+        &self,
+        derivation: Derivation,
+        text: DerivationText,
+    ) -> WorldResult<()> {
+        let DerivationText { path, contents, references } = text;
+        if self.derivations.borrow().contains_key(&path) {
+            return Ok(());
         }
-        Ok(text.path)
+        let name = format!("{}.drv", derivation.name);
+        let pending = PendingText { name, contents, references };
+        self.texts.borrow_mut().insert(path.clone(), pending);
+        self.derivations.borrow_mut().insert(path, Arc::new(derivation));
+        Ok(())
     }
 
     fn read_derivation(&self, path: &StorePath) -> WorldResult<Derivation> {

@@ -25,10 +25,13 @@ impl<'h> Evaluator<'h> {
         let depth = self.call_depth.get();
         let result = self.with_stack(|| {
             let function = self.force(function)?;
-            match self.apply(function, arguments, pos)? {
-                Tail::Value(value) => Ok(value),
-                Tail::Body(expr, env) => self.eval(expr, env),
-            }
+            let mark = self.heap.mark();
+            let value = match self.apply(function, arguments, pos)? {
+                Tail::Value(value) => value,
+                Tail::Body(expr, env) => self.eval(expr, env)?,
+            };
+            self.heap.release(mark);
+            Ok(value)
         });
         self.call_depth.set(depth);
         result
@@ -53,9 +56,9 @@ impl<'h> Evaluator<'h> {
                 Value::Lambda(closure) => {
                     let (lambda, env, rest) = self.bind_all(closure, arguments, pos)?;
                     if self.settings.show_trace {
-                        function = self.eval(&lambda.body, env).map_err(|error| {
-                            self.trace_call(error, lambda, pos)
-                        })?;
+                        function = self
+                            .eval(&lambda.body, env)
+                            .map_err(|error| self.trace_call(error, lambda, pos))?;
                     } else if rest.is_empty() {
                         return Ok(Tail::Body(&lambda.body, env));
                     } else {
@@ -139,10 +142,6 @@ impl<'h> Evaluator<'h> {
     }
 
     /// Binds arguments to a function and to the functions that it directly returns.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the code, its scope and what is left over"
-    )]
     fn bind_all<'a>(
         &self,
         closure: &'h Closure<'h>,
@@ -170,10 +169,7 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
     ) -> Result<&'h Env<'h>> {
         match &lambda.parameter {
-            Parameter::Ident(_) => {
-                let slots = self.heap.slots_from(&[argument]);
-                Ok(self.heap.alloc(Env { slots, parent: Some(parent) }))
-            }
+            Parameter::Ident(_) => Ok(self.heap.scope_of_one(argument, parent)),
             Parameter::Formals(formals) => {
                 self.bind_formals(lambda, formals, parent, argument, pos)
             }
@@ -193,8 +189,8 @@ impl<'h> Evaluator<'h> {
             .expect_attrs(argument, lambda.pos, doing)
             .trace(pos, || "from call site")?;
         let count = formals.formals.len();
-        let slots = self.heap.slots(count + usize::from(formals.binding.is_some()));
-        let env = self.heap.alloc(Env { slots, parent: Some(parent) });
+        let slots = self.heap.scope_slots(count + usize::from(formals.binding.is_some()));
+        let env = self.heap.scope(slots, Some(parent));
         let mut used = 0;
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {

@@ -224,7 +224,7 @@ impl<'h> Evaluator<'h> {
         let resolved = self.resolve_ancestors(path, pos)?;
         let store_path = self
             .world
-            .add_path(&resolved, &name, Ingestion::Nar, None, None)
+            .add_path(resolved, &name, Ingestion::Nar, None, None)
             .map_err(|error| self.world_error(error, pos))??;
         let id = self.path_id(&store_path);
         self.copied_paths.borrow_mut().insert(path, id);

@@ -40,6 +40,16 @@ impl<'h> Evaluator<'h> {
             State::Suspended(expr, env) => self.eval(expr, env),
             State::Failed(number) => Err(self.failure(number)),
             State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
+            State::Numbered(function, number) => {
+                self.call(*function, &[Value::Int(number)], Pos::NONE)
+            }
+            State::Named(function, name, slot) => {
+                let name = self.string_of(self.symbols.name(name), &[]);
+                self.call(*function, &[name, slot.get().peek()], Pos::NONE)
+            }
+            State::Mapped(function, slot) => {
+                self.call(*function, &[slot.get().peek()], Pos::NONE)
+            }
         };
         match result {
             Ok(value) => {
@@ -92,11 +102,13 @@ impl<'h> Evaluator<'h> {
                     return Ok(());
                 }
                 for attr in self.sorted_by_name(attrs) {
-                    self.force_deep_seen(attr.slot.get(), attr.pos, seen)
-                        .trace(attr.pos, || {
+                    self.force_deep_seen(attr.slot.get(), attr.pos, seen).trace(
+                        attr.pos,
+                        || {
                             let name = self.symbols.shown(attr.name);
                             format!("while evaluating the attribute '{name}'")
-                        })?;
+                        },
+                    )?;
                 }
                 Ok(())
             }
@@ -105,10 +117,9 @@ impl<'h> Evaluator<'h> {
                     return Ok(());
                 }
                 for (index, slot) in list.items.iter().enumerate() {
-                    self.force_deep_seen(slot.get(), pos, seen)
-                        .trace(pos, || {
-                            format!("while evaluating list element at index {index}")
-                        })?;
+                    self.force_deep_seen(slot.get(), pos, seen).trace(pos, || {
+                        format!("while evaluating list element at index {index}")
+                    })?;
                 }
                 Ok(())
             }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use crate::bail;
-use crate::builtins::{Builtin, Scope as BuiltinScope};
+use crate::builtins::{Builtin, Scope as BuiltinScope, imported_derivation};
 use crate::err;
 use crate::error::{At, Result};
 use crate::evaluator::{BaseScope, Evaluator, Map};
@@ -46,7 +46,13 @@ pub(crate) const BUILTINS: &[Builtin] = &[
 fn import<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let doing = "while evaluating the first argument passed to builtins.import";
     let path = ev.readable_path(args[0], pos, doing)?;
-    ev.import_file(path, pos)
+    // A store derivation is no program, but a value of its own.
+    match ev.world.store_dir().parse_path_within(path) {
+        Ok((object, b"")) if object.is_derivation() => {
+            imported_derivation(ev, &object, pos)
+        }
+        _ => ev.import_file(path, pos),
+    }
 }
 
 fn scoped_import<'h>(
@@ -378,7 +384,6 @@ impl BaseScope<'_> {
     /// The names in alphabetical order, for "did you mean".
     pub(crate) fn sorted_names(&self, symbols: &Symbols<'_>) -> Vec<Symbol> {
         let names = self.names.get_or_init(|| {
-            #[expect(clippy::iter_over_hash_type, reason = "sorted right below")]
             let mut names: Vec<Symbol> = self.variables.keys().copied().collect();
             names.sort_by_key(|name| symbols.text(*name));
             names

@@ -260,7 +260,8 @@ impl<'h> Lowering<'_, 'h> {
             canonical.push(b'/');
         }
         let first = Expr { kind: ExprKind::Const(self.ev.string(&canonical)), pos };
-        let mut parts = vec![&*heap.alloc(first)];
+        let first: &Expr<'h> = heap.alloc(first);
+        let mut parts = vec![first];
         parts.extend_from_slice(self.parts(literal.rest)?);
         Ok(ExprKind::InterpolatedPath(heap.slice(&parts)))
     }
@@ -420,10 +421,6 @@ impl<'h> Lowering<'_, 'h> {
         Ok(outer)
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "three slices that are named at the one call"
-    )]
     fn own_bindings(
         &mut self,
         set: &ast::AttrSet<'_>,

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use crate::error::{Error, Frame};
+use crate::error::{Error, Frame, Kind};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::source::{Origin, Place};
@@ -41,23 +41,57 @@ fn origin_text(origin: Origin<'_>) -> String {
     }
 }
 
+/// How much of an error is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail<'a> {
+    /// Every frame of the trace.
+    pub show_trace: bool,
+    /// Files, and directories with all files below them, whose places say nothing to the user: the
+    /// modules that read a configuration. They are left out unless the whole trace is shown.
+    pub internal: &'a [Vec<u8>],
+}
+
+/// What is said where frames were left out.
+const TRUNCATED: &str =
+    "(stack trace truncated; use '--show-trace' to show the full, detailed trace)";
+
 /// Renders an error with its trace, places, excerpts and hints. Ends without a newline.
-pub fn render(ev: &Evaluator<'_>, error: &Error, show_trace: bool) -> String {
+pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
     let report = error.report();
+    let is_hidden = |pos| !detail.show_trace && is_internal(ev, pos, detail.internal);
+    let trace: Vec<&Frame> =
+        report.trace.iter().filter(|frame| !is_hidden(frame.pos)).collect();
     let mut text = String::new();
-    if !report.trace.is_empty() {
-        write_trace(ev, &report.trace, show_trace, &mut text);
+    if !trace.is_empty() {
+        write_trace(ev, &trace, detail.show_trace, &mut text);
         text.push_str("\nerror: ");
     }
     text.push_str(&report.message);
-    excerpt(ev, report.pos, "", &mut text);
+    // What was thrown says by itself what is wrong; where the library throws it is of no interest.
+    let is_thrown = matches!(report.kind, Kind::Throw | Kind::Abort);
+    if !is_thrown || !is_hidden(report.pos) {
+        excerpt(ev, report.pos, "", &mut text);
+    }
     if let Some(names) = alternatives(&report.suggestions) {
         let _ = write!(text, "\nDid you mean {names}?");
     }
     for hint in &report.hints {
         let _ = write!(text, "\nhint: {hint}");
     }
+    if trace.is_empty() && !report.trace.is_empty() {
+        let _ = write!(text, "\n{TRUNCATED}");
+    }
     indented("error: ", &text)
+}
+
+fn is_internal(ev: &Evaluator<'_>, pos: Pos, internal: &[Vec<u8>]) -> bool {
+    let Some(Place { origin: Origin::File(path), .. }) = ev.sources.place(pos) else {
+        return false;
+    };
+    internal.iter().any(|place| {
+        path.strip_prefix(place.as_slice())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
 }
 
 /// Renders an error that is only warned of.
@@ -88,7 +122,7 @@ fn indented(prefix: &str, text: &str) -> String {
 
 /// Writes frames as Nix does, outermost first: a frame that was shown already is counted, not shown again,
 /// where that saves more than [`DUPLICATES_SHOWN`] frames.
-fn write_trace(ev: &Evaluator<'_>, trace: &[Frame], show_trace: bool, out: &mut String) {
+fn write_trace(ev: &Evaluator<'_>, trace: &[&Frame], show_trace: bool, out: &mut String) {
     let mut seen = HashSet::new();
     let mut skipped: Vec<&Frame> = Vec::new();
     // A frame with a place counts twice.
@@ -108,9 +142,7 @@ fn write_trace(ev: &Evaluator<'_>, trace: &[Frame], show_trace: bool, out: &mut 
     }
     write_skipped(ev, &mut skipped, out);
     if truncated {
-        out.push_str(
-            "\n(stack trace truncated; use '--show-trace' to show the full, detailed trace)\n",
-        );
+        let _ = write!(out, "\n{TRUNCATED}\n");
     }
 }
 

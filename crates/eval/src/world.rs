@@ -7,7 +7,7 @@
 //! Paths are absolute and canonical byte strings. A path below the store directory is logical: the world maps
 //! it to where the store really lies.
 
-use picnix_store_core::{Derivation, Hash, StoreDir, StorePath};
+use picnix_store_core::{Derivation, DerivationText, Hash, StoreDir, StorePath};
 
 use crate::features::Features;
 use crate::lints::Lints;
@@ -155,11 +155,15 @@ pub trait World {
         references: &[StorePath],
     ) -> WorldResult<StorePath>;
 
-    /// Writes a derivation, whose outputs are computed, and returns its path.
+    /// Writes a derivation, whose outputs are computed. `text` is its file.
     ///
     /// # Errors
     /// The store refuses.
-    fn add_derivation(&self, derivation: &Derivation) -> WorldResult<StorePath>;
+    fn add_derivation(
+        &self,
+        derivation: Derivation,
+        text: DerivationText,
+    ) -> WorldResult<()>;
 
     /// The derivation at a path that this evaluation did not make itself.
     ///

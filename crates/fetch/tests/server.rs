@@ -323,7 +323,7 @@ fn a_stalled_server_is_left() {
     let stalled = format!("http://{}/x", listener.local_addr().unwrap());
     let good = Server::new(|_, _| whole(b"quick"));
     let mut case = Case::new(&[stalled, good.url("x")], b"quick");
-    case.request.config.stall_timeout = Duration::from_millis(100);
+    case.request.config.stall_timeout = Duration::from_millis(500);
     case.assert_fetched(b"quick");
 }
 

@@ -34,7 +34,7 @@ const ROOT_OPTIONS: &str = "mode=0755,size=4m";
 pub(crate) fn prepare(spec: &BoxSpec, ids: &IdMap) -> Result<Script, Error> {
     let mut script = Script::default();
     for (name, mode) in
-        [("root", 0o700), ("build", 0o700), ("store", 0o755), ("tmp", 0o700)]
+        [("root", 0o700), ("build", 0o700), ("store", 0o755), ("tmp", 0o1777)]
     {
         make_dir(&spec.work_dir.join(name), mode, ids)?;
     }

@@ -140,7 +140,7 @@ mod tests {
         let closed = top.join("closed");
         fs::create_dir(&closed).unwrap();
         fs::write(closed.join("file"), "").unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let mut here = rustix::fs::open(&top, flags, Mode::empty()).unwrap();
         let name = "d".repeat(200);

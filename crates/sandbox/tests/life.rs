@@ -12,6 +12,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -74,6 +75,15 @@ fn inside() {
             let mut text = String::new();
             stream.read_to_string(&mut text).unwrap();
             println!("heard {text}");
+        }
+        "list processes" => {
+            for entry in fs::read_dir("/proc").unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                if name.bytes().all(|b| b.is_ascii_digit()) {
+                    println!("process {name}");
+                }
+            }
+            println!("mode {:o}", fs::metadata("/tmp").unwrap().permissions().mode());
         }
         other => panic!("unknown task {other}"),
     }
@@ -276,6 +286,51 @@ fn refused_namespaces_name_the_setting() {
     );
 }
 
+/// Runs as root of a small user namespace, whose `/proc` is partly hidden.
+#[test]
+#[ignore = "started by another test"]
+fn with_hidden_proc() {
+    let place = Place::new();
+    let (exit, log) = run(&place.spec("a", "list processes"));
+    println!("ended {:?}\n{log}", exit.status);
+}
+
+#[test]
+fn a_container_that_hides_parts_of_proc_is_enough() {
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    let maps = [
+        (c"/proc/self/setgroups", "deny".to_owned()),
+        (c"/proc/self/uid_map", format!("0 {uid} 1")),
+        (c"/proc/self/gid_map", format!("0 {gid} 1")),
+    ];
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["with_hidden_proc", "--exact", "--ignored", "--nocapture"]);
+    let contain = move || {
+        let flags =
+            rustix::thread::UnshareFlags::NEWUSER | rustix::thread::UnshareFlags::NEWNS;
+        // SAFETY: new namespaces change no descriptor and no memory.
+        unsafe { rustix::thread::unshare_unsafe(flags)? };
+        for (path, text) in &maps {
+            let flags = rustix::fs::OFlags::WRONLY;
+            let file = rustix::fs::open(*path, flags, rustix::fs::Mode::empty())?;
+            rustix::io::write(file, text.as_bytes())?;
+        }
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount(c"tmpfs", c"/proc/fs", c"tmpfs", flags, None)?;
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only.
+    let output = unsafe { command.pre_exec(contain) }.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("ended Code(0)"), "{text}{errors}");
+    assert!(text.contains("mode 41777"), "{text}");
+    let others =
+        text.lines().filter(|l| l.contains("process ") && !l.ends_with("process 1"));
+    assert_eq!(others.count(), 0, "{text}");
+}
+
 #[test]
 fn many_boxes_at_once() {
     let place = Place::new();
@@ -303,6 +358,7 @@ fn all_of_this_holds_for_a_user() {
         "a_killed_picnix_takes_its_boxes_along",
         "the_network_is_there_when_asked_for",
         "refused_namespaces_name_the_setting",
+        "a_container_that_hides_parts_of_proc_is_enough",
         "many_boxes_at_once",
     ]);
 }

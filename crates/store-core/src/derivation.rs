@@ -10,11 +10,13 @@
 //! so too.
 
 mod aterm;
+mod instantiate;
 mod modulo;
 mod placeholder;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use instantiate::Instantiated;
 pub use modulo::{DrvHash, DrvHashKind};
 pub use placeholder::{Placeholder, hash_placeholder};
 

@@ -25,7 +25,7 @@ mod store_path;
 pub use content_address::{ContentAddress, ContentAddressMethod};
 pub use derivation::{
     Derivation, DerivationKind, DerivationOutput, DerivationText, DrvHash, DrvHashKind,
-    InputOutputs, JSON_KEY, Placeholder, hash_placeholder,
+    InputOutputs, Instantiated, JSON_KEY, Placeholder, hash_placeholder,
 };
 pub use error::{Error, Result};
 pub use hash::{Hash, HashAlgo, HashFormat, HashSink, Sha256};

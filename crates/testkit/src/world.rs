@@ -9,8 +9,8 @@ use picnix_eval::world::{
 };
 use picnix_store_core::nar::Fso;
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Derivation, Hash, HashAlgo, References, Sha256,
-    StoreDir, StorePath,
+    ContentAddress, ContentAddressMethod, Derivation, DerivationText, Hash, HashAlgo,
+    References, Sha256, StoreDir, StorePath,
 };
 
 use crate::tree::{Tree, kind, missing};
@@ -225,14 +225,17 @@ impl World for MemoryWorld {
         self.add_object(name, &address, references, Fso::file(contents))
     }
 
-    fn add_derivation(&self, derivation: &Derivation) -> WorldResult<StorePath> {
-        let text = derivation.to_text(&self.store_dir).map_err(world_error)?;
+    fn add_derivation(
+        &self,
+        derivation: Derivation,
+        text: DerivationText,
+    ) -> WorldResult<()> {
         let mut state = self.state.borrow_mut();
         let printed = self.store_dir.print(&text.path);
         state.files.insert(printed.as_bytes(), Fso::file(text.contents));
         state.objects.insert(text.path.clone(), text.references);
-        state.derivations.insert(text.path.clone(), derivation.clone());
-        Ok(text.path)
+        state.derivations.insert(text.path, derivation);
+        Ok(())
     }
 
     fn read_derivation(&self, path: &StorePath) -> WorldResult<Derivation> {

@@ -9,17 +9,19 @@
 //! the `.drv` file when it likes to.
 
 mod attributes;
+mod imported;
 mod inputs;
 mod normalize;
 mod wrapper;
 
 use picnix_store_core::{
     ContentAddress, ContentAddressMethod, DRV_SUFFIX, Derivation, DerivationOutput, Hash,
-    HashAlgo, HashFormat, OutputName, Placeholder, StorePath, check_name,
+    HashAlgo, HashFormat, Instantiated, OutputName, Placeholder, StorePath, check_name,
     hash_placeholder,
 };
 
 use self::attributes::Recipe;
+pub(crate) use self::imported::imported;
 pub(crate) use self::inputs::Cache;
 use super::{Builtin, Scope};
 use crate::error::{At, Error, Result};
@@ -27,7 +29,7 @@ use crate::evaluator::Evaluator;
 use crate::features::Feature;
 use crate::pos::Pos;
 use crate::report::show_pos;
-use crate::symbol::sym;
+use crate::symbol::{Symbol, sym};
 use crate::value::{Attrs, AttrsBuilder, ContextElement, Value};
 use crate::{bail, err};
 
@@ -100,12 +102,16 @@ fn instantiate<'h>(
         structured_attrs: recipe.structured_attrs,
     };
     plan.apply(ev, &mut drv)?;
-    let path = ev
-        .world
-        .add_derivation(&drv)
+    let store_dir = ev.world.store_dir();
+    let Instantiated { text, hash } =
+        drv.instantiate(store_dir, |path| inputs::hash_of(ev, path))?;
+    let id = ev.path_id(&text.path);
+    inputs::remember(ev, id, &drv, hash, inputs.references);
+    let result = result(ev, &text.path, &drv)?;
+    ev.world
+        .add_derivation(drv, text)
         .map_err(|error| ev.world_error(error, Pos::NONE))?;
-    inputs::remember(ev, &path, &drv, inputs.references)?;
-    result(ev, &path, &drv)
+    Ok(result)
 }
 
 /// Checks the name early, for the sake of the message; making store paths checks it again.
@@ -158,7 +164,8 @@ impl OutputPlan {
         }
     }
 
-    /// Gives the derivation its outputs and the environment variables that name them.
+    /// Gives the derivation its outputs and the environment variables that name them. Paths that follow from
+    /// the derivation itself come later.
     ///
     /// A fixed output is content-addressed already, so `__contentAddressed` says nothing beside it.
     fn apply(&self, ev: &Evaluator<'_>, drv: &mut Derivation) -> Result<()> {
@@ -172,8 +179,7 @@ impl OutputPlan {
                 let name = output_name(&drv.name, output)?;
                 drv.outputs.insert(name, DerivationOutput::Deferred);
             }
-            let store_dir = ev.world.store_dir();
-            drv.fill_in_output_paths(store_dir, |path| inputs::hash_of(ev, path))
+            Ok(())
         }
     }
 
@@ -246,11 +252,26 @@ fn result<'h>(
     path: &StorePath,
     drv: &Derivation,
 ) -> Result<Value<'h>> {
+    let (drv_path, outputs) = outputs_of(ev, path, drv)?;
+    let mut attrs = AttrsBuilder::with_capacity(1 + outputs.len());
+    attrs.insert(sym::DRV_PATH, drv_path);
+    for (name, output) in outputs {
+        attrs.insert(name, output);
+    }
+    Ok(Value::Attrs(attrs.finish(ev.heap)))
+}
+
+/// The strings that stand for a derivation and for each of its outputs.
+fn outputs_of<'h>(
+    ev: &Evaluator<'h>,
+    path: &StorePath,
+    drv: &Derivation,
+) -> Result<(Value<'h>, Vec<(Symbol, Value<'h>)>)> {
     let id = ev.path_id(path);
     let deep = ev.heap.slice(&[ContextElement::DrvDeep(id)]);
-    let mut attrs = AttrsBuilder::with_capacity(1 + drv.outputs.len());
-    attrs.insert(sym::DRV_PATH, ev.string_of(ev.print_store_path(id), deep));
+    let drv_path = ev.string_of(ev.print_store_path(id), deep);
     let store_dir = ev.world.store_dir();
+    let mut outputs = Vec::with_capacity(drv.outputs.len());
     for (name, output) in &drv.outputs {
         let text = match output.path(store_dir, &drv.name, name)? {
             Some(path) => store_dir.print(&path),
@@ -258,9 +279,10 @@ fn result<'h>(
         };
         let symbol = ev.symbol(name.as_str().as_bytes());
         let context = ev.heap.slice(&[ContextElement::Built(id, symbol)]);
-        attrs.insert(symbol, ev.string_of(ev.heap.bytes(text.as_bytes()), context));
+        let value = ev.string_of(ev.heap.bytes(text.as_bytes()), context);
+        outputs.push((symbol, value));
     }
-    Ok(Value::Attrs(attrs.finish(ev.heap)))
+    Ok((drv_path, outputs))
 }
 
 impl From<picnix_store_core::Error> for Error {

@@ -33,6 +33,8 @@ mod hashing;
 mod paths;
 mod store;
 
+pub(crate) use derivation::imported as imported_derivation;
+
 /// The code of a builtin. It is given exactly as many arguments as its arity, none of them forced.
 pub type Function = for<'h> fn(&Evaluator<'h>, &[Value<'h>], Pos) -> Result<Value<'h>>;
 

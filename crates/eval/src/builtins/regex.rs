@@ -215,6 +215,7 @@ mod tests {
             Some(vec![some("FOO")])
         );
         assert_eq!(matched("[]a-]+", "]-a"), Some(vec![]));
+        assert_eq!(matched("[[.tilde.][.NUL.][.DEL.]]+", "~\u{7f}"), Some(vec![]));
         assert_eq!(matched("x{2,3}", "xxxx"), None);
         assert_eq!(matched("x{2,3}", "xxx"), Some(vec![]));
     }
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn alternatives_are_longest_and_options_are_greedy() {
         assert_eq!(pieces("a|ab|abc", "xabcab"), ["abc", "ab"]);
-        assert_eq!(pieces("(ab)?(abcd)?", "abcd"), ["ab", "", ""]);
+        assert_eq!(pieces("(ab)?(abcd)?", "abcd"), ["ab", "", "", ""]);
         assert_eq!(pieces("^a", "aa"), ["a"]);
         assert_eq!(pieces("", "ab"), ["", "", ""]);
     }

@@ -7,8 +7,9 @@
 
 use std::cell::Cell;
 
-use super::{Env, Value};
+use super::{Env, Slot, Value};
 use crate::expr::Expr;
+use crate::symbol::Symbol;
 
 /// What a thunk is.
 #[derive(Clone, Copy)]
@@ -21,6 +22,12 @@ pub enum State<'h> {
     Application(&'h [Value<'h>]),
     /// It was forced in vain: the number of the error that `tryEval` caught, and that comes again.
     Failed(u32),
+    /// A function to be applied to a number, as `genList` does.
+    Numbered(&'h Value<'h>, i64),
+    /// A function to be applied to what a slot holds, as `map` does.
+    Mapped(&'h Value<'h>, &'h Slot<'h>),
+    /// A function to be applied to a name and what a slot holds, as `mapAttrs` does.
+    Named(&'h Value<'h>, Symbol, &'h Slot<'h>),
     /// It is being forced.
     Blackhole,
 }
@@ -45,6 +52,27 @@ impl<'h> Thunk<'h> {
     #[must_use]
     pub fn application(application: &'h [Value<'h>]) -> Self {
         Self { state: Cell::new(State::Application(application)) }
+    }
+
+    /// Suspends the application of a function to a number.
+    #[inline]
+    #[must_use]
+    pub fn numbered(function: &'h Value<'h>, number: i64) -> Self {
+        Self { state: Cell::new(State::Numbered(function, number)) }
+    }
+
+    /// Suspends the application of a function to what a slot holds.
+    #[inline]
+    #[must_use]
+    pub fn mapped(function: &'h Value<'h>, slot: &'h Slot<'h>) -> Self {
+        Self { state: Cell::new(State::Mapped(function, slot)) }
+    }
+
+    /// Suspends the application of a function to a name and what a slot holds.
+    #[inline]
+    #[must_use]
+    pub fn named(function: &'h Value<'h>, name: Symbol, slot: &'h Slot<'h>) -> Self {
+        Self { state: Cell::new(State::Named(function, name, slot)) }
     }
 
     /// The present state.

@@ -12,13 +12,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Derivation, DerivationOutput, InputOutputs, JSON_KEY};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::error::{Error, Result, show};
-use crate::hash::{Hash, HashFormat};
+use crate::hash::{Hash, HashFormat, Sha256};
 use crate::store_path::{OutputName, StoreDir, StorePath};
 
 /// The most levels of dynamic inputs; nobody has used more than two.
 const MAX_DYNAMIC_DEPTH: usize = 64;
 /// The name of the format with dynamic inputs.
 const DYNAMIC_VERSION: &[u8] = b"xp-dyn-drv";
+
+/// How many bytes are looked at together when a text is escaped.
+const ESCAPE_BLOCK: usize = 32;
+
+/// What follows the backslash where a byte is escaped.
+const fn escape(byte: u8) -> Option<u8> {
+    match byte {
+        b'"' | b'\\' => Some(byte),
+        b'\n' => Some(b'n'),
+        b'\r' => Some(b'r'),
+        b'\t' => Some(b't'),
+        _ => None,
+    }
+}
+
+/// Is the byte escaped? Without branches, so that a block is tested with a few instructions.
+const fn is_escaped(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte == b'\n') | (byte == b'\r') | (byte == b'\t')
+}
 
 /// What is left empty when a derivation is printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,13 +48,16 @@ pub(super) enum Mask {
     Outputs,
 }
 
+/// The hashes modulo of input derivations, and which of their outputs are inputs.
+pub(super) type InputHashes = BTreeMap<Sha256, BTreeSet<OutputName>>;
+
 /// What is printed as the input derivations.
 #[derive(Clone, Copy)]
 pub(super) enum Inputs<'a> {
     /// Their paths.
     Paths,
     /// Their hashes modulo, in base 16.
-    Hashes(&'a BTreeMap<String, BTreeSet<OutputName>>),
+    Hashes(&'a InputHashes),
 }
 
 impl Derivation {
@@ -57,48 +79,71 @@ pub(super) fn print_with(
     mask: Mask,
     inputs: Inputs<'_>,
 ) -> Result<Vec<u8>> {
-    let mut printer = Printer { text: Vec::with_capacity(4096), store_dir };
-    let dynamic = drv.input_drvs.values().any(|outputs| !outputs.dynamic.is_empty());
-    printer.raw(if dynamic { b"DrvWithVersion(\"xp-dyn-drv\",[" } else { b"Derive([" });
+    let mut printer = Printer::new(store_dir);
+    printer.start(drv);
     printer.outputs(drv, mask)?;
     printer.raw(b"],[");
-    match inputs {
-        Inputs::Paths => printer.list(&drv.input_drvs, |printer, (path, outputs)| {
-            printer.raw(b"(");
-            printer.path(path);
-            printer.raw(b",");
-            printer.input(outputs);
-            printer.raw(b")");
-        }),
-        Inputs::Hashes(hashes) => printer.list(hashes, |printer, (hash, outputs)| {
-            printer.raw(b"(");
-            printer.plain(hash.as_bytes());
-            printer.raw(b",");
-            printer.output_names(outputs);
-            printer.raw(b")");
-        }),
-    }
-    printer.raw(b"],[");
-    printer.list(&drv.input_srcs, |printer, path| printer.path(path));
-    printer.raw(b"],");
-    printer.plain(&drv.system);
-    printer.raw(b",");
-    printer.string(&drv.builder);
-    printer.raw(b",[");
-    printer.list(&drv.args, |printer, arg| printer.string(arg));
-    printer.raw(b"],[");
-    printer.env(drv, mask)?;
-    printer.raw(b"])");
+    printer.inputs(drv, inputs);
+    printer.rest(drv, mask)?;
     Ok(printer.text)
 }
 
-struct Printer<'a> {
-    text: Vec<u8>,
+/// Prints the parts of a derivation one after the other.
+pub(super) struct Printer<'a> {
+    /// What has been printed.
+    pub(super) text: Vec<u8>,
+    /// Where in the text the masked environment variables of outputs have their values.
+    pub(super) gaps: Vec<(usize, OutputName)>,
     store_dir: &'a StoreDir,
 }
 
-impl Printer<'_> {
-    fn raw(&mut self, bytes: &[u8]) {
+impl<'a> Printer<'a> {
+    pub(super) fn new(store_dir: &'a StoreDir) -> Self {
+        Self { text: Vec::with_capacity(4096), gaps: Vec::new(), store_dir }
+    }
+
+    /// The beginning: the outputs follow.
+    pub(super) fn start(&mut self, drv: &Derivation) {
+        let dynamic = drv.input_drvs.values().any(|outputs| !outputs.dynamic.is_empty());
+        self.raw(if dynamic { b"DrvWithVersion(\"xp-dyn-drv\",[" } else { b"Derive([" });
+    }
+
+    pub(super) fn inputs(&mut self, drv: &Derivation, inputs: Inputs<'_>) {
+        match inputs {
+            Inputs::Paths => self.list(&drv.input_drvs, |printer, (path, outputs)| {
+                printer.raw(b"(");
+                printer.path(path);
+                printer.raw(b",");
+                printer.input(outputs);
+                printer.raw(b")");
+            }),
+            Inputs::Hashes(hashes) => self.list(hashes, |printer, (hash, outputs)| {
+                printer.raw(b"(");
+                printer.plain(hash.base16().as_bytes());
+                printer.raw(b",");
+                printer.output_names(outputs);
+                printer.raw(b")");
+            }),
+        }
+    }
+
+    /// What follows the input derivations.
+    pub(super) fn rest(&mut self, drv: &Derivation, mask: Mask) -> Result<()> {
+        self.raw(b"],[");
+        self.list(&drv.input_srcs, |printer, path| printer.path(path));
+        self.raw(b"],");
+        self.plain(&drv.system);
+        self.raw(b",");
+        self.string(&drv.builder);
+        self.raw(b",[");
+        self.list(&drv.args, |printer, arg| printer.string(arg));
+        self.raw(b"],[");
+        self.env(drv, mask)?;
+        self.raw(b"])");
+        Ok(())
+    }
+
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.text.extend_from_slice(bytes);
     }
 
@@ -125,22 +170,40 @@ impl Printer<'_> {
     /// A quoted text with escapes.
     fn string(&mut self, bytes: &[u8]) {
         self.raw(b"\"");
-        let mut plain_from = 0;
-        for (at, &byte) in bytes.iter().enumerate() {
-            let escape = match byte {
-                b'"' => b"\\\"",
-                b'\\' => b"\\\\",
-                b'\n' => b"\\n",
-                b'\r' => b"\\r",
-                b'\t' => b"\\t",
-                _ => continue,
-            };
-            self.raw(&bytes[plain_from..at]);
-            self.raw(escape);
-            plain_from = at + 1;
-        }
-        self.raw(&bytes[plain_from..]);
+        self.escaped(bytes);
         self.raw(b"\"");
+    }
+
+    /// A text with escapes. Blocks without any, which are most, are found out many bytes at a time.
+    pub(super) fn escaped(&mut self, bytes: &[u8]) {
+        let (blocks, rest) = bytes.as_chunks::<ESCAPE_BLOCK>();
+        let mut plain_from = 0;
+        let mut at = 0;
+        for block in blocks {
+            if block.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+                self.escape_block(bytes, block, at, &mut plain_from);
+            }
+            at += ESCAPE_BLOCK;
+        }
+        self.escape_block(bytes, rest, at, &mut plain_from);
+        self.raw(&bytes[plain_from..]);
+    }
+
+    /// Prints `bytes` from `plain_from` up to the last character of `block`, at `start`, that is escaped.
+    fn escape_block(
+        &mut self,
+        bytes: &[u8],
+        block: &[u8],
+        start: usize,
+        plain_from: &mut usize,
+    ) {
+        for (index, byte) in block.iter().enumerate() {
+            if let Some(escape) = escape(*byte) {
+                self.raw(&bytes[*plain_from..start + index]);
+                self.raw(&[b'\\', escape]);
+                *plain_from = start + index + 1;
+            }
+        }
     }
 
     fn path(&mut self, path: &StorePath) {
@@ -149,7 +212,7 @@ impl Printer<'_> {
         self.raw(b"\"");
     }
 
-    fn outputs(&mut self, drv: &Derivation, mask: Mask) -> Result<()> {
+    pub(super) fn outputs(&mut self, drv: &Derivation, mask: Mask) -> Result<()> {
         for (at, (name, output)) in drv.outputs.iter().enumerate() {
             self.raw(if at > 0 { b",(" } else { b"(" });
             self.plain(name.as_str().as_bytes());
@@ -209,29 +272,44 @@ impl Printer<'_> {
         if drv.env.contains_key(JSON_KEY) {
             return Err(Error::DrvJsonKey);
         }
-        let is_masked = |key: &[u8]| {
-            mask == Mask::Outputs
-                && std::str::from_utf8(key).is_ok_and(|key| drv.outputs.contains_key(key))
-        };
-        // Borrowed throughout: environments are most of a derivation, and each is printed thrice.
         let mut json = drv.structured_attrs.as_deref();
-        let mut pairs: Vec<(&[u8], &[u8])> = Vec::with_capacity(drv.env.len() + 1);
+        let mut is_first = true;
         for (key, value) in &drv.env {
-            if key.as_slice() > JSON_KEY {
-                pairs.extend(json.take().map(|json| (JSON_KEY, json)));
+            if key.as_slice() > JSON_KEY
+                && let Some(json) = json.take()
+            {
+                self.pair(JSON_KEY, json, &mut is_first);
             }
-            pairs.push((key, if is_masked(key) { b"" } else { value }));
+            match masked_output(drv, mask, key) {
+                None => self.pair(key, value, &mut is_first),
+                Some(output) => {
+                    self.pair(key, b"", &mut is_first);
+                    self.gaps.push((self.text.len() - b"\")".len(), output));
+                }
+            }
         }
-        pairs.extend(json.map(|json| (JSON_KEY, json)));
-        self.list(pairs, |printer, (key, value)| {
-            printer.raw(b"(");
-            printer.string(key);
-            printer.raw(b",");
-            printer.string(value);
-            printer.raw(b")");
-        });
+        if let Some(json) = json {
+            self.pair(JSON_KEY, json, &mut is_first);
+        }
         Ok(())
     }
+
+    fn pair(&mut self, key: &[u8], value: &[u8], is_first: &mut bool) {
+        self.raw(if std::mem::take(is_first) { b"(" } else { b",(" });
+        self.string(key);
+        self.raw(b",");
+        self.string(value);
+        self.raw(b")");
+    }
+}
+
+/// The output whose path a masked environment variable leaves out.
+fn masked_output(drv: &Derivation, mask: Mask, key: &[u8]) -> Option<OutputName> {
+    if mask == Mask::Nothing {
+        return None;
+    }
+    let (output, _) = drv.outputs.get_key_value(std::str::from_utf8(key).ok()?)?;
+    Some(output.clone())
 }
 
 struct Parser<'a> {

@@ -8,10 +8,10 @@
 //! The hash of an input is looked up through a function that the caller gives; it is expected to
 //! remember what it computed, since each input is asked for once per use.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::aterm::{Inputs, Mask, print_with};
+use super::aterm::{InputHashes, Inputs, Mask, print_with};
 use super::{Derivation, DerivationKind, DerivationOutput};
 use crate::content_address::ContentAddress;
 use crate::error::{Error, Result, show};
@@ -61,16 +61,33 @@ impl Derivation {
         &self,
         store_dir: &StoreDir,
         mask: Mask,
-        mut lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
+        lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
     ) -> Result<DrvHash, E> {
-        let mut kind = match self.kind()? {
+        let kind = match self.kind()? {
             DerivationKind::Fixed => return Ok(self.fixed_hash(store_dir)?),
             DerivationKind::InputAddressed | DerivationKind::Deferred => {
                 DrvHashKind::Regular
             }
             DerivationKind::Floating | DerivationKind::Impure => DrvHashKind::Deferred,
         };
-        let mut inputs: BTreeMap<String, BTreeSet<OutputName>> = BTreeMap::new();
+        let (inputs, kind) = self.input_hashes(kind, lookup)?;
+        let text = print_with(self, store_dir, mask, Inputs::Hashes(&inputs))?;
+        Ok(self.hash_of_all(kind, Sha256::of(&text)))
+    }
+
+    /// The same hash for every output.
+    pub(super) fn hash_of_all(&self, kind: DrvHashKind, hash: Sha256) -> DrvHash {
+        let hashes = self.outputs.keys().map(|output| (output.clone(), hash)).collect();
+        DrvHash { kind, hashes }
+    }
+
+    /// The hashes that stand for the inputs, and what kind these make of a hash of the given kind.
+    pub(super) fn input_hashes<E: From<Error>>(
+        &self,
+        mut kind: DrvHashKind,
+        mut lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
+    ) -> Result<(InputHashes, DrvHashKind), E> {
+        let mut inputs = InputHashes::new();
         for (path, wanted) in &self.input_drvs {
             let input = lookup(path)?;
             if input.kind == DrvHashKind::Deferred {
@@ -81,13 +98,10 @@ impl Derivation {
                     let (output, drv) = (output.to_string(), self.name.clone());
                     Error::DrvHashMissing { output, drv }
                 })?;
-                inputs.entry(hash.base16()).or_default().insert(output.clone());
+                inputs.entry(*hash).or_default().insert(output.clone());
             }
         }
-        let text = print_with(self, store_dir, mask, Inputs::Hashes(&inputs))?;
-        let hash = Sha256::of(&text);
-        let hashes = self.outputs.keys().map(|output| (output.clone(), hash)).collect();
-        Ok(DrvHash { kind, hashes })
+        Ok((inputs, kind))
     }
 
     /// The hash of a fixed-output derivation, which depends on nothing but its outputs.
@@ -139,7 +153,11 @@ impl Derivation {
         Ok(())
     }
 
-    fn fill_in_outputs(&mut self, store_dir: &StoreDir, hash: &DrvHash) -> Result<()> {
+    pub(super) fn fill_in_outputs(
+        &mut self,
+        store_dir: &StoreDir,
+        hash: &DrvHash,
+    ) -> Result<()> {
         for (name, output) in &mut self.outputs {
             let right = match (hash.kind, hash.hashes.get(name)) {
                 (DrvHashKind::Regular, Some(hash)) => {
@@ -163,7 +181,7 @@ impl Derivation {
         Ok(())
     }
 
-    fn fill_in_env(&mut self, name: &[u8], expected: String) -> Result<()> {
+    pub(super) fn fill_in_env(&mut self, name: &[u8], expected: String) -> Result<()> {
         let value = self.env.entry(name.to_vec()).or_default();
         if value.is_empty() {
             *value = expected.into_bytes();

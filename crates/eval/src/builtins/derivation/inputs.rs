@@ -112,17 +112,13 @@ impl Inputs {
 /// Remembers a derivation that was just made.
 pub(super) fn remember(
     ev: &Evaluator<'_>,
-    path: &StorePath,
+    id: PathId,
     drv: &Derivation,
+    hash: DrvHash,
     references: Vec<PathId>,
-) -> Result<()> {
-    let id = ev.path_id(path);
-    if ev.caches.derivations.borrow().known.contains_key(&id) {
-        return Ok(());
-    }
-    let known = Known::of(ev, drv, references)?;
-    ev.caches.derivations.borrow_mut().known.insert(id, Rc::new(known));
-    Ok(())
+) {
+    let mut cache = ev.caches.derivations.borrow_mut();
+    cache.known.entry(id).or_insert_with(|| Rc::new(Known::new(drv, hash, references)));
 }
 
 /// The hash modulo of an input.
@@ -131,13 +127,12 @@ pub(super) fn hash_of(ev: &Evaluator<'_>, path: &StorePath) -> Result<Arc<DrvHas
 }
 
 impl Known {
-    fn of(ev: &Evaluator<'_>, drv: &Derivation, references: Vec<PathId>) -> Result<Self> {
-        let hash = drv.hash_modulo(ev.world.store_dir(), |path| hash_of(ev, path))?;
-        Ok(Self {
+    fn new(drv: &Derivation, hash: DrvHash, references: Vec<PathId>) -> Self {
+        Self {
             hash: Arc::new(hash),
             references: references.into_boxed_slice(),
             outputs: drv.outputs.keys().cloned().collect(),
-        })
+        }
     }
 }
 
@@ -152,7 +147,8 @@ fn known(ev: &Evaluator<'_>, id: PathId) -> Result<Rc<Known>> {
             .read_derivation(&ev.store_path(id))
             .map_err(|error| ev.world_error(error, Pos::NONE))?;
         let references = drv.references().iter().map(|path| ev.path_id(path)).collect();
-        let known = Rc::new(Known::of(ev, &drv, references)?);
+        let hash = drv.hash_modulo(ev.world.store_dir(), |path| hash_of(ev, path))?;
+        let known = Rc::new(Known::new(&drv, hash, references));
         ev.caches.derivations.borrow_mut().known.insert(id, Rc::clone(&known));
         Ok(known)
     })

@@ -403,96 +403,20 @@ fn class(name: &[u8]) -> Option<ByteSet> {
     Some(ByteSet::of(member))
 }
 
-/// The byte that a name of POSIX's portable character set stands for.
+/// The names of POSIX's portable character set, in the order of ASCII.
+const ELEMENT_NAMES: &str = "\
+    NUL SOH STX ETX EOT ENQ ACK alert backspace tab newline vertical-tab form-feed \
+    carriage-return SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC IS4 IS3 IS2 IS1 space \
+    exclamation-mark quotation-mark number-sign dollar-sign percent-sign ampersand apostrophe \
+    left-parenthesis right-parenthesis asterisk plus-sign comma hyphen period slash zero one two \
+    three four five six seven eight nine colon semicolon less-than-sign equals-sign \
+    greater-than-sign question-mark commercial-at A B C D E F G H I J K L M N O P Q R S T U V W X \
+    Y Z left-square-bracket backslash right-square-bracket circumflex underscore grave-accent a b \
+    c d e f g h i j k l m n o p q r s t u v w x y z left-curly-bracket vertical-line \
+    right-curly-bracket tilde DEL";
+
+/// The byte that a name stands for.
 fn collating_element(name: &[u8]) -> Option<u8> {
-    const CONTROLS: [&str; 32] = [
-        "NUL",
-        "SOH",
-        "STX",
-        "ETX",
-        "EOT",
-        "ENQ",
-        "ACK",
-        "alert",
-        "backspace",
-        "tab",
-        "newline",
-        "vertical-tab",
-        "form-feed",
-        "carriage-return",
-        "SO",
-        "SI",
-        "DLE",
-        "DC1",
-        "DC2",
-        "DC3",
-        "DC4",
-        "NAK",
-        "SYN",
-        "ETB",
-        "CAN",
-        "EM",
-        "SUB",
-        "ESC",
-        "IS4",
-        "IS3",
-        "IS2",
-        "IS1",
-    ];
-    const OTHERS: [(&str, u8); 44] = [
-        ("space", b' '),
-        ("exclamation-mark", b'!'),
-        ("quotation-mark", b'"'),
-        ("number-sign", b'#'),
-        ("dollar-sign", b'$'),
-        ("percent-sign", b'%'),
-        ("ampersand", b'&'),
-        ("apostrophe", b'\''),
-        ("left-parenthesis", b'('),
-        ("right-parenthesis", b')'),
-        ("asterisk", b'*'),
-        ("plus-sign", b'+'),
-        ("comma", b','),
-        ("hyphen", b'-'),
-        ("period", b'.'),
-        ("slash", b'/'),
-        ("zero", b'0'),
-        ("one", b'1'),
-        ("two", b'2'),
-        ("three", b'3'),
-        ("four", b'4'),
-        ("five", b'5'),
-        ("six", b'6'),
-        ("seven", b'7'),
-        ("eight", b'8'),
-        ("nine", b'9'),
-        ("colon", b':'),
-        ("semicolon", b';'),
-        ("less-than-sign", b'<'),
-        ("equals-sign", b'='),
-        ("greater-than-sign", b'>'),
-        ("question-mark", b'?'),
-        ("commercial-at", b'@'),
-        ("left-square-bracket", b'['),
-        ("backslash", b'\\'),
-        ("right-square-bracket", b']'),
-        ("circumflex", b'^'),
-        ("underscore", b'_'),
-        ("grave-accent", b'`'),
-        ("left-curly-bracket", b'{'),
-        ("vertical-line", b'|'),
-        ("right-curly-bracket", b'}'),
-        ("tilde", b'~'),
-        ("DEL", 0x7f),
-    ];
-    if let [letter] = name
-        && letter.is_ascii_alphabetic()
-    {
-        return Some(*letter);
-    }
-    let is_name = |candidate: &str| candidate.as_bytes() == name;
-    if let Some(code) = CONTROLS.iter().position(|candidate| is_name(candidate)) {
-        return u8::try_from(code).ok();
-    }
-    OTHERS.iter().find(|(candidate, _)| is_name(candidate)).map(|(_, byte)| *byte)
+    let mut names = ELEMENT_NAMES.split(' ');
+    names.position(|candidate| candidate.as_bytes() == name)?.try_into().ok()
 }

@@ -44,17 +44,13 @@ impl Problem {
         let start =
             text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let length = text[start..].iter().position(|byte| *byte == b'\n');
-        let line = String::from_utf8_lossy(
-            &text[start..start + length.unwrap_or(text.len() - start)],
-        );
+        let line = &text[start..start + length.unwrap_or(text.len() - start)];
+        let line = shown(line.strip_suffix(b"\r").unwrap_or(line));
         let (margin, indent) =
             (" ".repeat(number.to_string().len()), " ".repeat(at - start));
         format!(
             "[error] {}\n --> fromTOML\n {margin} |\n {number} | {}\n {margin} | {indent}^-- {}\n{}",
-            self.message,
-            line.trim_end(),
-            self.label,
-            self.hints
+            self.message, line, self.label, self.hints
         )
     }
 }
@@ -62,6 +58,18 @@ impl Problem {
 /// What integers look like.
 const INTEGER_HINTS: &str = "Hint: valid  : -42, 1_000, 1_2_3_4_5, 0xC0FFEE, 0b0010, 0o755\n\
                              Hint: invalid: _42, 1__000, 0123\n";
+
+/// A line of a text as Nix's library shows it: what is not ASCII by its bytes' numbers.
+fn shown(line: &[u8]) -> String {
+    let mut shown = String::new();
+    for byte in line {
+        match byte {
+            b'\t' | b' '..=b'~' => shown.push(char::from(*byte)),
+            _ => shown.push_str(&format!("0x{byte:02x}")),
+        }
+    }
+    shown
+}
 
 type Parsed<T> = Result<T, Problem>;
 
@@ -420,13 +428,11 @@ impl<'h> Scanner<'h> {
                 _ => Err(self.problem("failed to read floating point value from stream")),
             };
         }
-        text.parse()
-            .map(Scalar::Int)
-            .map_err(|_| {
-                let message =
-                    "toml::parse_dec_integer: too large integer: current max digits = 2^63";
-                self.problem(message).label("must be < 2^63")
-            })
+        text.parse().map(Scalar::Int).map_err(|_| {
+            let message =
+                "toml::parse_dec_integer: too large integer: current max digits = 2^63";
+            self.problem(message).label("must be < 2^63")
+        })
     }
 
     fn skip_one(&mut self, condition: impl Fn(u8) -> bool) -> bool {
