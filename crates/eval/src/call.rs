@@ -153,9 +153,7 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
     ) -> Result<&'h Env<'h>> {
         match &lambda.parameter {
-            Parameter::Ident(_) => {
-                Ok(self.heap.scope_of_one(argument, parent))
-            }
+            Parameter::Ident(_) => Ok(self.heap.scope_of_one(argument, parent)),
             Parameter::Formals(formals) => {
                 self.bind_formals(lambda, formals, parent, argument, pos)
             }

@@ -381,17 +381,10 @@ impl<'h> Evaluator<'h> {
 
     /// A condition as Nix prints it: with every operator in parentheses.
     fn condition_text(&self, text: &[u8], pos: Pos) -> String {
-        let arena = bumpalo::Bump::new();
-        let options =
-            picnix_syntax::Options { pipe_operators: self.settings.pipe_operators };
-        let parse = picnix_syntax::parse(&arena, text, options);
         let file = self.sources.source(pos);
         let folder = file.and_then(crate::source::Source::directory);
-        let folder = String::from_utf8_lossy(folder.unwrap_or(&self.settings.base_dir));
-        let home = self.settings.home_dir.as_deref().unwrap_or_default();
-        let home = String::from_utf8_lossy(home);
-        let context = picnix_syntax::PathContext { folder: &folder, home: &home };
-        String::from_utf8_lossy(&picnix_syntax::print(parse.root, &context)).into_owned()
+        let folder = folder.unwrap_or(&self.settings.base_dir);
+        String::from_utf8_lossy(&self.print_syntax(text, folder)).into_owned()
     }
 
     // ---- calls and selections --------------------------------------------------------------------

@@ -112,12 +112,25 @@ impl<'h> Evaluator<'h> {
         base_dir: &[u8],
         origin: Origin<'h>,
     ) -> Result<Value<'h>> {
+        self.force(self.delay_text(text, base_dir, origin)?)
+    }
+
+    /// As [`Self::eval_text`], but the text is only parsed, and evaluated when its value is needed.
+    ///
+    /// # Errors
+    /// The text does not parse, or names a variable that is nowhere bound.
+    pub fn delay_text(
+        &self,
+        text: &[u8],
+        base_dir: &[u8],
+        origin: Origin<'h>,
+    ) -> Result<Value<'h>> {
         let Some(source) = self.sources.add(origin, self.heap.bytes(text)) else {
             bail!(Other, "the source texts of this evaluation exceed 4 GiB");
         };
         let base_dir = self.heap.bytes(base_dir);
         let expr = lower(self, source, base_dir, vec![Scope::Nameless])?;
-        self.eval(expr, self.top_env())
+        Ok(Value::Thunk(self.heap.alloc(Thunk::suspended(expr, self.top_env()))))
     }
 
     fn lower_file(
@@ -141,7 +154,7 @@ impl<'h> Evaluator<'h> {
     }
 
     /// The file that `import path` reads: links resolved, `default.nix` added to a directory.
-    fn program_path(&self, path: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
+    pub(crate) fn program_path(&self, path: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
         if internal::file(path).is_some() {
             return Ok(path);
         }
@@ -298,7 +311,8 @@ impl<'h> Evaluator<'h> {
         self.list(&entries.collect::<Vec<_>>())
     }
 
-    /// Looks attributes up one after the other, as `-A a.b.0.c` does; numbers index lists.
+    /// Looks attributes up one after the other, as `-A a.b.0.c` does; numbers index lists. Functions on the way
+    /// are called with `arguments`, but one at the end is left to the caller, as in Nix.
     ///
     /// # Errors
     /// Something on the way is missing or no set.
@@ -348,7 +362,7 @@ impl<'h> Evaluator<'h> {
                 ),
             };
         }
-        self.auto_call(value, arguments)
+        self.force(value)
     }
 }
 

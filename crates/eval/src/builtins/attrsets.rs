@@ -12,7 +12,7 @@ use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::sym;
 use crate::symbol::Symbol;
-use crate::value::{Thunk, Attr, Attrs, AttrsBuilder, Shape, Value};
+use crate::value::{Attr, Attrs, AttrsBuilder, Shape, Thunk, Value};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {

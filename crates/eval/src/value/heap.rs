@@ -61,7 +61,9 @@ impl Default for Heap {
 
 impl std::fmt::Debug for Heap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Heap").field("allocated_bytes", &self.allocated_bytes.get()).finish()
+        f.debug_struct("Heap")
+            .field("allocated_bytes", &self.allocated_bytes.get())
+            .finish()
     }
 }
 
