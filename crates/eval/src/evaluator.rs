@@ -30,6 +30,10 @@ pub struct Evaluator<'h> {
     pub world: &'h dyn World,
     /// What the caller wants.
     pub settings: Settings,
+    /// Where evaluation must go on on a new piece of stack; at first unknown, which is everywhere.
+    pub(crate) stack_limit: Cell<usize>,
+    /// How many pieces of stack there are beside the first.
+    pub(crate) stack_steps: Cell<usize>,
     /// How deep the present chain of calls is.
     pub(crate) call_depth: Cell<usize>,
     /// The errors that thunks failed with and `tryEval` may have caught.
@@ -78,6 +82,8 @@ impl<'h> Evaluator<'h> {
             sources: Sources::new(heap),
             world,
             settings,
+            stack_limit: Cell::new(usize::MAX),
+            stack_steps: Cell::new(0),
             call_depth: Cell::new(0),
             failures: RefCell::default(),
             base: OnceCell::new(),

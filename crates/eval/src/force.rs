@@ -1,7 +1,5 @@
 //! Forcing thunks, and the stack that deep forcing needs.
 
-use std::cell::Cell;
-
 use crate::bail;
 use crate::err;
 use crate::error::{At, Error, Result};
@@ -16,18 +14,52 @@ const STACK_STEP: usize = 8 * 1024 * 1024;
 /// The most steps: 2 GiB of stack is a recursion that does not end.
 const MAX_STEPS: usize = 256;
 
-thread_local! {
-    static STEPS: Cell<usize> = const { Cell::new(0) };
+/// The address below which the present piece of stack is nearly used up; stacks grow downward.
+fn stack_limit() -> usize {
+    let here = 0_u8;
+    let left = stacker::remaining_stack().unwrap_or(usize::MAX);
+    std::ptr::from_ref(&here).addr().saturating_sub(left.saturating_sub(RED_ZONE))
 }
 
 impl<'h> Evaluator<'h> {
     /// Runs `work` with enough stack for one more level of evaluation.
     #[inline]
     pub(crate) fn with_stack<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        if stacker::remaining_stack().is_none_or(|left| left > RED_ZONE) {
+        let here = 0_u8;
+        if std::ptr::from_ref(&here).addr() > self.stack_limit.get() {
             return work();
         }
-        grow(work)
+        self.grow(work)
+    }
+
+    /// Runs `work` on a new piece of stack; or on this one, if only its end was not known yet.
+    #[cold]
+    fn grow<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let limit = self.stack_limit.get();
+        self.stack_limit.set(stack_limit());
+        let here = 0_u8;
+        if std::ptr::from_ref(&here).addr() > self.stack_limit.get() {
+            // The first time the limit stays, since this stack remains the outermost. Later, somebody else
+            // has changed the stack in between.
+            let result = work();
+            if limit != usize::MAX {
+                self.stack_limit.set(limit);
+            }
+            return result;
+        }
+        let steps = self.stack_steps.get();
+        if steps >= MAX_STEPS {
+            self.stack_limit.set(limit);
+            bail!(StackOverflow, "stack overflow (possible infinite recursion)");
+        }
+        self.stack_steps.set(steps + 1);
+        let result = stacker::grow(STACK_STEP, || {
+            self.stack_limit.set(stack_limit());
+            work()
+        });
+        self.stack_steps.set(steps);
+        self.stack_limit.set(limit);
+        result
     }
 
     pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
@@ -128,14 +160,3 @@ impl<'h> Evaluator<'h> {
     }
 }
 
-#[cold]
-fn grow<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let steps = STEPS.get();
-    if steps >= MAX_STEPS {
-        bail!(StackOverflow, "stack overflow (possible infinite recursion)");
-    }
-    STEPS.set(steps + 1);
-    let result = stacker::grow(STACK_STEP, work);
-    STEPS.set(steps);
-    result
-}
