@@ -11,6 +11,9 @@ use crate::report::similar_names;
 use crate::symbol::{Symbol, sym};
 use crate::value::{Attrs, AttrsBuilder, Closure, Env, Partial, Value};
 
+/// The builtin whose calls are not in traces, because it adds a line of its own.
+const UNTRACED: &str = "addErrorContext";
+
 impl<'h> Evaluator<'h> {
     /// Applies a function to arguments; the result is in weak head normal form.
     ///
@@ -47,7 +50,7 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let depth = self.call_depth.get();
-        if depth >= self.settings.max_call_depth {
+        if depth > self.settings.max_call_depth {
             bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         self.call_depth.set(depth + 1);
@@ -120,10 +123,12 @@ impl<'h> Evaluator<'h> {
         arguments: &[Value<'h>],
         pos: Pos,
     ) -> Result<Value<'h>> {
-        let result = (builtin.function)(self, arguments, pos).map_err(|error| {
-            error
-                .at(pos)
-                .trace(pos, format!("while calling the '{}' builtin", builtin.name))
+        // As in Nix, builtins do not know where they are called; the trace says it.
+        let result = (builtin.function)(self, arguments, Pos::NONE).map_err(|error| {
+            if builtin.name == UNTRACED {
+                return error;
+            }
+            error.trace(pos, format!("while calling the '{}' builtin", builtin.name))
         })?;
         self.force(result)
     }

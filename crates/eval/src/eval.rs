@@ -5,7 +5,7 @@
 //! so that an endless chain of them is reported as in Nix.
 
 use crate::bail;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
     AssertExpr, AttrName, Binding, Bindings, Expr, ExprKind, Operator, SelectExpr,
@@ -34,11 +34,11 @@ impl<'h> Evaluator<'h> {
         match expr.kind {
             ExprKind::Const(value) => self.force(value),
             ExprKind::Local(index) => {
-                self.force_slot(&env.slots[index as usize]).at(expr.pos)
+                self.force_slot(&env.slots[index as usize]).at_recursion(expr.pos)
             }
-            ExprKind::Up { depth, index } => {
-                self.force_slot(&outward(env, depth).slots[index as usize]).at(expr.pos)
-            }
+            ExprKind::Up { depth, index } => self
+                .force_slot(&outward(env, depth).slots[index as usize])
+                .at_recursion(expr.pos),
             ExprKind::Lambda(lambda) => {
                 Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
             }
@@ -77,7 +77,7 @@ impl<'h> Evaluator<'h> {
             | ExprKind::Lambda(_) => self.eval(expr, env)?,
             ExprKind::With(variable) => {
                 let slot = self.with_lookup(variable, env, expr.pos)?;
-                self.force_slot(slot).at(expr.pos)?
+                self.force_slot(slot).at_recursion(expr.pos)?
             }
             ExprKind::Interpolated(parts) => self.interpolate(parts, env)?,
             ExprKind::InterpolatedPath(parts) => {
@@ -230,8 +230,14 @@ impl<'h> Evaluator<'h> {
         let slots = self.heap.scope_slots(bindings.values.len());
         let env = self.heap.scope(slots, Some(outer));
         let from = self.inherit_scope(bindings, env);
-        for (slot, binding) in slots.iter().zip(bindings.values) {
+        for (index, (slot, binding)) in slots.iter().zip(bindings.values).enumerate() {
             slot.set(match binding {
+                // Another name for a variable that is bound already.
+                Binding::Own(Expr { kind: ExprKind::Local(other), .. })
+                    if (*other as usize) < index =>
+                {
+                    slots[*other as usize].get()
+                }
                 Binding::Own(expr) => self.delay_unfinished(expr, env),
                 Binding::Outer(expr) => self.delay(expr, outer),
                 Binding::From(expr) => self.delay(expr, from),
@@ -347,7 +353,8 @@ impl<'h> Evaluator<'h> {
     ) -> Result<&'h Slot<'h>> {
         let doing = "while evaluating the first subexpression of a with expression";
         for depth in variable.depths {
-            let scope = self.force_slot(&outward(env, *depth).slots[0]).at(pos)?;
+            let scope =
+                self.force_slot(&outward(env, *depth).slots[0]).at_recursion(pos)?;
             let attrs = self.expect_attrs(scope, pos, doing)?;
             if let Some(slot) = attrs.get(variable.name) {
                 return Ok(slot);
@@ -371,7 +378,7 @@ impl<'h> Evaluator<'h> {
         if let ExprKind::Binary(Operator::Equal, operands) = assert.condition.kind {
             let left = self.eval(&operands.0, env)?;
             let right = self.eval(&operands.1, env)?;
-            let (at, doing) = (assert.condition.pos, "in an equality assertion");
+            let (at, doing) = (Pos::NONE, "in an equality assertion");
             self.assert_equal(left, right, at, doing).trace(pos, || {
                 format!("while evaluating the condition of the assertion '{text}'")
             })?;
@@ -427,34 +434,66 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let mut value = self.eval(&select.base, env)?;
-        let mut defined_at = Pos::NONE;
+        // The attribute that was selected last: its place is looked up only for errors.
+        let mut last: Option<(&'h Attrs<'h>, Symbol)> = None;
         for (index, name) in select.path.iter().enumerate() {
-            let name = self.name_of(name, env)?;
+            let trace = |error| self.trace_selection(error, last, select, env);
+            let name = self.name_of(name, env).map_err(trace)?;
             let attrs = match (value, select.default) {
                 (Value::Attrs(attrs), _) => attrs,
                 (_, Some(default)) => return Ok(Tail::Body(default, env)),
                 (other, None) => self
                     .expect_attrs(other, pos, "while selecting an attribute")
-                    .trace_attribute(self, defined_at, select, index)?,
+                    .map_err(trace)?,
             };
             let Some(slot) = attrs.get(name) else {
                 if let Some(default) = select.default {
                     return Ok(Tail::Body(default, env));
                 }
-                return self
-                    .missing_attribute(attrs, name, pos)
-                    .trace_attribute(self, defined_at, select, index);
+                return self.missing_attribute(attrs, name, pos).map_err(trace);
             };
-            value = match slot.get() {
-                Value::Thunk(_) => {
-                    defined_at = attrs.get_attr(name).map_or(Pos::NONE, |attr| attr.pos);
-                    let forced = self.force_slot(slot).at(pos);
-                    forced.trace_attribute(self, defined_at, select, index + 1)?
-                }
-                value => value,
-            };
+            last = Some((attrs, name));
+            value = slot.get();
+            if let Value::Thunk(_) = value {
+                value = self.force_slot(slot).map_err(|error| {
+                    let is_last = index + 1 == select.path.len();
+                    let error = if is_last || select.default.is_some() {
+                        let defined_at = attrs.get_attr(name).map(|attr| attr.pos);
+                        error.at_recursion(defined_at.unwrap_or(pos)).at_recursion(pos)
+                    } else {
+                        error.at_recursion(pos).trace(pos, "while selecting an attribute")
+                    };
+                    self.trace_selection(error, last, select, env)
+                })?;
+            }
         }
         Ok(Tail::Value(value))
+    }
+
+    /// Adds "while evaluating the attribute ..." where the attribute selected last was defined.
+    #[cold]
+    fn trace_selection(
+        &self,
+        error: Error,
+        last: Option<(&'h Attrs<'h>, Symbol)>,
+        select: &'h SelectExpr<'h>,
+        env: &'h Env<'h>,
+    ) -> Error {
+        let attr = last.and_then(|(attrs, name)| attrs.get_attr(name));
+        let pos = attr.map_or(Pos::NONE, |attr| attr.pos);
+        if !pos.is_some() {
+            return error;
+        }
+        let names: Vec<String> = select
+            .path
+            .iter()
+            .map(|name| match self.name_of(name, env) {
+                Ok(name) => self.symbols.shown(name),
+                Err(_) => "\"${...}\"".into(),
+            })
+            .collect();
+        let path = names.join(".");
+        error.trace(pos, format!("while evaluating the attribute '{path}'"))
     }
 
     #[cold]
@@ -486,7 +525,7 @@ impl<'h> Evaluator<'h> {
             let Value::Attrs(attrs) = value else { return Ok(false) };
             let Some(slot) = attrs.get(name) else { return Ok(false) };
             if index + 1 < path.len() {
-                value = self.force_slot(slot).at(pos)?;
+                value = self.force_slot(slot).at_recursion(pos)?;
             }
         }
         Ok(true)
@@ -547,47 +586,6 @@ impl<'h> Evaluator<'h> {
         let canonical = crate::coerce::canonical_path(&bytes);
         Ok(self.path(self.heap.bytes(&canonical)))
     }
-}
-
-/// Adds "while evaluating the attribute ..." where the attribute's definition is known.
-trait TraceAttribute<T> {
-    fn trace_attribute(
-        self,
-        ev: &Evaluator<'_>,
-        defined_at: Pos,
-        select: &SelectExpr<'_>,
-        upto: usize,
-    ) -> Result<T>;
-}
-
-impl<T> TraceAttribute<T> for Result<T> {
-    #[inline]
-    fn trace_attribute(
-        self,
-        ev: &Evaluator<'_>,
-        defined_at: Pos,
-        select: &SelectExpr<'_>,
-        _upto: usize,
-    ) -> Self {
-        self.map_err(|error| {
-            if !defined_at.is_some() {
-                return error;
-            }
-            let path = show_path(ev, select.path);
-            error.trace(defined_at, format!("while evaluating the attribute '{path}'"))
-        })
-    }
-}
-
-fn show_path(ev: &Evaluator<'_>, path: &[AttrName<'_>]) -> String {
-    let names: Vec<String> = path
-        .iter()
-        .map(|name| match name {
-            AttrName::Static(symbol) => ev.symbols.shown(*symbol),
-            AttrName::Dynamic(_) => "\"${...}\"".into(),
-        })
-        .collect();
-    names.join(".")
 }
 
 /// The scope `depth` steps outward.
