@@ -119,7 +119,10 @@ impl System {
     }
 
     /// The options, for errors that speak of the configuration and not of the modules that read it.
-    fn eval_options(engine: &Engine, options: &EvalOptions) -> Result<EvalOptions, Error> {
+    fn eval_options(
+        engine: &Engine,
+        options: &EvalOptions,
+    ) -> Result<EvalOptions, Error> {
         let internal = tree::internal(&tree::find(&engine.config)?);
         Ok(EvalOptions { internal, ..options.clone() })
     }

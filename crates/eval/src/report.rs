@@ -69,7 +69,7 @@ pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
         out.push('\n');
     }
     if hidden > 0 && !shown.is_empty() {
-        let _ = write!(out, "\n       {}\n", hidden_text(hidden));
+        let _ = write!(out, "\n       {}\n", hidden_text(hidden, "more "));
     }
     out.push_str(if shown.is_empty() { " " } else { "\n       error: " });
     out.push_str(&report.message.trim_start().replace('\n', "\n       "));
@@ -85,15 +85,15 @@ pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
         let _ = write!(out, "\n       hint: {hint}");
     }
     if hidden > 0 && shown.is_empty() {
-        let _ = write!(out, "\n       {}", hidden_text(hidden));
+        let _ = write!(out, "\n       {}", hidden_text(hidden, ""));
     }
     out
 }
 
-fn hidden_text(hidden: usize) -> String {
+fn hidden_text(hidden: usize, more: &str) -> String {
     let (frames, are, them) =
         if hidden == 1 { ("frame", "is", "it") } else { ("frames", "are", "them") };
-    format!("({hidden} more {frames} {are} hidden; use '--show-trace' to show {them})")
+    format!("({hidden} {more}{frames} {are} hidden; use '--show-trace' to show {them})")
 }
 
 /// Whether a frame is worth a reader's time who did not ask for all of them.
