@@ -176,6 +176,7 @@ fn errors_of_expressions_show_place_and_hint() {
     ");
     insta::assert_snapshot!(env.fails(&["eval", "-E", "{ a = 1; }", "-A", "b"]), @r"
     error: attribute 'b' in selection path 'b' not found
+           Did you mean a?
     ");
     let said = env.fails(&["eval", "nowhere.nix"]);
     assert!(said.contains("$DIR/work/nowhere.nix"), "{said}");
