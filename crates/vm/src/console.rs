@@ -129,6 +129,11 @@ impl Console {
         &self.transcript
     }
 
+    /// Whether the machine's end of the console is closed: it has ended.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
     /// All that the guest said, without control sequences.
     pub fn text(&self) -> String {
         self.shared.lock().text_from(0)

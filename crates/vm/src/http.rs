@@ -14,8 +14,12 @@ use std::time::{Duration, Instant};
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 /// How long to rest between attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
-/// How long one attempt may take; a guest under emulation is slow, a lost connection silent.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the first attempt may take: one made before the guest has a network is never answered.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+/// Zero would mean no timeout at all.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+/// Each attempt may take twice as long as the one before, up to this: the guest may be slow.
+const MAX_TIMEOUT: Duration = Duration::from_secs(16);
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +28,13 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Asks until a server answers.
-pub(crate) fn get(port: u16, path: &str, deadline: Instant) -> Result<Answer, VmError> {
+/// Asks until a server answers, or the machine is gone.
+pub(crate) fn get(
+    port: u16,
+    path: &str,
+    deadline: Instant,
+    is_gone: impl Fn() -> bool,
+) -> Result<Answer, VmError> {
     let slash = if path.starts_with('/') { "" } else { "/" };
     let path = format!("{slash}{path}");
     let url = format!("http://127.0.0.1:{port}{path}");
@@ -33,18 +42,25 @@ pub(crate) fn get(port: u16, path: &str, deadline: Instant) -> Result<Answer, Vm
         let reason = "the path holds spaces or control characters".to_owned();
         return Err(VmError::Fetch { url, reason });
     }
+    let mut timeout = FIRST_TIMEOUT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = left.min(ATTEMPT_TIMEOUT).max(Duration::from_millis(1));
-        let reason = match attempt(port, &path, timeout) {
+        let reason = match attempt(port, &path, timeout.min(left).max(MIN_TIMEOUT)) {
             Ok(answer) => return Ok(answer),
+            Err(e) if is_timeout(&e) => "the guest does not answer".to_owned(),
             Err(e) => e.to_string(),
         };
-        if Instant::now() + RETRY_INTERVAL >= deadline {
+        timeout = (timeout * 2).min(MAX_TIMEOUT);
+        if is_gone() || Instant::now() + RETRY_INTERVAL >= deadline {
             return Err(VmError::Fetch { url, reason });
         }
         thread::sleep(RETRY_INTERVAL);
     }
+}
+
+/// A socket's timeout shows as one or the other, depending on the call (socket(7)).
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn attempt(port: u16, path: &str, timeout: Duration) -> io::Result<Answer> {
@@ -122,20 +138,20 @@ mod tests {
             "HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nContent-length:5\r\n\r\nhello",
         ]);
-        let answer = get(port, "x", soon()).unwrap();
+        let answer = get(port, "x", soon(), || false).unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b"hello"[..]));
     }
 
     #[test]
     fn an_error_page_is_an_answer() {
         let port = serve(&["HTTP/1.0 404 Not Found\r\n\r\n"]);
-        assert_eq!(get(port, "/x", soon()).unwrap().status, 404);
+        assert_eq!(get(port, "/x", soon(), || false).unwrap().status, 404);
     }
 
     #[test]
     fn nobody_listening_names_the_address() {
-        let error = get(1, "/x", Instant::now()).unwrap_err();
+        let error = get(1, "/x", soon(), || true).unwrap_err();
         assert!(error.to_string().contains("http://127.0.0.1:1/x"), "{error}");
-        assert!(get(1, "/a b", soon()).is_err());
+        assert!(get(1, "/a b", soon(), || false).is_err());
     }
 }

@@ -14,6 +14,13 @@ use std::process::Command;
 /// Variables of the caller's environment that QEMU may see.
 const KEPT_VARIABLES: [&str; 5] = ["HOME", "LANG", "PATH", "TERM", "TMPDIR"];
 
+/// What kernels of these architectures must be told under emulation.
+///
+/// x86 kernels count timer interrupts for a moment of the host's time, and on a busy host panic
+/// with "IO-APIC + timer doesn't work". In KVM they leave it out by themselves.
+const EMULATION_PARAMS: [(&str, &str); 2] =
+    [("i386", "no_timer_check"), ("x86_64", "no_timer_check")];
+
 /// What the machine boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Boot {
@@ -137,10 +144,19 @@ impl Invocation<'_> {
         match &self.boot {
             Boot::Image => {
                 args.option("-initrd", self.spec.initramfs_path());
-                args.option("-append", self.spec.kernel_params.join(" "));
+                args.option("-append", self.kernel_params().join(" "));
             }
             Boot::KernelOnly(params) => args.option("-append", params),
         }
+    }
+
+    fn kernel_params(&self) -> Vec<&str> {
+        let arch = self.spec.guest_arch();
+        let emulation = EMULATION_PARAMS
+            .iter()
+            .filter(|(of, _)| *of == arch && self.accel != Some(Accel::Kvm))
+            .map(|(_, param)| *param);
+        self.spec.kernel_params.iter().map(String::as_str).chain(emulation).collect()
     }
 
     fn console_arguments(&self, args: &mut Arguments) {
@@ -252,7 +268,7 @@ mod tests {
         -smp 2
         -kernel /i/bzImage
         -initrd /i/initramfs.cpio.xz
-        -append console=ttyS0 quiet
+        -append console=ttyS0 quiet no_timer_check
         -chardev stdio,id=console,signal=off
         -serial chardev:console
         -chardev socket,id=control,path=/tmp/a,,b/qmp

@@ -2,13 +2,11 @@
 
 use crate::kvm::Accel;
 use crate::machine::{Ending, Machine, StartOptions, Stdio};
+use crate::text::KERNEL_PANIC;
 use crate::{BootTest, Console, Protocol, Step, VmError, VmSpec, http};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// What says that a guest which reset itself did not mean to.
-const KERNEL_PANIC: &str = "Kernel panic";
 
 /// What all tests of a run share.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +167,15 @@ impl Run {
         expect: Option<&str>,
     ) -> Result<(), VmError> {
         let host_port = self.host_port(port)?;
-        let answer = http::get(host_port, path, self.deadline)?;
+        let console = &self.console;
+        let answer = http::get(host_port, path, self.deadline, || console.is_closed())
+            .map_err(|error| match error {
+                VmError::Fetch { .. } if console.is_closed() => VmError::Ended {
+                    what: format!("answer on port {port}"),
+                    last_lines: console.last_lines(),
+                },
+                error => error,
+            })?;
         let body = String::from_utf8_lossy(&answer.body);
         if answer.status != 200 {
             return Err(VmError::Fetch {

@@ -104,14 +104,21 @@ fn is_kernel_timestamp(text: &str) -> bool {
         && (after.is_empty() || after.starts_with([' ', '[']))
 }
 
-/// The last lines of a text, indented for a message.
+/// What a dying kernel says before it prints its registers.
+pub(crate) const KERNEL_PANIC: &str = "Kernel panic - not syncing";
+
+/// The last lines of a text, indented for a message, with the kernel's last words before them if
+/// it died: what it prints after those would hide them.
 pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         return "  (nothing)".to_owned();
     }
-    let shown = &lines[lines.len().saturating_sub(count)..];
-    shown.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    let (hidden, shown) = lines.split_at(lines.len().saturating_sub(count));
+    let panic = hidden.iter().rfind(|line| line.contains(KERNEL_PANIC));
+    let panic = panic.into_iter().flat_map(|line| [*line, "..."]);
+    let lines = panic.chain(shown.iter().copied());
+    lines.map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -149,5 +156,7 @@ mod tests {
     fn last_lines_are_the_last() {
         assert_eq!(last_lines("a\n\nb\nc\n", 2), "  b\n  c");
         assert_eq!(last_lines("\n", 2), "  (nothing)");
+        let died = format!("x\n{KERNEL_PANIC}: y\na\nb\n");
+        assert_eq!(last_lines(&died, 1), format!("  {KERNEL_PANIC}: y\n  ...\n  b"));
     }
 }

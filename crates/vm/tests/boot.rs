@@ -144,6 +144,22 @@ fn failing_steps_are_reported_with_their_transcript() {
 }
 
 #[test]
+fn a_guest_that_dies_is_not_waited_for() {
+    let Some(parts) = find_parts() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // An init that ends makes the kernel panic.
+    let spec = make_spec(dir.path(), &parts, "#!/bin/busybox true\n");
+    for steps in
+        [r#"{"type": "waitFor", "line": "never"}"#, r#"{"type": "fetch", "port": 80}"#]
+    {
+        let plan = format!(r#"{{"t": {{"timeoutSeconds": 600, "steps": [{steps}]}}}}"#);
+        let failure = run(&spec, dir.path(), &plan).unwrap();
+        assert!(matches!(failure.error, VmError::Ended { .. }), "{failure}");
+        assert!(failure.to_string().contains("Attempted to kill init"), "{failure}");
+    }
+}
+
+#[test]
 fn a_guest_that_never_boots_is_an_error_with_its_last_lines() {
     let Some(parts) = find_parts() else { return };
     let dir = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 mod build;
 mod documentation;
 mod eval;
-mod store;
+pub(crate) mod store;
 mod system;
 
 use std::process::ExitCode;
