@@ -51,6 +51,13 @@ impl<'h> Evaluator<'h> {
             bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         self.call_depth.set(depth + 1);
+        // The most frequent call by far: one argument, no pattern.
+        if let (Value::Lambda(closure), [argument]) = (function, arguments)
+            && let Parameter::Ident(_) = closure.lambda.parameter
+        {
+            let env = self.heap.scope_of_one(*argument, closure.env);
+            return Ok(Tail::Body(&closure.lambda.body, env));
+        }
         while !arguments.is_empty() {
             match function {
                 Value::Lambda(closure) => {

@@ -68,7 +68,7 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Tail<'h>> {
         let value = match expr.kind {
             ExprKind::Const(_)
