@@ -15,7 +15,7 @@ impl<'h> Evaluator<'h> {
         operator: Operator,
         left: &'h Expr<'h>,
         right: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let in_left = |name| format!("in the left operand of the {name} operator");
