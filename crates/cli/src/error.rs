@@ -82,7 +82,7 @@ impl From<picnix_engine::Error> for CommandError {
 /// What to do about a step that failed for what is not its builder's fault.
 fn hint_of_step(reason: &StepError) -> Option<String> {
     if let StepError::Store(error) = reason {
-        return error.hint().map(str::to_owned);
+        return error.hint();
     }
     let mut cause = Some(reason as &dyn Error);
     if let StepError::Fetch(error) = reason {
