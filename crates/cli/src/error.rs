@@ -91,7 +91,9 @@ fn hint_of_step(reason: &StepError) -> Option<String> {
     while let Some(error) = cause {
         let is_full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
         if error.downcast_ref::<io::Error>().is_some_and(is_full) {
-            return Some("free some space, for instance with 'picnix store gc'".to_owned());
+            return Some(
+                "free some space, for instance with 'picnix store gc'".to_owned(),
+            );
         }
         cause = error.source();
     }

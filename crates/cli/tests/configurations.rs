@@ -124,8 +124,10 @@ fn frames_of_the_configuration_are_shown_and_those_of_the_library_on_request() {
          port 7;\n}\n",
     );
     let said = env.fails(&["image", "x.nix"]);
-assert!(
-        said.contains("… while calling the 'throw' builtin\n         at $DIR/work/x.nix:2:27:"),
+    assert!(
+        said.contains(
+            "… while calling the 'throw' builtin\n         at $DIR/work/x.nix:2:27:"
+        ),
         "{said}"
     );
     assert!(!said.contains("/lib/modules/"), "{said}");

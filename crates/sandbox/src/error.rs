@@ -9,7 +9,10 @@ use crate::refusal::Refusal;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refuses the namespaces that every box needs.
-    #[error("cannot make the namespaces of a build box: {refusal}{}", unexplained(refusal, answer))]
+    #[error(
+        "cannot make the namespaces of a build box: {refusal}{}",
+        unexplained(refusal, answer)
+    )]
     NamespacesRefused {
         /// What was found to be the cause.
         refusal: Refusal,
