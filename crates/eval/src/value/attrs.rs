@@ -130,9 +130,15 @@ impl<'h> Attrs<'h> {
         if let Some(flat) = self.flat.get() {
             return flat;
         }
-        let merged = merge(self, None, heap);
+        let merged = self.to_builder().finish_sorted(heap);
         self.flat.set(Some(merged));
         merged
+    }
+
+    /// A builder that holds all attributes, for a set that differs a little.
+    #[must_use]
+    pub fn to_builder(&'h self) -> AttrsBuilder<'h> {
+        merge(self, None)
     }
 
     /// The attributes in the order of their symbols, which is no order that a user may see.
@@ -164,7 +170,7 @@ impl<'h> Attrs<'h> {
             && self.layers < MAX_LAYERS
             && self.len() * 4 >= over.len();
         if !layered {
-            return merge(self, Some(over), heap);
+            return merge(self, Some(over)).finish_sorted(heap);
         }
         let added = over.shape.names.iter().filter(|name| self.get(**name).is_none());
         let added = u32::try_from(added.count()).unwrap_or(u32::MAX);
@@ -179,14 +185,10 @@ impl<'h> Attrs<'h> {
     }
 }
 
-/// One flat set out of all layers of `base` and, above them, of a flat set `over`.
+/// The attributes of all layers of `base` and, above them, of a flat set `over`, in the order of symbols.
 ///
 /// All layers go in at once: what lies between the first and the last is in no set of its own.
-fn merge<'h>(
-    base: &'h Attrs<'h>,
-    over: Option<&'h Attrs<'h>>,
-    heap: &'h Heap,
-) -> &'h Attrs<'h> {
+fn merge<'h>(base: &'h Attrs<'h>, over: Option<&'h Attrs<'h>>) -> AttrsBuilder<'h> {
     let mut layers: Vec<&'h Attrs<'h>> = over.into_iter().collect();
     let mut bottom = base;
     while let (None, Some(below)) = (bottom.flat.get(), bottom.base) {
@@ -196,7 +198,7 @@ fn merge<'h>(
     let bottom = bottom.flat.get().unwrap_or(bottom);
     let attr = |attrs: &'h Attrs<'h>, index: usize| {
         let shape = attrs.shape;
-        (shape.names[index], shape.positions[index], attrs.values[index].get())
+        (shape.names[index], shape.positions[index], attrs.values[index].get().peek())
     };
     let above = layers.iter().map(|layer| layer.values.len()).sum::<usize>();
     let mut all = AttrsBuilder::with_capacity(bottom.values.len() + above);
@@ -220,7 +222,7 @@ fn merge<'h>(
         all.items.append(&mut added);
         all.items.sort_by_key(|item| item.0);
     }
-    all.finish_sorted(heap)
+    all
 }
 
 /// Collects attributes for a new set.
@@ -246,6 +248,11 @@ impl<'h> AttrsBuilder<'h> {
     #[inline]
     pub fn push(&mut self, name: Symbol, pos: Pos, value: Value<'h>) {
         self.items.push((name, pos, value));
+    }
+
+    /// Drops the attributes whose names `keep` refuses; it sees them in order.
+    pub fn retain(&mut self, mut keep: impl FnMut(Symbol) -> bool) {
+        self.items.retain(|item| keep(item.0));
     }
 
     /// Adds an attribute that no source text defined.
