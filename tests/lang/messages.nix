@@ -120,7 +120,6 @@ builtins.readFile /no/such/file
 #: hash_of_an_unknown_kind
 builtins.hashString "md4" "a"
 #! unknown hash algorithm 'md4', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'
-#! x-instantiate --help' for more information.
 
 #: a_derivation_without_builder
 (derivation { name = "x"; system = "y"; }).drvPath

@@ -14,7 +14,8 @@
 #@ 1:23
 
 #: integer_overflow_of_negation
-(-(-9223372036854775807 - 1))
+0 - (-9223372036854775807 - 1)
+#! integer overflow in subtracting 0 - -9223372036854775808
 
 #: division_by_zero
 1 / 0
@@ -157,7 +158,8 @@ let s = { a.b = null; }; in [ (s ? a) (s ? a.b) (s ? a.b.c) (s ? b) (1 ? a) (s ?
 #= "yx"
 
 #: minus_of_a_string
-(-"a")
+builtins.seq (-"a") 1
+#! expected an integer but found a string: "a"
 
 #: non_associative_comparison
 1 < 2 < 3
