@@ -54,6 +54,13 @@ impl<'h> Evaluator<'h> {
             bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         self.call_depth.set(depth + 1);
+        // The most frequent call by far: one argument, no pattern.
+        if let (Value::Lambda(closure), [argument]) = (function, arguments)
+            && let Parameter::Ident(_) = closure.lambda.parameter
+        {
+            let env = self.heap.scope_of_one(*argument, closure.env);
+            return Ok(Tail::Body(&closure.lambda.body, env));
+        }
         while !arguments.is_empty() {
             match function {
                 Value::Lambda(closure) => {
@@ -153,7 +160,7 @@ impl<'h> Evaluator<'h> {
         closure: &'h Closure<'h>,
         mut arguments: &'a [Value<'h>],
         pos: Pos,
-    ) -> Result<(&'h Lambda<'h>, &'h Env<'h>, &'a [Value<'h>])> {
+    ) -> Result<(&'h Lambda<'h>, Env<'h>, &'a [Value<'h>])> {
         let mut lambda = closure.lambda;
         let mut env = closure.env;
         loop {
@@ -170,10 +177,10 @@ impl<'h> Evaluator<'h> {
     fn bind(
         &self,
         lambda: &'h Lambda<'h>,
-        parent: &'h Env<'h>,
+        parent: Env<'h>,
         argument: Value<'h>,
         pos: Pos,
-    ) -> Result<&'h Env<'h>> {
+    ) -> Result<Env<'h>> {
         match &lambda.parameter {
             Parameter::Ident(_) => Ok(self.heap.scope_of_one(argument, parent)),
             Parameter::Formals(formals) => {
@@ -186,17 +193,18 @@ impl<'h> Evaluator<'h> {
         &self,
         lambda: &'h Lambda<'h>,
         formals: &'h Formals<'h>,
-        parent: &'h Env<'h>,
+        parent: Env<'h>,
         argument: Value<'h>,
         pos: Pos,
-    ) -> Result<&'h Env<'h>> {
+    ) -> Result<Env<'h>> {
         let doing = "while evaluating the value passed for the lambda argument";
         let attrs = self
             .expect_attrs(argument, lambda.pos, doing)
             .trace(pos, || "from call site")?;
         let count = formals.formals.len();
-        let slots = self.heap.scope_slots(count + usize::from(formals.binding.is_some()));
-        let env = self.heap.scope(slots, Some(parent));
+        let slot_count = count + usize::from(formals.binding.is_some());
+        let env = self.heap.scope(slot_count, Some(parent));
+        let slots = env.slots();
         let mut used = 0;
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {

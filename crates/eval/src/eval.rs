@@ -8,20 +8,20 @@ use crate::bail;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
-    AssertExpr, AttrName, Binding, Bindings, Expr, ExprKind, Operator, SelectExpr,
-    WithVariable,
+    AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Operator,
+    SelectExpr, WithVariable,
 };
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
-use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Slot, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Shape, Slot, Value};
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
     /// The value itself.
     Value(Value<'h>),
     /// The value of another expression.
-    Body(&'h Expr<'h>, &'h Env<'h>),
+    Body(&'h Expr<'h>, Env<'h>),
 }
 
 impl<'h> Evaluator<'h> {
@@ -30,15 +30,15 @@ impl<'h> Evaluator<'h> {
     /// # Errors
     /// Whatever the evaluation fails with.
     #[inline]
-    pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Value<'h>> {
+    pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
         match expr.kind {
             ExprKind::Const(value) => self.force(value),
             ExprKind::Local(index) => {
-                self.force_slot(&env.slots[index as usize]).at_recursion(expr.pos)
+                self.force_slot(env.slot(index)).at_recursion(expr.pos)
             }
-            ExprKind::Up { depth, index } => self
-                .force_slot(&outward(env, depth).slots[index as usize])
-                .at_recursion(expr.pos),
+            ExprKind::Up { depth, index } => {
+                self.force_slot(outward(env, depth).slot(index)).at_recursion(expr.pos)
+            }
             ExprKind::Lambda(lambda) => {
                 Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
             }
@@ -55,11 +55,7 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    fn eval_tail(
-        &self,
-        mut expr: &'h Expr<'h>,
-        mut env: &'h Env<'h>,
-    ) -> Result<Value<'h>> {
+    fn eval_tail(&self, mut expr: &'h Expr<'h>, mut env: Env<'h>) -> Result<Value<'h>> {
         loop {
             match self.step(expr, env)? {
                 Tail::Value(value) => return Ok(value),
@@ -68,8 +64,8 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    #[inline]
-    fn step(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Tail<'h>> {
+    #[inline(always)]
+    fn step(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Tail<'h>> {
         let value = match expr.kind {
             ExprKind::Const(_)
             | ExprKind::Local(_)
@@ -128,29 +124,28 @@ impl<'h> Evaluator<'h> {
 
     /// The value of an expression that may never be needed: a thunk, unless it is at hand already.
     #[inline]
-    pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Value<'h> {
+    pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
-            ExprKind::Local(index) => env.slots[index as usize].get().peek(),
+            ExprKind::Local(index) => env.slot(index).get().peek(),
             _ => self.delay_unfinished(expr, env),
         }
     }
 
     /// As [`Self::delay`], in a scope whose own slots are not filled yet.
     #[inline]
-    pub(crate) fn delay_unfinished(
-        &self,
-        expr: &'h Expr<'h>,
-        env: &'h Env<'h>,
-    ) -> Value<'h> {
+    pub(crate) fn delay_unfinished(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
-            ExprKind::Up { depth, index } => {
-                outward(env, depth).slots[index as usize].get().peek()
-            }
+            ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
             ExprKind::Lambda(lambda) => {
                 Value::Lambda(self.heap.alloc(Closure { lambda, env }))
             }
             ExprKind::List([]) => self.list(&[]),
+            ExprKind::Attrs(bindings)
+                if bindings.values.is_empty() && bindings.dynamic.is_empty() =>
+            {
+                Value::Attrs(self.empty_attrs())
+            }
             ExprKind::Select(select) => match self.peek_select(select, env) {
                 Some(value) => value,
                 None => self.heap.suspend(expr, env),
@@ -167,17 +162,11 @@ impl<'h> Evaluator<'h> {
     ///
     /// Sharing what the set holds, perhaps a thunk, spares a thunk here; `inherit (lib) ...` costs nothing.
     #[inline]
-    fn peek_select(
-        &self,
-        select: &'h SelectExpr<'h>,
-        env: &'h Env<'h>,
-    ) -> Option<Value<'h>> {
+    fn peek_select(&self, select: &'h SelectExpr<'h>, env: Env<'h>) -> Option<Value<'h>> {
         let mut value = match select.base.kind {
             ExprKind::Const(value) => value,
-            ExprKind::Local(index) => env.slots[index as usize].get().peek(),
-            ExprKind::Up { depth, index } => {
-                outward(env, depth).slots[index as usize].get().peek()
-            }
+            ExprKind::Local(index) => env.slot(index).get().peek(),
+            ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
             _ => return None,
         };
         for name in select.path {
@@ -194,10 +183,10 @@ impl<'h> Evaluator<'h> {
     fn peek_with(
         &self,
         variable: &'h WithVariable<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
     ) -> Option<Value<'h>> {
         for depth in variable.depths {
-            let scope = outward(env, *depth).slots[0].get().peek();
+            let scope = outward(env, *depth).slot(0).get().peek();
             let Value::Attrs(attrs) = scope else { return None };
             if let Some(slot) = attrs.get(variable.name) {
                 return Some(slot.get().peek());
@@ -210,7 +199,7 @@ impl<'h> Evaluator<'h> {
     pub(crate) fn eval_bool(
         &self,
         expr: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
         doing: &str,
     ) -> Result<bool> {
@@ -222,14 +211,10 @@ impl<'h> Evaluator<'h> {
 
     // ---- scopes ---------------------------------------------------------------------------------
 
-    fn recursive_scope(
-        &self,
-        bindings: &'h Bindings<'h>,
-        outer: &'h Env<'h>,
-    ) -> &'h Env<'h> {
-        let slots = self.heap.scope_slots(bindings.values.len());
-        let env = self.heap.scope(slots, Some(outer));
+    fn recursive_scope(&self, bindings: &'h Bindings<'h>, outer: Env<'h>) -> Env<'h> {
+        let env = self.heap.scope(bindings.values.len(), Some(outer));
         let from = self.inherit_scope(bindings, env);
+        let slots = env.slots();
         for (index, (slot, binding)) in slots.iter().zip(bindings.values).enumerate() {
             slot.set(match binding {
                 // Another name for a variable that is bound already.
@@ -247,29 +232,29 @@ impl<'h> Evaluator<'h> {
     }
 
     /// The scope whose slots are the sources of `inherit (source) ...`; `env` itself if there are none.
-    fn inherit_scope(&self, bindings: &'h Bindings<'h>, env: &'h Env<'h>) -> &'h Env<'h> {
+    fn inherit_scope(&self, bindings: &'h Bindings<'h>, env: Env<'h>) -> Env<'h> {
         if bindings.inherit_from.is_empty() {
             return env;
         }
-        let sources = bindings.inherit_from.iter().map(|expr| {
-            Slot::new(if bindings.recursive {
+        let from = self.heap.scope(bindings.inherit_from.len(), Some(env));
+        for (slot, expr) in from.slots().iter().zip(bindings.inherit_from) {
+            slot.set(if bindings.recursive {
                 self.delay_unfinished(expr, env)
             } else {
                 self.delay(expr, env)
-            })
-        });
-        let slots = self.heap.slice_from(sources);
-        self.heap.scope(slots, Some(env))
+            });
+        }
+        from
     }
 
     fn attrs_literal(
         &self,
         bindings: &'h Bindings<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
         let (scope, values) = if bindings.recursive {
             let scope = self.recursive_scope(bindings, env);
-            (scope, scope.slots)
+            (scope, scope.slots())
         } else {
             let from = self.inherit_scope(bindings, env);
             let values = bindings.values.iter().map(|binding| {
@@ -280,31 +265,35 @@ impl<'h> Evaluator<'h> {
             });
             (env, self.heap.slice_from(values))
         };
-        let mut attrs: &'h Attrs<'h> =
-            self.heap.alloc(Attrs::new(bindings.shape, values));
+        let (mut shape, mut values) = (bindings.shape, values);
         if let Some(index) = bindings.overrides {
-            attrs = self.apply_overrides(attrs, scope, index)?;
+            let attrs = self.heap.alloc(Attrs::new(shape, values));
+            let attrs = self.apply_overrides(attrs, scope, index)?;
+            (shape, values) = attrs.parts(self.heap);
         }
-        if bindings.dynamic.is_empty() {
-            return Ok(attrs);
+        if !bindings.dynamic.is_empty() {
+            return self.add_dynamic(bindings.dynamic, (shape, values), scope);
         }
-        self.add_dynamic(bindings, attrs, scope)
+        if values.is_empty() {
+            return Ok(self.empty_attrs());
+        }
+        Ok(self.heap.alloc(Attrs::new(shape, values)))
     }
 
     /// `rec { __overrides = { x = 1; }; x = 2; }`: the overrides win, also for the variables of the set.
     fn apply_overrides(
         &self,
         attrs: &'h Attrs<'h>,
-        scope: &'h Env<'h>,
+        scope: Env<'h>,
         index: u32,
     ) -> Result<&'h Attrs<'h>> {
         let doing = "while evaluating the `__overrides` attribute";
-        let value = scope.slots[index as usize].get();
+        let value = scope.slot(index).get();
         let overrides = self.expect_attrs(value, Pos::NONE, doing)?;
         let (shape, _) = attrs.parts(self.heap);
         for attr in overrides.iter(self.heap) {
             if let Some(index) = shape.find(attr.name) {
-                scope.slots[index].set(attr.slot.get());
+                scope.slots()[index].set(attr.slot.get());
             }
         }
         Ok(attrs.update(overrides, self.heap))
@@ -312,23 +301,24 @@ impl<'h> Evaluator<'h> {
 
     fn add_dynamic(
         &self,
-        bindings: &'h Bindings<'h>,
-        attrs: &'h Attrs<'h>,
-        scope: &'h Env<'h>,
+        dynamic: &'h [DynamicBinding<'h>],
+        (shape, values): (&'h Shape<'h>, &'h [Slot<'h>]),
+        scope: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
-        let mut all = AttrsBuilder::with_capacity(attrs.len() + bindings.dynamic.len());
-        for attr in attrs.iter(self.heap) {
-            all.push(attr.name, attr.pos, attr.slot.get());
+        let mut all = AttrsBuilder::with_capacity(values.len() + dynamic.len());
+        for (index, slot) in values.iter().enumerate() {
+            all.push(shape.names[index], shape.positions[index], slot.get());
         }
         let mut added: Vec<(Symbol, Pos)> = Vec::new();
-        for binding in bindings.dynamic {
+        let mut last = Value::Null;
+        for binding in dynamic {
             let name = self.eval(binding.name, scope)?;
             if matches!(name, Value::Null) {
                 continue;
             }
             let doing = "while evaluating the name of a dynamic attribute";
             let name = self.symbol(self.expect_plain_string(name, binding.pos, doing)?);
-            let known = attrs.get_attr(name).map(|attr| attr.pos);
+            let known = shape.find(name).map(|index| shape.positions[index]);
             let known = known.or_else(|| {
                 added.iter().find(|(other, _)| *other == name).map(|(_, pos)| *pos)
             });
@@ -340,21 +330,35 @@ impl<'h> Evaluator<'h> {
                 );
             }
             added.push((name, binding.pos));
-            all.push(name, binding.pos, self.delay(binding.value, scope));
+            last = self.delay(binding.value, scope);
+            all.push(name, binding.pos, last);
+        }
+        // `{ ${name} = value; }` in a function that is called again and again makes the same few shapes.
+        if let ([(name, pos)], []) = (&*added, values) {
+            let (shape, values) =
+                (self.shape_of_one(*name, *pos), self.heap.slots_from(&[last]));
+            return Ok(self.heap.alloc(Attrs::new(shape, values)));
         }
         Ok(all.finish(self.heap))
+    }
+
+    fn shape_of_one(&self, name: Symbol, pos: Pos) -> &'h Shape<'h> {
+        self.single_shapes.borrow_mut().entry((name, pos)).or_insert_with(|| {
+            let (names, positions) = (self.heap.slice(&[name]), self.heap.slice(&[pos]));
+            self.heap.alloc(Shape { names, positions })
+        })
     }
 
     fn with_lookup(
         &self,
         variable: &'h WithVariable<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<&'h Slot<'h>> {
         let doing = "while evaluating the first subexpression of a with expression";
         for depth in variable.depths {
             let scope =
-                self.force_slot(&outward(env, *depth).slots[0]).at_recursion(pos)?;
+                self.force_slot(outward(env, *depth).slot(0)).at_recursion(pos)?;
             let attrs = self.expect_attrs(scope, pos, doing)?;
             if let Some(slot) = attrs.get(variable.name) {
                 return Ok(slot);
@@ -367,7 +371,7 @@ impl<'h> Evaluator<'h> {
     fn check_assertion(
         &self,
         assert: &'h AssertExpr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<()> {
         let doing = "in the condition of the assert statement";
@@ -400,7 +404,7 @@ impl<'h> Evaluator<'h> {
         &self,
         function: &'h Expr<'h>,
         arguments: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let function = self.eval(function, env)?;
@@ -416,7 +420,7 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    fn name_of(&self, name: &AttrName<'h>, env: &'h Env<'h>) -> Result<Symbol> {
+    fn name_of(&self, name: &AttrName<'h>, env: Env<'h>) -> Result<Symbol> {
         match name {
             AttrName::Static(symbol) => Ok(*symbol),
             AttrName::Dynamic(expr) => {
@@ -430,7 +434,7 @@ impl<'h> Evaluator<'h> {
     fn select(
         &self,
         select: &'h SelectExpr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let mut value = self.eval(&select.base, env)?;
@@ -477,7 +481,7 @@ impl<'h> Evaluator<'h> {
         error: Error,
         last: Option<(&'h Attrs<'h>, Symbol)>,
         select: &'h SelectExpr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
     ) -> Error {
         let attr = last.and_then(|(attrs, name)| attrs.get_attr(name));
         let pos = attr.map_or(Pos::NONE, |attr| attr.pos);
@@ -516,7 +520,7 @@ impl<'h> Evaluator<'h> {
         &self,
         base: &'h Expr<'h>,
         path: &'h [AttrName<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<bool> {
         let mut value = self.eval(base, env)?;
@@ -533,11 +537,7 @@ impl<'h> Evaluator<'h> {
 
     // ---- strings --------------------------------------------------------------------------------
 
-    fn interpolate(
-        &self,
-        parts: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
-    ) -> Result<Value<'h>> {
+    fn interpolate(&self, parts: &'h [&'h Expr<'h>], env: Env<'h>) -> Result<Value<'h>> {
         let mut bytes: Vec<u8> = Vec::with_capacity(parts.len() * 16);
         let mut context: crate::value::Context<'h> = &[];
         let doing = "while evaluating a path segment";
@@ -566,7 +566,7 @@ impl<'h> Evaluator<'h> {
     fn interpolate_path(
         &self,
         parts: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let mut bytes: Vec<u8> = Vec::new();
@@ -590,9 +590,9 @@ impl<'h> Evaluator<'h> {
 
 /// The scope `depth` steps outward.
 #[inline]
-pub(crate) fn outward<'h>(mut env: &'h Env<'h>, depth: u32) -> &'h Env<'h> {
+pub(crate) fn outward<'h>(mut env: Env<'h>, depth: u32) -> Env<'h> {
     for _ in 0..depth {
-        env = env.parent.expect("lowering counts only scopes that evaluation makes");
+        env = env.parent().expect("lowering counts only scopes that evaluation makes");
     }
     env
 }

@@ -47,6 +47,10 @@ pub struct Evaluator<'h> {
     pub(crate) store_paths: RefCell<StorePathTable>,
     /// Store paths as text.
     pub(crate) printed_paths: RefCell<Map<PathId, &'h [u8]>>,
+    /// Contexts, each once: thousands of derivations depend on the same few things.
+    pub(crate) contexts: RefCell<Map<Context<'h>, ()>>,
+    /// The shapes of sets with one computed name.
+    pub(crate) single_shapes: RefCell<Map<(Symbol, Pos), &'h Shape<'h>>>,
     /// Directories with their links resolved.
     pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
     /// What builtins keep between calls: compiled patterns, hashes of derivations.
@@ -91,6 +95,8 @@ impl<'h> Evaluator<'h> {
             copied_paths: RefCell::default(),
             store_paths: RefCell::default(),
             printed_paths: RefCell::default(),
+            contexts: RefCell::default(),
+            single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
             caches: crate::builtins::Caches::default(),
             empty_attrs: heap.alloc(Attrs::new(shape, &[])),

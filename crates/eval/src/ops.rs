@@ -15,7 +15,7 @@ impl<'h> Evaluator<'h> {
         operator: Operator,
         left: &'h Expr<'h>,
         right: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let in_left = |name| format!("in the left operand of the {name} operator");
@@ -49,11 +49,19 @@ impl<'h> Evaluator<'h> {
             Operator::Add => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
+                if let (Value::Int(a), Value::Int(b)) = (first, second)
+                    && let Some(sum) = a.checked_add(b)
+                {
+                    return Ok(Value::Int(sum));
+                }
                 self.add(first, second, (left.pos, right.pos), pos)
             }
             Operator::Equal | Operator::NotEqual => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
+                if let (Value::Int(a), Value::Int(b)) = (first, second) {
+                    return Ok(Value::Bool((a == b) == (operator == Operator::Equal)));
+                }
                 let doing = "while testing two values for equality";
                 let equal = self.equal(first, second, pos, doing)?;
                 Ok(Value::Bool(equal == (operator == Operator::Equal)))
@@ -87,7 +95,7 @@ impl<'h> Evaluator<'h> {
     fn eval_attrs(
         &self,
         operand: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         doing: &str,
     ) -> Result<&'h Attrs<'h>> {
         match self.eval(operand, env) {
@@ -103,7 +111,7 @@ impl<'h> Evaluator<'h> {
         operator: Operator,
         left: &'h Expr<'h>,
         right: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
     ) -> Result<bool> {
         let swaps = matches!(operator, Operator::Greater | Operator::LessOrEqual);
         let (first, second) = if swaps { (right, left) } else { (left, right) };
@@ -111,6 +119,9 @@ impl<'h> Evaluator<'h> {
         let second = self.eval(second, env)?;
         let negates =
             matches!(operator, Operator::LessOrEqual | Operator::GreaterOrEqual);
+        if let (Value::Int(a), Value::Int(b)) = (first, second) {
+            return Ok((a < b) != negates);
+        }
         Ok(self.less_than(first, second, Pos::NONE, "")? != negates)
     }
 
@@ -525,6 +536,7 @@ impl<'h> Evaluator<'h> {
     }
 }
 
+#[inline]
 fn int_arithmetic<'h>(operator: Operator, a: i64, b: i64) -> Result<Value<'h>> {
     let (result, verb, sign) = match operator {
         Operator::Divide if b == 0 => bail!(Other, "division by zero"),

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use crate::error::{Error, Frame, Kind};
+use crate::error::{Error, Frame, Kind, Report};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::source::{Origin, Place};
@@ -58,17 +58,17 @@ const TRUNCATED: &str =
 /// Renders an error with its trace, places, excerpts and hints. Ends without a newline.
 pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
     let report = error.report();
+    // What was thrown says by itself what is wrong; where the library throws it is of no interest.
+    let is_thrown = matches!(report.kind, Kind::Throw | Kind::Abort);
     let is_hidden = |pos| !detail.show_trace && is_internal(ev, pos, detail.internal);
-    let trace: Vec<&Frame> =
-        report.trace.iter().filter(|frame| !is_hidden(frame.pos)).collect();
+    let explains_itself = is_thrown || (report.pos.is_some() && !is_hidden(report.pos));
+    let trace = chosen_frames(ev, report, detail, explains_itself);
     let mut text = String::new();
     if !trace.is_empty() {
         write_trace(ev, &trace, detail.show_trace, &mut text);
         text.push_str("\nerror: ");
     }
     text.push_str(&report.message);
-    // What was thrown says by itself what is wrong; where the library throws it is of no interest.
-    let is_thrown = matches!(report.kind, Kind::Throw | Kind::Abort);
     if !is_thrown || !is_hidden(report.pos) {
         excerpt(ev, report.pos, "", &mut text);
     }
@@ -78,10 +78,29 @@ pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
     for hint in &report.hints {
         let _ = write!(text, "\nhint: {hint}");
     }
-    if trace.is_empty() && !report.trace.is_empty() {
+    if trace.len() < report.trace.len() && !text.contains(TRUNCATED) {
         let _ = write!(text, "\n{TRUNCATED}");
     }
     indented("error: ", &text)
+}
+
+/// The frames that may be shown: those of the user's own files, and only if these and the error itself say
+/// nothing, what the library says that it was doing.
+fn chosen_frames<'r>(
+    ev: &Evaluator<'_>,
+    report: &'r Report,
+    detail: Detail<'_>,
+    explains_itself: bool,
+) -> Vec<&'r Frame> {
+    if detail.show_trace || detail.internal.is_empty() {
+        return report.trace.iter().collect();
+    }
+    let is_users = |pos: Pos| pos.is_some() && !is_internal(ev, pos, detail.internal);
+    let users: Vec<_> = report.trace.iter().filter(|frame| is_users(frame.pos)).collect();
+    if !users.is_empty() || explains_itself {
+        return users;
+    }
+    report.trace.iter().filter(|frame| !frame.pos.is_some()).collect()
 }
 
 fn is_internal(ev: &Evaluator<'_>, pos: Pos, internal: &[Vec<u8>]) -> bool {
