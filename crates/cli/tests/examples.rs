@@ -58,8 +58,8 @@ fn every_example_declares_tests() {
     let env = TestEnvironment::new();
     for example in examples() {
         let expr = format!(
-            "builtins.attrNames (import <picnix> {{ configuration = {}; }}).config.tests",
-            example.display()
+            "builtins.attrNames (import <picnix> {{ configuration = /. + {:?}; }}).config.tests",
+            example.to_str().unwrap()
         );
         let names = env.succeeds(&["eval", "--json", "-E", &expr]);
         let names: Vec<String> = serde_json::from_str(&names).unwrap();
