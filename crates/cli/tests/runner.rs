@@ -18,6 +18,7 @@ mod failures;
 mod interrupt;
 mod layers;
 mod nix_suites;
+mod nixpkgs_lib;
 mod store;
 mod tidy;
 
