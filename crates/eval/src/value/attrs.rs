@@ -102,12 +102,12 @@ impl<'h> Attrs<'h> {
         if let Some(index) = self.shape.find(name) {
             return Some(&self.values[index]);
         }
-        let mut layer = self.base;
+        let mut layer = self.flat.get().or(self.base);
         while let Some(attrs) = layer {
             if let Some(index) = attrs.shape.find(name) {
                 return Some(&attrs.values[index]);
             }
-            layer = attrs.base;
+            layer = attrs.flat.get().or(attrs.base);
         }
         None
     }
@@ -119,7 +119,7 @@ impl<'h> Attrs<'h> {
             let (pos, slot) = (self.shape.positions[index], &self.values[index]);
             return Some(Attr { name, pos, slot });
         }
-        self.base.and_then(|base| base.get_attr(name))
+        self.flat.get().or(self.base).and_then(|below| below.get_attr(name))
     }
 
     /// The same set with one layer.
