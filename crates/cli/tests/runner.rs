@@ -17,6 +17,7 @@ mod examples;
 mod failures;
 mod interrupt;
 mod layers;
+mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;

@@ -396,7 +396,8 @@ pub(super) fn print_env(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop
         out.extend_from_slice(name);
         out.push(b'=');
         quote(value, &mut out);
-        out.push(b'\n');
+        // Nix ends the line twice.
+        out.extend_from_slice(b"\n\n");
     }
     out.extend_from_slice(b"export _args; _args=");
     quote(&derivation.args.join(&b' '), &mut out);
