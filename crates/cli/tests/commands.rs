@@ -158,21 +158,21 @@ fn errors_of_expressions_show_place_and_hint() {
     insta::assert_snapshot!(env.fails(&["eval", "-E", "let abc = 1; in abd"]), @r"
     error: undefined variable 'abd'
            at «string»:1:17:
-               1| let abc = 1; in abd
-                |                 ^
+                1| let abc = 1; in abd
+                 |                 ^
            Did you mean abc?
     ");
     insta::assert_snapshot!(env.fails(&["eval", "-E", "1 +"]), @r"
     error: syntax error, unexpected end of file
            at «string»:1:4:
-               1| 1 +
-                |    ^
+                1| 1 +
+                 |    ^
     ");
     insta::assert_snapshot!(env.fails(&["eval", "-E", "let x = x; in x"]), @r"
     error: infinite recursion encountered
            at «string»:1:9:
-               1| let x = x; in x
-                |         ^
+                1| let x = x; in x
+                 |         ^
     ");
     insta::assert_snapshot!(env.fails(&["eval", "-E", "{ a = 1; }", "-A", "b"]), @r"
     error: attribute 'b' in selection path 'b' not found

@@ -1,10 +1,10 @@
 //! The suites that are written in Nix, run by picnix itself.
 //!
 //! `tests/tree/*.nix` and `tests/lib/*.nix` evaluate to the list of their failures. `tests/lib/run.sh`
-//! runs the latter, the messages and the examples of `lib`'s comments with any evaluator.
+//! runs the latter, the messages and the examples of `lib`'s comments with anything that can be called as
+//! `nix-instantiate`, and nixpkgs' own tests of its library where `PICNIX_NIXPKGS_LIB` names a checkout.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use crate::common::{TestEnvironment, picnix, workspace};
 
@@ -36,12 +36,13 @@ fn the_suites_of_the_tree_pass() {
 #[test]
 fn the_suites_of_the_library_pass() {
     let env = TestEnvironment::new();
-    // The script gives the evaluator `--eval` first, as it is the real Nix's way.
-    let text = format!("#!/bin/sh\nshift\nexec '{}' eval \"$@\"\n", picnix().display());
-    let evaluator = env.write("evaluator", text);
-    fs::set_permissions(&evaluator, fs::Permissions::from_mode(0o755)).unwrap();
+    let evaluator = env.work.join("nix-instantiate");
+    std::os::unix::fs::symlink(picnix(), &evaluator).unwrap();
     let mut command = env.program("sh");
     command.arg(workspace().join("tests/lib/run.sh")).env("NIX_INSTANTIATE", &evaluator);
+    if let Some(theirs) = std::env::var_os("PICNIX_NIXPKGS_LIB") {
+        command.env("PICNIX_NIXPKGS_LIB", theirs);
+    }
     let ran = env.run(&mut command);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     for suite in ["modules.nix", "library.nix", "messages/conflict.nix", "doc comments"] {

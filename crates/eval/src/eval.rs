@@ -219,7 +219,7 @@ impl<'h> Evaluator<'h> {
             slot.set(match binding {
                 // Another name for a variable that is bound already.
                 Binding::Own(Expr { kind: ExprKind::Local(other), .. })
-                    if (*other as usize) < index =>
+                    if (*other as usize) < index && bindings.overrides.is_none() =>
                 {
                     slots[*other as usize].get()
                 }

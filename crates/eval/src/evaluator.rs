@@ -265,9 +265,10 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
         doing: &str,
     ) -> Result<&'h Attrs<'h>> {
-        match self.force(value).trace(pos, || doing)? {
+        match self.force(value).at_recursion(pos)? {
             Value::Attrs(attrs) => Ok(attrs),
-            other => self.wrong_type("a set", other, pos, doing),
+            // Nix tells the place of sets and lists in the trace only.
+            other => self.wrong_type("a set", other, Pos::NONE, "").trace(pos, || doing),
         }
     }
 
@@ -281,9 +282,10 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
         doing: &str,
     ) -> Result<&'h List<'h>> {
-        match self.force(value).trace(pos, || doing)? {
+        match self.force(value).at_recursion(pos)? {
             Value::List(list) => Ok(list),
-            other => self.wrong_type("a list", other, pos, doing),
+            // Nix tells the place of sets and lists in the trace only.
+            other => self.wrong_type("a list", other, Pos::NONE, "").trace(pos, || doing),
         }
     }
 

@@ -5,7 +5,6 @@
 //! the directory is `$DIR`, the digest of a store path `<digest>`.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -307,18 +306,4 @@ fn interpreter(elf: &[u8]) -> Option<PathBuf> {
 /// Says that a test could not do its work here, where everyone sees it.
 pub(crate) fn skip(test: &str, reason: &str) {
     eprintln!("SKIPPED: {test}: {reason}");
-}
-
-/// Text with the numbers of a kind of line made equal: `(29 frames are hidden` has as many as it has.
-pub(crate) fn without_numbers(text: &str, word: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        let is_it = line.contains(word);
-        let kept = |character: char| {
-            if is_it && character.is_ascii_digit() { 'N' } else { character }
-        };
-        let line: String = line.chars().map(kept).collect();
-        let _ = writeln!(out, "{}", if is_it { line.replace("NN", "N") } else { line });
-    }
-    out
 }
