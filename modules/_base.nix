@@ -8,6 +8,7 @@
     etc = { };
     systemPackages = [ ];
   };
+  images.initramfs = { };
   networking.interfaces = { };
   services.getty = { };
   system = {

@@ -1,18 +1,43 @@
 # The package set: a fixpoint, so that every package sees the final version of every other one.
 #
-# A package is the folder `<name>/package.nix`; adding one is adding a folder. Overlays, as in
-# nixpkgs, are functions `final: prev: { ... }` and are applied in order.
+# A package is the folder `<name>` with the recipe `package.nix`; adding one is adding a folder.
+# Where there is also a `prebuilt.nix`, that is what the set for the builders' own system has: what
+# builds run with, and what an image starts from without a compiler. The sets in `pkgsCross`, one for
+# each target of lib/systems/targets.nix, build from source; their `buildPackages` are the former.
+#
+# Overlays, as in nixpkgs, are functions `final: prev: { ... }` and are applied in order.
 {
   lib ? import ../lib,
   overlays ? [ ],
+  # Where builders run.
   system ? "x86_64-linux",
+  # What the packages are for, such as { config = "x86_64-unknown-linux-musl"; }; null for `system`.
+  crossSystem ? null,
 }:
 let
   inherit (builtins) attrNames filter pathExists readDir;
 
-  packageNames = filter (name: pathExists (./. + "/${name}/package.nix")) (
+  isCross = crossSystem != null;
+
+  has = file: name: pathExists (./. + "/${name}/${file}");
+  packageNames = filter (name: has "package.nix" name || has "prebuilt.nix" name) (
     attrNames (readDir ./.)
   );
+  recipeOf =
+    name:
+    ./. + "/${name}/${if !isCross && has "prebuilt.nix" name then "prebuilt.nix" else "package.nix"}";
+
+  native = import ./. { inherit lib overlays system; };
+  setFor = crossSystem: import ./. { inherit lib overlays system crossSystem; };
+
+  platforms = final: _prev: {
+    buildPlatform = lib.systems.elaborate system;
+    hostPlatform = if isCross then lib.systems.elaborate crossSystem else final.buildPlatform;
+    buildPackages = if isCross then native else final;
+    pkgsCross = builtins.mapAttrs (_name: setFor) lib.systems.examples;
+    pkgsMusl = final.pkgsCross.musl64;
+    inherit (final.callPackage ./stdenv { }) stdenv stdenvNoLibc;
+  };
 
   helpers = final: _prev: {
     inherit lib system overlays;
@@ -25,7 +50,7 @@ let
 
   packages =
     final: _prev:
-    lib.genAttrs packageNames (name: final.callPackage (./. + "/${name}/package.nix") { });
+    lib.genAttrs packageNames (name: final.callPackage (recipeOf name) { });
 
   aliases = final: _prev: {
     linuxPackages = {
@@ -35,6 +60,7 @@ let
 
   layers = [
     helpers
+    platforms
     buildSupport
     packages
     aliases

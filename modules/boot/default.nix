@@ -59,6 +59,11 @@ in
     };
     system.extraDependencies = mkIf (cfg.kernelModules != [ ]) [ modulesClosure ];
 
+    programs.busybox.applets = mkIf (cfg.kernelModules != [ ]) [
+      "cat"
+      "modprobe"
+    ];
+
     system.services.modules = mkIf (cfg.kernelModules != [ ]) {
       description = "load kernel modules";
       kind = "oneshot";

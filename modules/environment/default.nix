@@ -19,8 +19,8 @@ in
   options.environment = {
     binsh = mkOption {
       type = types.nullOr types.path;
-      default = "${pkgs.busybox}/bin/sh";
-      defaultText = lib.literalExpression ''"''${pkgs.busybox}/bin/sh"'';
+      default = "${config.programs.busybox.package}/bin/sh";
+      defaultText = lib.literalExpression ''"''${config.programs.busybox.package}/bin/sh"'';
       description = "What `/bin/sh` is; null for a system without it.";
     };
     pathsToLink = mkOption {

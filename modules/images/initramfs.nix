@@ -9,6 +9,7 @@ let
   inherit (builtins) attrNames concatMap;
   inherit (lib) mkOption types;
 
+  inherit (config.images.initramfs) compression;
   kernel = config.boot.kernelPackages.kernel;
   rootfs = config.system.rootfs;
 
@@ -29,6 +30,13 @@ let
   withoutNulls = lib.filterAttrs (_name: value: value != null);
 in
 {
+  config.boot.kernel.config = {
+    BLK_DEV_INITRD = "y";
+  }
+  // lib.optionalAttrs (compression != "none") {
+    "RD_${lib.toUpper compression}" = "y";
+  };
+
   options.images.initramfs = {
     compression = mkOption {
       type = types.enum [
@@ -47,7 +55,7 @@ in
       default = pkgs.makeImage {
         name = "${config.system.name}-initramfs";
         format = "initramfs";
-        inherit (config.images.initramfs) compression;
+        inherit compression;
         closure = [ config.system.build.toplevel ] ++ config.system.extraDependencies;
         entries = lib.mapAttrsToList (path: entry: { inherit path; } // withoutNulls entry) (
           folders // rootfs

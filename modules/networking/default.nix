@@ -17,7 +17,7 @@ let
 
   # What udhcpc runs when a lease comes, changes or goes.
   leaseScript = pkgs.writeScript "udhcpc-script" (
-    "#!${pkgs.runtimeShell}\n" + builtins.readFile ./_udhcpc.sh
+    "#!${config.programs.busybox.package}/bin/sh\n" + builtins.readFile ./_udhcpc.sh
   );
   client = "udhcpc -f -T 1 -A 5 -s ${leaseScript}";
 
@@ -74,9 +74,16 @@ let
   requested = lib.attrNames (
     lib.filterAttrs (_name: interface: interface.useDHCP == true) cfg.interfaces
   );
+
+  usesDHCP = cfg.enable && (cfg.useDHCP || requested != [ ]);
 in
 {
   options.networking = {
+    enable = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether the system has a network at all, if only with itself.";
+    };
     hostName = mkOption {
       type = types.strMatching "|[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?";
       default = "picnix";
@@ -95,6 +102,23 @@ in
   };
 
   config = {
+    boot.kernel.config = mkIf cfg.enable {
+      INET = "y";
+      NET = "y";
+      PACKET = mkIf usesDHCP "y";
+      UNIX = "y";
+    };
+
+    programs.busybox.applets =
+        lib.optional (cfg.hostName != "") "hostname"
+        ++ lib.optional cfg.enable "ip"
+        ++ lib.optionals usesDHCP [
+          "basename"
+          "dirname"
+          "mv"
+          "udhcpc"
+        ];
+
     environment.etc = {
       hostname = mkIf (cfg.hostName != "") { text = "${cfg.hostName}\n"; };
       hosts.text = ''
@@ -112,11 +136,11 @@ in
           dependencies = [ "mount" ] ++ lib.optional (config.boot.kernelModules != [ ]) "modules";
           script =
             lib.optionalString (cfg.hostName != "") "hostname ${cfg.hostName}\n"
-            + "ip link set dev lo up\n"
+            + lib.optionalString cfg.enable "ip link set dev lo up\n"
             + addressCommands;
         };
       }
-      (mkIf cfg.useDHCP {
+      (mkIf (cfg.enable && cfg.useDHCP) {
         dhcp = {
           description = "DHCP on every interface that is a device";
           dependencies = [ "network" ];

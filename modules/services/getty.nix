@@ -7,18 +7,24 @@
 }:
 let
   cfg = config.services.getty;
+  busybox = config.programs.busybox.package;
   inherit (lib) mkIf mkOption types;
 
   noPasswords = lib.all (user: user.hashedPassword == null) (
     builtins.attrValues config.users.users
   );
 
+  # Whether the kernel's messages would come between what people type.
+  isNoisy = config.boot.consoleLogLevel > quietLevel;
+  # Only errors and worse.
+  quietLevel = 4;
+
   # "ttyS0" of "console=ttyS0,115200n8".
   consoleOf = param: builtins.head (lib.splitString "," (lib.removePrefix "console=" param));
 
   login = pkgs.writeScript "login" ''
-    #!${pkgs.runtimeShell}
-    exec ${pkgs.busybox}/bin/login -f ${cfg.autologinUser}
+    #!${busybox}/bin/sh
+    exec ${busybox}/bin/login -f ${cfg.autologinUser}
   '';
   loginOptions = lib.optionals (cfg.autologinUser != null) [
     "-n"
@@ -42,6 +48,14 @@ in
         a password. Without any password this is root, as there would be no other way in.
       '';
     };
+    login = mkOption {
+      type = types.bool;
+      default = true;
+      description = ''
+        Whether one logs in on the consoles. Without it root's shell runs there from the start, and
+        the system needs no program for logins.
+      '';
+    };
     ttys = mkOption {
       type = types.listOf types.str;
       default = lib.unique (
@@ -54,30 +68,55 @@ in
   };
 
   config = mkIf cfg.enable {
+    programs.busybox.applets =
+      (
+        if cfg.login then
+          [
+            "getty"
+            "login"
+          ]
+        else
+          [ "cttyhack" ]
+      )
+      ++ lib.optional isNoisy "dmesg";
+
+    assertions = [
+      {
+        assertion = cfg.login || lib.length cfg.ttys <= 1;
+        message = "services.getty.login: without logins there is one console only, but there are ${lib.concatStringsSep ", " cfg.ttys}";
+      }
+    ];
+
     system.services = lib.genAttrs' cfg.ttys (tty: {
       name = "getty-${tty}";
       value = {
         description = "login on ${tty}";
-        dependencies = [ "quiet-console" ];
+        dependencies = [ (if isNoisy then "quiet-console" else "network") ];
         logging = "console";
-        process.argv = [
-          "${pkgs.busybox}/bin/getty"
-        ]
-        ++ loginOptions
-        ++ [
-          "115200"
-          tty
-          "vt100"
-        ];
+        process.argv =
+          if cfg.login then
+            [ "${busybox}/bin/getty" ]
+            ++ loginOptions
+            ++ [
+              "115200"
+              tty
+              "vt100"
+            ]
+          else
+            [
+              "${busybox}/bin/cttyhack"
+              "${busybox}/bin/sh"
+              "-l"
+            ];
       };
     })
-    // {
+    // lib.optionalAttrs isNoisy {
       # From here on people type there: only errors may come between.
       quiet-console = {
         description = "keep kernel messages but errors from the console";
         kind = "oneshot";
         dependencies = [ "network" ];
-        script = "dmesg -n 4\n";
+        script = "dmesg -n ${toString quietLevel}\n";
       };
     };
   };

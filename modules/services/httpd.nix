@@ -19,8 +19,8 @@ in
     enable = mkEnableOption "a web server for static files";
     package = mkOption {
       type = types.package;
-      default = pkgs.busybox;
-      defaultText = lib.literalExpression "pkgs.busybox";
+      default = config.programs.busybox.package;
+      defaultText = lib.literalExpression "config.programs.busybox.package";
       description = "The package with the program `httpd`.";
     };
     port = mkOption {
@@ -36,6 +36,8 @@ in
   };
 
   config = mkIf cfg.enable {
+    programs.busybox.applets = [ "httpd" ];
+
     system.services.httpd = {
       description = "serve ${baseNameOf cfg.root} on port ${toString cfg.port}";
       dependencies = [ "network" ];

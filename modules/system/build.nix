@@ -21,14 +21,22 @@ let
     inherit (config.environment) pathsToLink;
   };
 
-  toplevel = pkgs.writeTree {
+  # An attribute more only where there is something to check.
+  withChecks =
+    package:
+    if config.system.checks == [ ] then
+      package
+    else
+      package.overrideAttrs { inherit (config.system) checks; };
+
+  toplevel = withChecks (pkgs.writeTree {
     name = "system-${config.system.name}";
     files = {
       init.target = config.system.init.program;
       sw.target = systemPath;
     };
     meta.description = "The system without its container";
-  };
+  });
 in
 {
   options.system.build = mkOption {

@@ -25,5 +25,15 @@ in
       defaultText = lib.literalMD "`networking.hostName`";
       description = "The name of the system in store paths.";
     };
+    checks = mkOption {
+      type = types.listOf types.package;
+      default = [ ];
+      description = "Derivations that must build before the system does; they are not part of it.";
+    };
+    pseudoTerminals = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether programs can make terminals of their own, as servers of remote logins do.";
+    };
   };
 }

@@ -9,7 +9,7 @@
   ...
 }:
 let
-  inherit (builtins) attrNames elem;
+  inherit (builtins) attrNames attrValues elem;
   inherit (lib)
     concatMapStrings
     concatStringsSep
@@ -19,6 +19,9 @@ let
     optionalString
     types
     ;
+
+  busybox = config.programs.busybox.package;
+  shell = "${busybox}/bin/sh";
 
   services = lib.filterAttrs (_name: service: service.enable) config.system.services;
   names = attrNames services;
@@ -37,7 +40,7 @@ let
         "su"
         "-m"
         "-s"
-        pkgs.runtimeShell
+        shell
         "-c"
         "exec ${escapeShellArgs service.process.argv}"
         service.user
@@ -60,7 +63,7 @@ let
   scriptOf =
     name: service:
     ''
-      #!${pkgs.runtimeShell}
+      #!${shell}
       # ${name}${optionalString (service.description != "") ": ${service.description}"}
       export PATH=${lib.makeBinPath service.path}
     ''
@@ -91,7 +94,7 @@ let
 
   inittab =
     concatMapStrings (name: "::${actionOf name}:${scripts}/${name}\n") startOrder
-    + "::ctrlaltdel:${pkgs.busybox}/bin/reboot\n";
+    + "::ctrlaltdel:${busybox}/bin/reboot\n";
 
   serviceAssertions =
     name:
@@ -129,8 +132,8 @@ in
 {
   options.system.init.program = mkOption {
     type = types.path;
-    default = "${pkgs.busybox}/bin/init";
-    defaultText = lib.literalExpression ''"''${pkgs.busybox}/bin/init"'';
+    default = "${busybox}/bin/init";
+    defaultText = lib.literalExpression ''"''${config.programs.busybox.package}/bin/init"'';
     description = "The first process: what the kernel starts as `/init`.";
   };
 
@@ -146,6 +149,20 @@ in
 
     environment.etc.inittab.text = inittab;
 
+    boot.kernel.config.UNIX98_PTYS = lib.mkIf config.system.pseudoTerminals "y";
+
+    programs.busybox.applets = [
+      "init"
+      "mount"
+      "reboot"
+      "sh"
+    ]
+    ++ lib.optional config.system.pseudoTerminals "mkdir"
+    ++ lib.optional (lib.any (service: service.user != "root") (attrValues services)) "su"
+    ++ lib.optional (lib.any (service: service.restart == "on-failure") (
+      attrValues services
+    )) "sleep";
+
     system.services.mount = {
       description = "mount the kernel's file systems";
       kind = "oneshot";
@@ -153,6 +170,8 @@ in
         mount -t proc proc /proc
         mount -t sysfs sysfs /sys
         mount -t devtmpfs devtmpfs /dev
+      ''
+      + optionalString config.system.pseudoTerminals ''
         mkdir -p /dev/pts
         mount -t devpts devpts /dev/pts
       '';

@@ -1,6 +1,6 @@
 # Services as data: what runs, as whom, after what. Which supervisor runs them is the concern of
 # another module (system/init.nix), so nothing here knows one.
-{ lib, pkgs, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
 
@@ -20,6 +20,8 @@ let
       };
     };
   };
+
+  inherit (config.programs) busybox;
 
   serviceType = types.submodule (
     { config, ... }:
@@ -70,8 +72,8 @@ let
         };
         path = mkOption {
           type = types.listOf types.package;
-          default = [ pkgs.busybox ];
-          defaultText = lib.literalExpression "[ pkgs.busybox ]";
+          default = [ busybox.package ];
+          defaultText = lib.literalExpression "[ config.programs.busybox.package ]";
           description = "Packages whose programs the process finds.";
         };
         ports = mkOption {

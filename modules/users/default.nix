@@ -1,12 +1,12 @@
-{ lib, pkgs, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
 in
 {
   options.users.defaultUserShell = mkOption {
     type = types.either types.package types.path;
-    default = pkgs.busybox;
-    defaultText = lib.literalExpression "pkgs.busybox";
+    default = config.programs.busybox.package;
+    defaultText = lib.literalExpression "config.programs.busybox.package";
     description = "The login shell of root and of normal users.";
   };
 }

@@ -102,6 +102,12 @@ let
           default = name;
           description = "The login name.";
         };
+        openssh.authorizedKeys.keys = mkOption {
+          type = types.listOf types.singleLineStr;
+          default = [ ];
+          example = [ "ssh-ed25519 AAAA... ada@laptop" ];
+          description = "Public keys that the user may log in with over SSH.";
+        };
         shell = mkOption {
           type = types.nullOr (types.either types.package types.path);
           default = if config.isNormalUser then defaultUserShell else null;

@@ -2,7 +2,11 @@
 # that nixpkgs users know, on top of it. Everything runs in busybox's shell.
 final: {
   fetchurl = import ./fetchurl.nix;
-  mkDerivation = final.callPackage ./make-derivation.nix { };
+  fetchpatch = import ./fetchpatch.nix final;
+  debianMirror = final.callPackage ./debian-mirror.nix { };
+  debianPatches = final.callPackage ./debian-patches.nix { };
+  inherit (final.callPackage ./make-derivation.nix { }) mkDerivation mkDerivationWith;
+  kconfig = final.callPackage ./kconfig { };
   unpackDebs = final.callPackage ./unpack-debs.nix { };
   makeImage = final.callPackage ./make-image.nix { };
   makeModulesClosure = final.callPackage ./modules-closure.nix { };

@@ -4,12 +4,17 @@
 # The builder is busybox's shell running `buildCommand`, unless `builder` says otherwise; PATH
 # holds the programs of `nativeBuildInputs` and busybox. All other attributes reach the builder's
 # environment, as `derivation` defines.
+#
+# `mkDerivationWith arguments` is the same with another way from a recipe's attributes to the
+# arguments of `derivation`; stdenv is one.
 {
   lib,
-  busybox,
+  buildPackages,
   system,
 }:
 let
+  inherit (buildPackages) busybox;
+
   inherit (builtins)
     isAttrs
     isFunction
@@ -49,16 +54,14 @@ let
       passAsFile = [ "buildCommand" ];
     };
 
-  instantiate =
+  shellArguments =
     attrs:
-    derivation (
-      {
-        inherit system;
-        name = "${attrs.pname}-${attrs.version}";
-      }
-      // lib.optionalAttrs (!attrs ? builder) (shellAttrs attrs)
-      // removeAttrs attrs notEnvironment
-    );
+    {
+      inherit system;
+      name = "${attrs.pname}-${attrs.version}";
+    }
+    // lib.optionalAttrs (!attrs ? builder) (shellAttrs attrs)
+    // removeAttrs attrs notEnvironment;
 
   # An override is a set, a function of the previous attributes, or one of the final and the
   # previous ones.
@@ -75,12 +78,12 @@ let
       partial;
 
   make =
-    recipe:
+    arguments: recipe:
     let
       attrs = recipe (attrs // { finalPackage = drv; });
       passthru = attrs.passthru or { };
       drv =
-        instantiate attrs
+        derivation (arguments attrs)
         // lib.optionalAttrs (attrs ? pname) { inherit (attrs) pname version; }
         // passthru
         // {
@@ -91,7 +94,7 @@ let
           // attrs.meta or { };
           overrideAttrs =
             override:
-            make (
+            make arguments (
               final:
               let
                 prev = recipe final;
@@ -104,5 +107,12 @@ let
       !(attrs ? nativeBuildInputs) || isList attrs.nativeBuildInputs
     ) "mkDerivation: nativeBuildInputs of \"${drv.name}\" is not a list";
     drv;
+
+  mkDerivationWith =
+    arguments: recipe:
+    make arguments (if isFunction recipe then recipe else _final: recipe);
 in
-recipe: make (if isFunction recipe then recipe else _final: recipe)
+{
+  inherit mkDerivationWith;
+  mkDerivation = mkDerivationWith shellArguments;
+}

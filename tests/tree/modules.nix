@@ -360,4 +360,68 @@ lib.runTests {
     expr = isRefused { networking.hostnam = "x"; };
     expected = true;
   };
+
+  testKernelOptionsSayWhoAsked = {
+    expr =
+      let
+        inherit ((configOf ../../examples/tiny.nix).boot.kernelPackages) kernel;
+        askerOf = name: kernel.kernelConfig.${name}.askedBy;
+      in
+      [
+        (lib.hasPrefix "devices/qemu-x86_64/default.nix:" (askerOf "SERIAL_8250"))
+        (lib.hasPrefix "modules/images/initramfs.nix:" (askerOf "RD_XZ"))
+      ];
+    expected = [
+      true
+      true
+    ];
+  };
+
+  testKernelOptionsOfTheUserWinOverTheProfile = {
+    expr =
+      let
+        asked =
+          (configOf {
+            imports = [ ../../examples/tiny.nix ];
+            boot.kernel.config.ACPI = "y";
+          }).boot.kernel.config;
+      in
+      asked.ACPI;
+    expected = "y";
+  };
+
+  testModulesNeedAKernelThatLoadsThem = {
+    expr = lib.any (lib.hasPrefix "boot.kernelModules: ") (refusals {
+      imports = [ ../../examples/tiny.nix ];
+      boot.kernelModules = [ "loop" ];
+    });
+    expected = true;
+  };
+
+  testOnlyAppletsAskedForAreBuilt = {
+    expr =
+      let
+        inherit ((configOf ../../examples/tiny.nix).programs) busybox;
+      in
+      [
+        (lib.elem "uname" busybox.applets)
+        (lib.elem "udhcpc" busybox.applets)
+        (busybox.package.options ? UDHCPC)
+      ];
+    expected = [
+      true
+      false
+      false
+    ];
+  };
+
+  testDebiansKernelIsTheDefault = {
+    expr = hello.config.boot.kernelPackages.kernel == hello.pkgs.linux;
+    expected = true;
+  };
+
+  testKeysOfUsersAreTheirs = {
+    expr = (configOf ../../examples/ssh.nix).system.rootfs."/root/.ssh/authorized_keys".mode;
+    expected = "0600";
+  };
 }

@@ -4,9 +4,14 @@ let
   pkgs = import ../../pkgs { inherit lib; };
   inherit (builtins) attrNames filter;
 
-  packages = lib.filterAttrs (
-    name: _package: builtins.pathExists (../../pkgs + "/${name}/package.nix")
-  ) pkgs;
+  isPackage =
+    name:
+    lib.any (recipe: builtins.pathExists (../../pkgs + "/${name}/${recipe}")) [
+      "package.nix"
+      "prebuilt.nix"
+    ];
+  packages = lib.filterAttrs (name: _package: isPackage name) pkgs;
+  musl = pkgs.pkgsMusl;
   seedPackages = lib.concatLists (filter builtins.isList (builtins.attrValues pkgs.seed));
 
   withOverlay =
@@ -38,8 +43,12 @@ lib.runTests {
     expr = attrNames packages;
     expected = [
       "busybox"
+      "dropbear"
       "linux"
+      "linuxHeaders"
+      "musl"
       "qemu"
+      "toolchain"
     ];
   };
 
@@ -51,12 +60,10 @@ lib.runTests {
   };
 
   testVersionsAreUpstreams = {
-    expr = map (name: builtins.match "[0-9.]+" packages.${name}.version != null) (attrNames packages);
-    expected = [
-      true
-      true
-      true
-    ];
+    expr = filter (name: builtins.match "[0-9.]+" packages.${name}.version == null) (
+      attrNames packages
+    );
+    expected = [ ];
   };
 
   testOverrideAttrsTakesASet = {
@@ -218,5 +225,106 @@ lib.runTests {
         "5"
       ]
     ];
+  };
+
+  testTargetsAreBuiltFromSourceByNative = {
+    expr = [
+      musl.busybox.name
+      musl.hostPlatform.config
+      (musl.buildPackages.busybox == pkgs.busybox)
+      (musl.busybox.drvAttrs.boxRoot == pkgs.toolchain)
+    ];
+    expected = [
+      "busybox-x86_64-unknown-linux-musl-1.35.0"
+      "x86_64-unknown-linux-musl"
+      true
+      true
+    ];
+  };
+
+  testATargetWithoutCompilerIsRefused = {
+    expr = (builtins.tryEval pkgs.pkgsCross.mipsel-musl.musl.drvPath).success;
+    expected = false;
+  };
+
+  testSourcesHaveDebiansFileSecond = {
+    expr = map (package: lib.hasPrefix "mirror://debian/pool/main/" (lib.last package.src.urls)) [
+      musl.busybox
+      musl.dropbear
+      musl.linux
+      musl.musl
+    ];
+    expected = [
+      true
+      true
+      true
+      true
+    ];
+  };
+
+  testKconfigFragments = {
+    expr = pkgs.kconfig.fragment {
+      A = "y";
+      B = "n";
+      C = 3;
+      D = "0x10";
+      E = "console=\"x\"";
+    };
+    expected = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=3\nCONFIG_D=0x10\nCONFIG_E=\"console=\\\"x\\\"\"\n";
+  };
+
+  testWhoAskedIsNoPartOfTheKernel = {
+    expr =
+      let
+        kernel = askedBy: musl.linux.override {
+          checkConfig = false;
+          kernelConfig.PCI = {
+            value = "y";
+            inherit askedBy;
+          };
+        };
+      in
+      [
+        ((kernel "a.nix:1").drvPath == (kernel "b.nix:2").drvPath)
+        ((kernel "a.nix:1").checkedConfig.drvPath == (kernel "b.nix:2").checkedConfig.drvPath)
+      ];
+    expected = [
+      true
+      false
+    ];
+  };
+
+  testAppletsBringTheirFeatures = {
+    expr =
+      let
+        inherit (musl.busybox.override { applets = [ "ip" ]; }) options;
+      in
+      [
+        options.IP.value
+        options.FEATURE_IP_ROUTE
+        (options ? ASH)
+      ];
+    expected = [
+      "y"
+      "y"
+      false
+    ];
+  };
+
+  testOverrideAttrsReachesThePhases = {
+    expr = (musl.dropbear.overrideAttrs (prev: { patches = prev.patches ++ [ "/more" ]; })).drvAttrs.patches
+      == musl.dropbear.drvAttrs.patches ++ [ "/more" ];
+    expected = true;
+  };
+
+  testStructuredAttrsAreRefused = {
+    expr =
+      (builtins.tryEval
+        (musl.stdenv.mkDerivation {
+          name = "x";
+          __structuredAttrs = true;
+        }).drvPath
+      ).success;
+    expected = false;
   };
 }

@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 
 use crate::common::{Ran, TestEnvironment, picnix, skip, workspace};
 
+/// The first line of an example that compiles for minutes.
+const SLOW: &str = "# slow: builds from source";
 /// What no fetch gets past.
 const NO_PROXY: &str = "http://127.0.0.1:1";
 
@@ -27,6 +29,13 @@ fn examples() -> Vec<PathBuf> {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "nix"));
     files.sort();
     files
+}
+
+/// Whether an example takes minutes that nobody asked to spend (`PICNIX_SLOW=1` does).
+fn is_too_slow(example: &Path) -> bool {
+    let text = fs::read_to_string(example).unwrap();
+    let is_asked = std::env::var("PICNIX_SLOW").is_ok_and(|value| value == "1");
+    text.lines().next() == Some(SLOW) && !is_asked
 }
 
 fn hello() -> PathBuf {
@@ -71,6 +80,11 @@ fn every_example_declares_tests() {
 fn every_example_boots_and_passes_its_tests() {
     let env = shared();
     for example in examples() {
+        if is_too_slow(&example) {
+            let why = format!("{} builds from source: PICNIX_SLOW=1", example.display());
+            skip("every_example_boots_and_passes_its_tests", &why);
+            continue;
+        }
         let ran = run_online(&env, &["test"], &example);
         assert_eq!(ran.code, 0, "{}: {ran:?}", example.display());
         let verdict = ran.stdout.lines().last().unwrap_or_default();

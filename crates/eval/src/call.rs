@@ -146,8 +146,9 @@ impl<'h> Evaluator<'h> {
         argument: Value<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
-        let functor = attrs.get(sym::FUNCTOR).expect("the caller has looked").get();
-        self.call(functor, &[Value::Attrs(attrs), argument], pos).trace(
+        let functor = attrs.get_attr(sym::FUNCTOR).expect("the caller has looked");
+        let arguments = [Value::Attrs(attrs), argument];
+        self.call(functor.slot.get(), &arguments, functor.pos).trace(
             pos,
             || "while calling a functor (an attribute set with a '__functor' attribute)",
         )

@@ -154,8 +154,9 @@ impl Error {
     #[cold]
     #[must_use]
     pub fn trace(mut self, pos: Pos, text: impl Into<String>) -> Self {
-        if self.0.trace.len() < MAX_FRAMES {
-            self.0.trace.push(Frame { pos, text: text.into(), always: false });
+        let text = text.into();
+        if !text.is_empty() && self.0.trace.len() < MAX_FRAMES {
+            self.0.trace.push(Frame { pos, text, always: false });
         }
         self
     }

@@ -8,13 +8,13 @@ use crate::bail;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
-    AssertExpr, AttrName, Binding, Bindings, Expr, ExprKind, Operator, SelectExpr,
-    WithVariable,
+    AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Operator,
+    SelectExpr, WithVariable,
 };
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
-use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Slot, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Shape, Slot, Value};
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
@@ -141,6 +141,11 @@ impl<'h> Evaluator<'h> {
                 Value::Lambda(self.heap.alloc(Closure { lambda, env }))
             }
             ExprKind::List([]) => self.list(&[]),
+            ExprKind::Attrs(bindings)
+                if bindings.values.is_empty() && bindings.dynamic.is_empty() =>
+            {
+                Value::Attrs(self.empty_attrs())
+            }
             ExprKind::Select(select) => match self.peek_select(select, env) {
                 Some(value) => value,
                 None => self.heap.suspend(expr, env),
@@ -214,7 +219,7 @@ impl<'h> Evaluator<'h> {
             slot.set(match binding {
                 // Another name for a variable that is bound already.
                 Binding::Own(Expr { kind: ExprKind::Local(other), .. })
-                    if (*other as usize) < index =>
+                    if (*other as usize) < index && bindings.overrides.is_none() =>
                 {
                     slots[*other as usize].get()
                 }
@@ -260,15 +265,19 @@ impl<'h> Evaluator<'h> {
             });
             (env, self.heap.slice_from(values))
         };
-        let mut attrs: &'h Attrs<'h> =
-            self.heap.alloc(Attrs::new(bindings.shape, values));
+        let (mut shape, mut values) = (bindings.shape, values);
         if let Some(index) = bindings.overrides {
-            attrs = self.apply_overrides(attrs, scope, index)?;
+            let attrs = self.heap.alloc(Attrs::new(shape, values));
+            let attrs = self.apply_overrides(attrs, scope, index)?;
+            (shape, values) = attrs.parts(self.heap);
         }
-        if bindings.dynamic.is_empty() {
-            return Ok(attrs);
+        if !bindings.dynamic.is_empty() {
+            return self.add_dynamic(bindings.dynamic, (shape, values), scope);
         }
-        self.add_dynamic(bindings, attrs, scope)
+        if values.is_empty() {
+            return Ok(self.empty_attrs());
+        }
+        Ok(self.heap.alloc(Attrs::new(shape, values)))
     }
 
     /// `rec { __overrides = { x = 1; }; x = 2; }`: the overrides win, also for the variables of the set.
@@ -292,23 +301,24 @@ impl<'h> Evaluator<'h> {
 
     fn add_dynamic(
         &self,
-        bindings: &'h Bindings<'h>,
-        attrs: &'h Attrs<'h>,
+        dynamic: &'h [DynamicBinding<'h>],
+        (shape, values): (&'h Shape<'h>, &'h [Slot<'h>]),
         scope: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
-        let mut all = AttrsBuilder::with_capacity(attrs.len() + bindings.dynamic.len());
-        for attr in attrs.iter(self.heap) {
-            all.push(attr.name, attr.pos, attr.slot.get());
+        let mut all = AttrsBuilder::with_capacity(values.len() + dynamic.len());
+        for (index, slot) in values.iter().enumerate() {
+            all.push(shape.names[index], shape.positions[index], slot.get());
         }
         let mut added: Vec<(Symbol, Pos)> = Vec::new();
-        for binding in bindings.dynamic {
+        let mut last = Value::Null;
+        for binding in dynamic {
             let name = self.eval(binding.name, scope)?;
             if matches!(name, Value::Null) {
                 continue;
             }
             let doing = "while evaluating the name of a dynamic attribute";
             let name = self.symbol(self.expect_plain_string(name, binding.pos, doing)?);
-            let known = attrs.get_attr(name).map(|attr| attr.pos);
+            let known = shape.find(name).map(|index| shape.positions[index]);
             let known = known.or_else(|| {
                 added.iter().find(|(other, _)| *other == name).map(|(_, pos)| *pos)
             });
@@ -320,9 +330,23 @@ impl<'h> Evaluator<'h> {
                 );
             }
             added.push((name, binding.pos));
-            all.push(name, binding.pos, self.delay(binding.value, scope));
+            last = self.delay(binding.value, scope);
+            all.push(name, binding.pos, last);
+        }
+        // `{ ${name} = value; }` in a function that is called again and again makes the same few shapes.
+        if let ([(name, pos)], []) = (&*added, values) {
+            let (shape, values) =
+                (self.shape_of_one(*name, *pos), self.heap.slots_from(&[last]));
+            return Ok(self.heap.alloc(Attrs::new(shape, values)));
         }
         Ok(all.finish(self.heap))
+    }
+
+    fn shape_of_one(&self, name: Symbol, pos: Pos) -> &'h Shape<'h> {
+        self.single_shapes.borrow_mut().entry((name, pos)).or_insert_with(|| {
+            let (names, positions) = (self.heap.slice(&[name]), self.heap.slice(&[pos]));
+            self.heap.alloc(Shape { names, positions })
+        })
     }
 
     fn with_lookup(

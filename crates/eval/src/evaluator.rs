@@ -47,6 +47,10 @@ pub struct Evaluator<'h> {
     pub(crate) store_paths: RefCell<StorePathTable>,
     /// Store paths as text.
     pub(crate) printed_paths: RefCell<Map<PathId, &'h [u8]>>,
+    /// Contexts, each once: thousands of derivations depend on the same few things.
+    pub(crate) contexts: RefCell<Map<Context<'h>, ()>>,
+    /// The shapes of sets with one computed name.
+    pub(crate) single_shapes: RefCell<Map<(Symbol, Pos), &'h Shape<'h>>>,
     /// Directories with their links resolved.
     pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
     /// What builtins keep between calls: compiled patterns, hashes of derivations.
@@ -91,6 +95,8 @@ impl<'h> Evaluator<'h> {
             copied_paths: RefCell::default(),
             store_paths: RefCell::default(),
             printed_paths: RefCell::default(),
+            contexts: RefCell::default(),
+            single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
             caches: crate::builtins::Caches::default(),
             empty_attrs: heap.alloc(Attrs::new(shape, &[])),
@@ -259,9 +265,10 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
         doing: &str,
     ) -> Result<&'h Attrs<'h>> {
-        match self.force(value).trace(pos, || doing)? {
+        match self.force(value).at_recursion(pos)? {
             Value::Attrs(attrs) => Ok(attrs),
-            other => self.wrong_type("a set", other, pos, doing),
+            // Nix tells the place of sets and lists in the trace only.
+            other => self.wrong_type("a set", other, Pos::NONE, "").trace(pos, || doing),
         }
     }
 
@@ -275,9 +282,10 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
         doing: &str,
     ) -> Result<&'h List<'h>> {
-        match self.force(value).trace(pos, || doing)? {
+        match self.force(value).at_recursion(pos)? {
             Value::List(list) => Ok(list),
-            other => self.wrong_type("a list", other, pos, doing),
+            // Nix tells the place of sets and lists in the trace only.
+            other => self.wrong_type("a list", other, Pos::NONE, "").trace(pos, || doing),
         }
     }
 

@@ -25,6 +25,9 @@ const RED_ZONE: usize = 64 * 1024;
 /// Stack that is added when there is less, in bytes.
 const STACK_STEP: usize = 4 * 1024 * 1024;
 
+/// The length of an undefined variable from which on similar ones are offered.
+const SUGGESTED_FROM: usize = 3;
+
 /// The variables around an expression, innermost last.
 pub(crate) enum Scope<'h> {
     /// Slot `i` holds the `i`-th name; ascending.
@@ -331,6 +334,10 @@ impl<'h> Lowering<'_, 'h> {
         }
         known.extend(self.ev.base_scope().sorted_names(&self.ev.symbols));
         let text = self.ev.symbols.text(name);
+        // Any two short names are alike.
+        if text.len() < SUGGESTED_FROM {
+            known.clear();
+        }
         let suggestions = crate::report::similar_names(
             &text,
             known.iter().map(|known| self.ev.symbols.text(*known)),

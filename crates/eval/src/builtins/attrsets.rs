@@ -195,13 +195,11 @@ fn remove_attrs<'h>(
     }
     removed.sort_unstable();
     let mut removed = removed.into_iter().peekable();
-    let mut builder = AttrsBuilder::with_capacity(attrs.len());
-    for attr in attrs.iter(ev.heap) {
-        while removed.next_if(|name| *name < attr.name).is_some() {}
-        if removed.peek() != Some(&attr.name) {
-            push(&mut builder, attr);
-        }
-    }
+    let mut builder = attrs.to_builder();
+    builder.retain(|found| {
+        while removed.next_if(|name| *name < found).is_some() {}
+        removed.peek() != Some(&found)
+    });
     Ok(Value::Attrs(builder.finish(ev.heap)))
 }
 

@@ -133,6 +133,10 @@ impl<'h> Writer<'_, 'h> {
             | Value::Builtin(_)
             | Value::Partial(_)
             | Value::Thunk(_)) => {
+                let pos = match other {
+                    Value::Lambda(closure) => closure.lambda.pos,
+                    _ => pos,
+                };
                 bail!(pos => Type, "cannot convert {} to JSON", other.type_phrase())
             }
         }

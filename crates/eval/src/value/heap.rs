@@ -158,7 +158,7 @@ impl Heap {
         if items.is_empty() {
             return &[];
         }
-        let start = self.reserve(size_of_val(items), const { fits::<T>() }).cast::<T>();
+        let start = self.reserve::<T>(size_of_val(items));
         self.keep();
         // SAFETY: `reserve` gave room for `items.len()` items, aligned, that nothing else refers to.
         unsafe { ptr::copy_nonoverlapping(items.as_ptr(), start, items.len()) };
@@ -198,9 +198,7 @@ impl Heap {
     #[inline]
     pub(crate) fn scope<'h>(&'h self, count: usize, parent: Option<Env<'h>>) -> Env<'h> {
         let bytes = size_of::<Slot<'_>>().checked_mul(count).expect("memory is finite");
-        let header =
-            self.reserve(size_of::<Header<'_>>() + bytes, const { fits::<Header<'_>>() });
-        let header = header.cast::<Header<'h>>();
+        let header = self.reserve::<Header<'h>>(size_of::<Header<'h>>() + bytes);
         // SAFETY: `reserve` gave room for a header, aligned, that nothing else refers to.
         unsafe { header.write(Header { parent, len: count }) };
         // SAFETY: behind the header there is room for `count` slots, which need the same alignment.
@@ -258,7 +256,7 @@ impl Heap {
     #[inline]
     fn scratch<T>(&self, value: T) -> &T {
         const { assert!(!std::mem::needs_drop::<T>(), "the heap drops nothing") };
-        let place = self.reserve(size_of::<T>(), const { fits::<T>() }).cast::<T>();
+        let place = self.reserve::<T>(size_of::<T>());
         // SAFETY: `reserve` gave room for a `T`, aligned, that nothing else refers to.
         unsafe { place.write(value) };
         // SAFETY: the value was just written. It stays until the heap is dropped, or until `release`, whose
@@ -279,7 +277,7 @@ impl Heap {
             return &[];
         }
         let bytes = size_of::<T>().checked_mul(count).expect("memory is finite");
-        let start = self.reserve(bytes, const { fits::<T>() }).cast::<T>();
+        let start = self.reserve::<T>(bytes);
         for index in 0..count {
             let item = items.next().expect("the iterator knows its length");
             // SAFETY: `index` is below the count that there is room for.
@@ -289,19 +287,21 @@ impl Heap {
         unsafe { std::slice::from_raw_parts(start, count) }
     }
 
-    /// Room for `bytes` bytes, aligned to [`ALIGN`].
+    /// Room for `bytes` bytes, at least one of them, that begin with a `T`.
     #[inline]
-    fn reserve(&self, bytes: usize, (): ()) -> *mut u8 {
+    fn reserve<T>(&self, bytes: usize) -> *mut T {
+        const { assert!(align_of::<T>() <= ALIGN, "the heap aligns to eight bytes") };
+        const { assert!(size_of::<T>() > 0, "the heap gives every object a place") };
         let place = self.at.get();
         let left = self.end.get().addr() - place.addr();
         // Sizes are rounded up, and chunks are multiples of `ALIGN`: what is left is one, too.
         if bytes > left {
-            return self.reserve_chunk(bytes);
+            return self.reserve_chunk(bytes).cast();
         }
         let rounded = (bytes + (ALIGN - 1)) & !(ALIGN - 1);
         // SAFETY: `rounded` is at most what is left of the chunk.
         self.at.set(unsafe { place.add(rounded) });
-        place
+        place.cast()
     }
 
     /// Room in a new chunk; a large object gets one of its own, and the present one stays in use.
@@ -337,12 +337,6 @@ impl Heap {
         self.allocated_bytes.set(self.allocated_bytes.get() + bytes);
         start.as_ptr()
     }
-}
-
-/// Fails to compile for types that the heap cannot hold.
-const fn fits<T>() {
-    assert!(align_of::<T>() <= ALIGN, "the heap aligns to eight bytes");
-    assert!(size_of::<T>() > 0, "the heap gives every object a place");
 }
 
 #[cfg(test)]

@@ -1,0 +1,39 @@
+# slow: builds from source
+# A machine that gets its address by DHCP and lets root in over SSH.
+#
+#   picnix run examples/ssh.nix
+{ config, ... }:
+{
+  profiles.tiny.enable = true;
+  boot.consoleLogLevel = 4;
+  networking.hostName = "ssh";
+  services.getty.login = false;
+  services.dropbear.enable = true;
+
+  # Put your own key here.
+  users.users.root.openssh.authorizedKeys.keys = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINKliPVbxC5n1p1kxVHCGDMhlU7VzA7TIMQcTVaZNeB2 example"
+  ];
+
+  environment.systemPackages = [ config.programs.busybox.package ];
+  programs.busybox.applets = [
+    "cat"
+    "ls"
+    "grep"
+    "sleep"
+    "uname"
+  ];
+
+  # picnix test examples/ssh.nix
+  tests = {
+    network.steps = [
+      { run.command = "until ip route | grep -q default; do sleep 1; done"; }
+      { run.command = "until [ -e /etc/dropbear/dropbear_ed25519_host_key ]; do sleep 1; done"; }
+    ];
+
+    power-off.steps = [
+      { run.command = "cat /proc/uptime"; }
+      { powerOff = true; }
+    ];
+  };
+}

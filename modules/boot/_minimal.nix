@@ -1,0 +1,84 @@
+# What the kernel's build system turns on by itself, once something else is asked for, and what a
+# small system does without. All are defaults: a module that needs one of them says so.
+#
+# For Linux 6.1 with tinyconfig as its start; found by comparing configurations (docs/sizes.md).
+{
+  # Screens, keyboards, and the buses for them.
+  HID = "n";
+  INPUT = "n";
+  SERIO = "n";
+  USB_SUPPORT = "n";
+  VGA_ARB = "n";
+  VT = "n";
+
+  # Processors: no microcode updates, no vendors that no emulated machine has.
+  CPU_SUP_AMD = "n";
+  CPU_SUP_CENTAUR = "n";
+  CPU_SUP_HYGON = "n";
+  CPU_SUP_INTEL = "y";
+  CPU_SUP_ZHAOXIN = "n";
+  MICROCODE = "n";
+  PROCESSOR_SELECT = "y";
+  X86_5LEVEL = "n";
+  X86_INTEL_MEMORY_PROTECTION_KEYS = "n";
+  X86_KERNEL_IBT = "n";
+  X86_VSYSCALL_EMULATION = "n";
+
+  # System calls that programs here do not use.
+  ADVISE_SYSCALLS = "n";
+  AIO = "n";
+  EPOLL = "n";
+  EVENTFD = "n";
+  FILE_LOCKING = "n";
+  FUTEX = "n";
+  INOTIFY_USER = "n";
+  IO_URING = "n";
+  MEMBARRIER = "n";
+  MEMFD_CREATE = "n";
+  POSIX_TIMERS = "n";
+  RSEQ = "n";
+  SHMEM = "n";
+  SIGNALFD = "n";
+  TIMERFD = "n";
+
+  # Help for people who debug.
+  BUG = "n";
+  COREDUMP = "n";
+  ELF_CORE = "n";
+  KALLSYMS = "n";
+
+  # Firmware and buses, unless a device has them.
+  ACPI = "n";
+  DMI = "n";
+  HIGH_RES_TIMERS = "n";
+  HYPERVISOR_GUEST = "n";
+  PCI = "n";
+  VIRTIO_MENU = "n";
+  VIRTUALIZATION = "n";
+
+  # File systems and networks, unless something uses them.
+  NET = "n";
+  TMPFS = "n";
+
+  # A second set of terminals, and decoders of compression that no image uses.
+  LEGACY_PTYS = "n";
+  PROC_PAGE_MONITOR = "n";
+  PROC_SYSCTL = "n";
+  RD_BZIP2 = "n";
+  RD_GZIP = "n";
+  RD_LZ4 = "n";
+  RD_LZMA = "n";
+  RD_LZO = "n";
+  RD_XZ = "n";
+  RD_ZSTD = "n";
+  SERIAL_8250_DEPRECATED_OPTIONS = "n";
+  SLAB_MERGE_DEFAULT = "n";
+  SPARSEMEM_VMEMMAP = "n";
+  STACKPROTECTOR = "n";
+  UNIX98_PTYS = "n";
+
+  # Needs no memory below 16 MiB to be free: the system boots with less.
+  PHYSICAL_ALIGN = "0x200000";
+  PHYSICAL_START = "0x200000";
+  RELOCATABLE = "n";
+}

@@ -1,0 +1,133 @@
+# The kernel's options: every module says which it needs, and where the kernel is built from source
+# they are its configuration. Debian's kernel, the default, has them all.
+{
+  config,
+  lib,
+  options,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.boot.kernel;
+  inherit (builtins)
+    concatMap
+    isAttrs
+    mapAttrs
+    ;
+  inherit (lib)
+    concatStringsSep
+    mkDefault
+    mkIf
+    mkOption
+    types
+    ;
+
+  tree = "${toString ../..}/";
+
+  # A file by a name that is the same on every machine: picnix's by their path there, others by
+  # their last part.
+  showFile =
+    file:
+    if lib.hasPrefix tree (toString file) then
+      lib.removePrefix tree (toString file)
+    else
+      baseNameOf file;
+
+  # Where a definition of an option stands; computed ones have a file only.
+  showPlace =
+    name: definition:
+    let
+      position = builtins.unsafeGetAttrPos name definition.value;
+    in
+    if position == null then
+      showFile definition.file
+    else
+      "${showFile position.file}:${toString position.line}";
+
+  contentOf =
+    value: if isAttrs value && value._type or "" == "override" then contentOf value.content else value;
+
+  # The definitions that gave an option its value.
+  askersOf =
+    name: value:
+    concatStringsSep ", " (
+      concatMap (
+        definition:
+        if definition.value ? ${name} && contentOf definition.value.${name} == value then
+          [ (showPlace name definition) ]
+        else
+          [ ]
+      ) options.boot.kernel.config.definitionsWithLocations
+    );
+
+  kernel = cfg.package.override {
+    checkConfig = false;
+    kernelConfig = mapAttrs (name: value: {
+      inherit value;
+      askedBy = askersOf name value;
+    }) cfg.config;
+  };
+in
+{
+  options.boot.kernel = {
+    package = mkOption {
+      type = types.package;
+      default = pkgs.pkgsMusl.linux;
+      defaultText = lib.literalExpression "pkgs.pkgsMusl.linux";
+      description = "The kernel that is built where `fromSource` is set.";
+    };
+    config = mkOption {
+      type = types.attrsOf (
+        types.oneOf [
+          types.int
+          types.str
+        ]
+      );
+      default = { };
+      example = {
+        NF_TABLES = "y";
+        NR_CPUS = 4;
+      };
+      description = ''
+        Options of the kernel without `CONFIG_`: `y`, `m`, `n`, a number or a text. Where the kernel is
+        built from source, an option that does not come out as asked is an error that names who asked.
+      '';
+    };
+    fromSource = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether the kernel is built from source, with the options in `config` and none besides:
+        minutes of compilation, and a tenth of the size of Debian's.
+      '';
+    };
+  };
+
+  config = mkIf cfg.fromSource {
+    assertions = [
+      {
+        assertion = cfg.config.MODULES or "n" == "y" || config.boot.kernelModules == [ ];
+        message = "boot.kernelModules: this kernel has no loadable modules (boot.kernel.config.MODULES); ask for ${concatStringsSep ", " config.boot.kernelModules} by boot.kernel.config instead";
+      }
+    ];
+
+    boot.kernelPackages = mkDefault { inherit kernel; };
+    system.checks = [ kernel.checkedConfig ];
+
+    # What every system has. The rest is asked for by who needs it.
+    boot.kernel.config = mapAttrs (_name: mkDefault) (import ./_minimal.nix) // {
+      BINFMT_ELF = "y";
+      BINFMT_SCRIPT = "y";
+      CC_OPTIMIZE_FOR_SIZE = "y";
+      DEVTMPFS = "y";
+      EXPERT = "y";
+      INIT_STACK_NONE = mkDefault "y";
+      KERNEL_XZ = mkDefault "y";
+      MULTIUSER = "y";
+      PRINTK = "y";
+      PROC_FS = "y";
+      SYSFS = "y";
+      TTY = "y";
+    };
+  };
+}

@@ -1,0 +1,86 @@
+{
+  lib,
+  debianMirror,
+  debianPatches,
+  fetchurl,
+  stdenv,
+  # A file of C that says which parts are built.
+  localOptions ? ./localoptions.h,
+}:
+let
+  version = "2022.83";
+in
+stdenv.mkDerivation {
+  pname = "dropbear";
+  inherit version;
+
+  src = fetchurl {
+    urls = [
+      "https://matt.ucc.asn.au/dropbear/releases/dropbear-${version}.tar.bz2"
+      (debianMirror "d/dropbear/dropbear_${version}.orig.tar.bz2")
+    ];
+    hash = "sha256-vFoSH/vJS1FxrV6+Ab5CdG1Qqnl8lUmkY5iUoWdJRDs=";
+  };
+
+  patches = debianPatches {
+    name = "dropbear";
+    src = fetchurl {
+      name = "dropbear_2022.83-1-deb12u3.debian.tar.xz";
+      url = debianMirror "d/dropbear/dropbear_2022.83-1+deb12u3.debian.tar.xz";
+      hash = "sha256-dPsXGmMPRQQwt3Gy94HEIKRUKIGudf0vdcoExTo+6pM=";
+    };
+    patches = [
+      # The Terrapin attack on the handshake.
+      "CVE-2023-48795.patch"
+      "fix-noremotetcp-behavior.patch"
+      # The client ran commands from a host name; the former is what the latter builds on.
+      "Handle-arbitrary-length-paths-and-commands-in-multihop_pa.patch"
+      "CVE-2025-47203.patch"
+    ];
+  };
+
+  inherit localOptions;
+  preConfigure = ''
+    cp "$localOptions" localoptions.h
+  '';
+
+  configureFlags = [
+    "--disable-zlib"
+    "--disable-syslog"
+    "--disable-lastlog"
+    "--disable-utmp"
+    "--disable-utmpx"
+    "--disable-wtmp"
+    "--disable-wtmpx"
+    "--disable-loginfunc"
+    "--disable-pututline"
+    "--disable-pututxline"
+    "--disable-harden"
+    "--enable-static"
+    "--enable-bundled-libtom"
+  ];
+  CFLAGS = "-Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables";
+  LDFLAGS = "-no-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none";
+
+  # One program under several names.
+  makeFlags = [ "MULTI=1" ];
+  programs = "PROGRAMS=dropbear dropbearkey";
+  preBuild = ''
+    makeFlagsArray=("$programs")
+  '';
+
+  installPhase = ''
+    runHook preInstall
+    install -D -m 755 dropbearmulti "$out/bin/dropbearmulti"
+    ln -s dropbearmulti "$out/bin/dropbear"
+    ln -s dropbearmulti "$out/bin/dropbearkey"
+    runHook postInstall
+  '';
+
+  meta = {
+    description = "A small SSH server";
+    homepage = "https://matt.ucc.asn.au/dropbear/dropbear.html";
+    license = lib.licenses.mit;
+    mainProgram = "dropbear";
+  };
+}
