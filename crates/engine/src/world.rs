@@ -238,7 +238,13 @@ impl World for RealWorld<'_> {
 
     fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
         let physical = self.physical(path);
-        let fail = |error: std::io::Error| io_error("read directory", path, &error);
+        let fail = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotADirectory => WorldError::new(format!(
+                "cannot read directory {:?}: Not a directory",
+                String::from_utf8_lossy(path)
+            )),
+            _ => io_error("read directory", path, &error),
+        };
         let mut names = Vec::new();
         for entry in fs::read_dir(&physical).map_err(fail)? {
             let entry = entry.map_err(fail)?;

@@ -2,7 +2,7 @@
 
 use crate::bail;
 use crate::err;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::eval::Tail;
 use crate::evaluator::Evaluator;
 use crate::expr::{ExprKind, Formals, Lambda, Parameter};
@@ -25,10 +25,13 @@ impl<'h> Evaluator<'h> {
         let depth = self.call_depth.get();
         let result = self.with_stack(|| {
             let function = self.force(function)?;
-            match self.apply(function, arguments, pos)? {
-                Tail::Value(value) => Ok(value),
-                Tail::Body(expr, env) => self.eval(expr, env),
-            }
+            let mark = self.heap.mark();
+            let value = match self.apply(function, arguments, pos)? {
+                Tail::Value(value) => value,
+                Tail::Body(expr, env) => self.eval(expr, env)?,
+            };
+            self.heap.release(mark);
+            Ok(value)
         });
         self.call_depth.set(depth);
         result
@@ -52,10 +55,15 @@ impl<'h> Evaluator<'h> {
             match function {
                 Value::Lambda(closure) => {
                     let (lambda, env, rest) = self.bind_all(closure, arguments, pos)?;
-                    if rest.is_empty() {
+                    if self.settings.show_trace {
+                        function = self
+                            .eval(&lambda.body, env)
+                            .map_err(|error| self.trace_call(error, lambda, pos))?;
+                    } else if rest.is_empty() {
                         return Ok(Tail::Body(&lambda.body, env));
+                    } else {
+                        function = self.eval(&lambda.body, env)?;
                     }
-                    function = self.eval(&lambda.body, env)?;
                     arguments = rest;
                 }
                 Value::Builtin(builtin) => {
@@ -93,6 +101,17 @@ impl<'h> Evaluator<'h> {
             }
         }
         Ok(Tail::Value(function))
+    }
+
+    /// Adds the call of a function to the trace of an error.
+    #[cold]
+    fn trace_call(&self, error: Error, lambda: &Lambda<'h>, pos: Pos) -> Error {
+        let text = match lambda.name {
+            Some(name) => format!("while calling '{}'", self.symbols.text(name)),
+            None => "while calling anonymous lambda".into(),
+        };
+        let error = error.trace(lambda.pos, text);
+        if pos.is_some() { error.trace(pos, "from call site") } else { error }
     }
 
     fn call_builtin(
@@ -150,10 +169,7 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
     ) -> Result<&'h Env<'h>> {
         match &lambda.parameter {
-            Parameter::Ident(_) => {
-                let slots = self.heap.slots_from(&[argument]);
-                Ok(self.heap.alloc(Env { slots, parent: Some(parent) }))
-            }
+            Parameter::Ident(_) => Ok(self.heap.scope_of_one(argument, parent)),
             Parameter::Formals(formals) => {
                 self.bind_formals(lambda, formals, parent, argument, pos)
             }
@@ -173,8 +189,8 @@ impl<'h> Evaluator<'h> {
             .expect_attrs(argument, lambda.pos, doing)
             .trace(pos, || "from call site")?;
         let count = formals.formals.len();
-        let slots = self.heap.slots(count + usize::from(formals.binding.is_some()));
-        let env = self.heap.alloc(Env { slots, parent: Some(parent) });
+        let slots = self.heap.scope_slots(count + usize::from(formals.binding.is_some()));
+        let env = self.heap.scope(slots, Some(parent));
         let mut used = 0;
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {
@@ -206,7 +222,7 @@ impl<'h> Evaluator<'h> {
         name: Symbol,
         pos: Pos,
     ) -> Result<T> {
-        let (function, name) = (self.function_name(lambda), self.symbols.text(name));
+        let (function, name) = (self.function_name(lambda), self.symbols.shown(name));
         Err(err!(Type, "function '{function}' called without required argument '{name}'")
             .at(lambda.pos)
             .trace(pos, "from call site"))
@@ -229,6 +245,7 @@ impl<'h> Evaluator<'h> {
         let names = formals.formals.iter().map(|formal| self.symbols.text(formal.name));
         let suggestions = similar_names(&name, names);
         let function = self.function_name(lambda);
+        let name = self.symbols.shown(extra.name);
         Err(err!(Type, "function '{function}' called with unexpected argument '{name}'")
             .suggest(suggestions)
             .at(lambda.pos)
@@ -273,7 +290,7 @@ impl<'h> Evaluator<'h> {
                      this case it must have its arguments supplied either by default\n\
                      values, or passed explicitly with '--arg' or '--argstr'. See\n\
                      https://nix.dev/manual/nix/stable/language/syntax.html#functions.",
-                    self.symbols.text(formal.name)
+                    self.symbols.shown(formal.name)
                 ),
             }
         }

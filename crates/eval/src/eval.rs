@@ -14,7 +14,7 @@ use crate::expr::{
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
-use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Slot, Thunk, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Slot, Value};
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
@@ -44,8 +44,12 @@ impl<'h> Evaluator<'h> {
             }
             _ => self.with_stack(|| {
                 let depth = self.call_depth.get();
+                let mark = self.heap.mark();
                 let result = self.eval_tail(expr, env);
                 self.call_depth.set(depth);
+                if result.is_ok() {
+                    self.heap.release(mark);
+                }
                 result
             }),
         }
@@ -90,8 +94,7 @@ impl<'h> Evaluator<'h> {
                 return Ok(Tail::Body(body, self.recursive_scope(bindings, env)));
             }
             ExprKind::WithScope(scope, body) => {
-                let slots = self.heap.slots_from(&[self.delay(scope, env)]);
-                let env = self.heap.alloc(Env { slots, parent: Some(env) });
+                let env = self.heap.scope_of_one(self.delay(scope, env), env);
                 return Ok(Tail::Body(body, env));
             }
             ExprKind::Assert(assert) => {
@@ -148,8 +151,59 @@ impl<'h> Evaluator<'h> {
                 Value::Lambda(self.heap.alloc(Closure { lambda, env }))
             }
             ExprKind::List([]) => self.list(&[]),
-            _ => Value::Thunk(self.heap.alloc(Thunk::suspended(expr, env))),
+            ExprKind::Select(select) => match self.peek_select(select, env) {
+                Some(value) => value,
+                None => self.heap.suspend(expr, env),
+            },
+            ExprKind::With(variable) => match self.peek_with(variable, env) {
+                Some(value) => value,
+                None => self.heap.suspend(expr, env),
+            },
+            _ => self.heap.suspend(expr, env),
         }
+    }
+
+    /// The value of a selection that is at hand: no set on its way has to be forced, and nothing is missing.
+    ///
+    /// Sharing what the set holds, perhaps a thunk, spares a thunk here; `inherit (lib) ...` costs nothing.
+    #[inline]
+    fn peek_select(
+        &self,
+        select: &'h SelectExpr<'h>,
+        env: &'h Env<'h>,
+    ) -> Option<Value<'h>> {
+        let mut value = match select.base.kind {
+            ExprKind::Const(value) => value,
+            ExprKind::Local(index) => env.slots[index as usize].get().peek(),
+            ExprKind::Up { depth, index } => {
+                outward(env, depth).slots[index as usize].get().peek()
+            }
+            _ => return None,
+        };
+        for name in select.path {
+            let (Value::Attrs(attrs), AttrName::Static(name)) = (value, name) else {
+                return None;
+            };
+            value = attrs.get(*name)?.get().peek();
+        }
+        Some(value)
+    }
+
+    /// As [`Self::peek_select`], for a variable that a `with` supplies.
+    #[inline]
+    fn peek_with(
+        &self,
+        variable: &'h WithVariable<'h>,
+        env: &'h Env<'h>,
+    ) -> Option<Value<'h>> {
+        for depth in variable.depths {
+            let scope = outward(env, *depth).slots[0].get().peek();
+            let Value::Attrs(attrs) = scope else { return None };
+            if let Some(slot) = attrs.get(variable.name) {
+                return Some(slot.get().peek());
+            }
+        }
+        None
     }
 
     /// Evaluates an expression that must be a Boolean.
@@ -173,8 +227,8 @@ impl<'h> Evaluator<'h> {
         bindings: &'h Bindings<'h>,
         outer: &'h Env<'h>,
     ) -> &'h Env<'h> {
-        let slots = self.heap.slots(bindings.values.len());
-        let env = self.heap.alloc(Env { slots, parent: Some(outer) });
+        let slots = self.heap.scope_slots(bindings.values.len());
+        let env = self.heap.scope(slots, Some(outer));
         let from = self.inherit_scope(bindings, env);
         for (slot, binding) in slots.iter().zip(bindings.values) {
             slot.set(match binding {
@@ -199,7 +253,7 @@ impl<'h> Evaluator<'h> {
             })
         });
         let slots = self.heap.slice_from(sources);
-        self.heap.alloc(Env { slots, parent: Some(env) })
+        self.heap.scope(slots, Some(env))
     }
 
     fn attrs_literal(
@@ -276,7 +330,7 @@ impl<'h> Evaluator<'h> {
                 bail!(
                     binding.pos => Other,
                     "dynamic attribute '{}' already defined at {}",
-                    self.symbols.text(name), crate::report::show_pos(self, before)
+                    self.symbols.shown(name), crate::report::show_pos(self, before)
                 );
             }
             added.push((name, binding.pos));
@@ -299,7 +353,7 @@ impl<'h> Evaluator<'h> {
                 return Ok(slot);
             }
         }
-        let name = self.symbols.text(variable.name);
+        let name = self.symbols.shown(variable.name);
         Err(crate::err!(Missing, "undefined variable '{name}'").at(pos))
     }
 
@@ -327,17 +381,10 @@ impl<'h> Evaluator<'h> {
 
     /// A condition as Nix prints it: with every operator in parentheses.
     fn condition_text(&self, text: &[u8], pos: Pos) -> String {
-        let arena = bumpalo::Bump::new();
-        let options =
-            picnix_syntax::Options { pipe_operators: self.settings.pipe_operators };
-        let parse = picnix_syntax::parse(&arena, text, options);
         let file = self.sources.source(pos);
         let folder = file.and_then(crate::source::Source::directory);
-        let folder = String::from_utf8_lossy(folder.unwrap_or(&self.settings.base_dir));
-        let home = self.settings.home_dir.as_deref().unwrap_or_default();
-        let home = String::from_utf8_lossy(home);
-        let context = picnix_syntax::PathContext { folder: &folder, home: &home };
-        String::from_utf8_lossy(&picnix_syntax::print(parse.root, &context)).into_owned()
+        let folder = folder.unwrap_or(&self.settings.base_dir);
+        String::from_utf8_lossy(&self.print_syntax(text, folder)).into_owned()
     }
 
     // ---- calls and selections --------------------------------------------------------------------
@@ -417,9 +464,10 @@ impl<'h> Evaluator<'h> {
         name: Symbol,
         pos: Pos,
     ) -> Result<T> {
-        let name = self.symbols.text(name);
+        let text = self.symbols.text(name);
         let names = attrs.iter(self.heap).map(|attr| self.symbols.text(attr.name));
-        let suggestions = similar_names(&name, names);
+        let suggestions = similar_names(&text, names);
+        let name = self.symbols.shown(name);
         Err(crate::err!(Missing, "attribute '{name}' missing")
             .suggest(suggestions)
             .at(pos))
@@ -535,7 +583,7 @@ fn show_path(ev: &Evaluator<'_>, path: &[AttrName<'_>]) -> String {
     let names: Vec<String> = path
         .iter()
         .map(|name| match name {
-            AttrName::Static(symbol) => ev.symbols.text(*symbol),
+            AttrName::Static(symbol) => ev.symbols.shown(*symbol),
             AttrName::Dynamic(_) => "\"${...}\"".into(),
         })
         .collect();

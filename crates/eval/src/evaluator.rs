@@ -30,8 +30,14 @@ pub struct Evaluator<'h> {
     pub world: &'h dyn World,
     /// What the caller wants.
     pub settings: Settings,
+    /// Where evaluation must go on on a new piece of stack; at first unknown, which is everywhere.
+    pub(crate) stack_limit: Cell<usize>,
+    /// How many pieces of stack there are beside the first.
+    pub(crate) stack_steps: Cell<usize>,
     /// How deep the present chain of calls is.
     pub(crate) call_depth: Cell<usize>,
+    /// The errors that thunks failed with and `tryEval` may have caught.
+    pub(crate) failures: RefCell<Vec<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
     /// Files that were imported: resolved path to value.
@@ -76,7 +82,10 @@ impl<'h> Evaluator<'h> {
             sources: Sources::new(heap),
             world,
             settings,
+            stack_limit: Cell::new(usize::MAX),
+            stack_steps: Cell::new(0),
             call_depth: Cell::new(0),
+            failures: RefCell::default(),
             base: OnceCell::new(),
             imports: RefCell::default(),
             copied_paths: RefCell::default(),
@@ -359,7 +368,7 @@ impl<'h> Evaluator<'h> {
     ) -> Result<&'h Slot<'h>> {
         match attrs.get(name) {
             Some(slot) => Ok(slot),
-            None => Err(err!(Type, "attribute '{}' missing", self.symbols.text(name))
+            None => Err(err!(Type, "attribute '{}' missing", self.symbols.shown(name))
                 .at(pos)
                 .trace(pos, doing)),
         }

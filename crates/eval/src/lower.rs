@@ -84,6 +84,10 @@ pub(crate) fn lower<'h>(
         }
         return Err(error);
     }
+    for warning in &parse.warnings {
+        let place = crate::report::show_pos(ev, source.start_of(warning.span));
+        ev.world.message(&format!("warning: at {place}: {}", warning.message));
+    }
     let mut lowering = Lowering { ev, source, base_dir, scopes };
     lowering.boxed(parse.root)
 }
@@ -144,7 +148,10 @@ impl<'h> Lowering<'_, 'h> {
         let kind = match expr.kind {
             Ast::Int(int) => ExprKind::Const(Value::Int(int)),
             Ast::Float(float) => ExprKind::Const(Value::Float(float)),
-            Ast::Str(bytes) => ExprKind::Const(self.ev.string(bytes)),
+            Ast::Str(bytes) => {
+                self.ev.lint_string(self.text_of(expr.span), pos)?;
+                ExprKind::Const(self.ev.string(bytes))
+            }
             Ast::Interpolated(parts) => ExprKind::Interpolated(self.parts(parts)?),
             Ast::Path(literal) => self.path(&literal, pos)?,
             Ast::SearchPath(path) => self.search_path(path, pos)?,
@@ -227,6 +234,7 @@ impl<'h> Lowering<'_, 'h> {
     }
 
     fn path(&mut self, literal: &ast::PathLiteral<'_>, pos: Pos) -> Result<ExprKind<'h>> {
+        self.ev.lint_path(literal, pos)?;
         let head = literal.head.as_bytes();
         let anchored = match literal.anchor {
             ast::PathAnchor::Root => head.to_vec(),

@@ -476,7 +476,7 @@ impl<'h> Evaluator<'h> {
             bail!(
                 Assertion,
                 "attribute name '{}' is contained in '{}', but not in '{}'",
-                self.symbols.text(only.name),
+                self.symbols.shown(only.name),
                 print(left),
                 print(right)
             );
@@ -491,7 +491,7 @@ impl<'h> Evaluator<'h> {
                             pos,
                             format!(
                                 "while comparing attribute '{}'",
-                                self.symbols.text(x.name)
+                                self.symbols.shown(x.name)
                             ),
                         )
                 },

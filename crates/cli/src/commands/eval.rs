@@ -27,6 +27,7 @@ pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
         let mut out = Vec::new();
         for attr in &attrs {
             let value = session.select(value, attr)?;
+            let value = session.ev.auto_call(value, session.arguments)?;
             out.extend(print(session, value, args)?);
         }
         Ok(out)

@@ -5,7 +5,7 @@ mod cache;
 mod documentation;
 mod eval;
 mod inspect;
-mod store;
+pub(crate) mod store;
 mod system;
 
 use std::process::ExitCode;

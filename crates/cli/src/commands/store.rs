@@ -64,10 +64,10 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
     }
 }
 
-/// The store that a command looks at or changes.
-pub(super) struct Shell<'e> {
-    pub(super) store: &'e Store,
-    pub(super) engine: &'e Engine,
+/// What the commands work on.
+pub(crate) struct Shell<'e> {
+    pub(crate) store: &'e Store,
+    pub(crate) engine: &'e Engine,
 }
 
 pub(super) fn store_error(error: picnix_store::Error) -> CommandError {
@@ -312,7 +312,7 @@ impl Shell<'_> {
     }
 
     /// Where a path in the store, or any other path, really lies.
-    fn physical(&self, path: &Path) -> Result<PathBuf, CommandError> {
+    pub(crate) fn physical(&self, path: &Path) -> Result<PathBuf, CommandError> {
         let logical = self.logical(path);
         match self.store.store_dir().parse_path_within(&logical) {
             Ok(_) => self.store.real_path_within(&logical).map_err(store_error),
@@ -320,7 +320,7 @@ impl Shell<'_> {
         }
     }
 
-    pub(super) fn store_path(&self, path: &Path) -> Result<StorePath, CommandError> {
+    pub(crate) fn store_path(&self, path: &Path) -> Result<StorePath, CommandError> {
         let logical = self.logical(path);
         let parsed = self.store.store_dir().parse_path_within(&logical);
         let (path, _) = parsed.map_err(|error| CommandError::user(error.to_string()))?;
@@ -328,7 +328,8 @@ impl Shell<'_> {
     }
 }
 
-fn base_name(path: &Path) -> Result<String, CommandError> {
+/// The name that a file has as a store object.
+pub(crate) fn base_name(path: &Path) -> Result<String, CommandError> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.map(str::to_owned).ok_or_else(|| {
         CommandError::usage(format!("'{}' has no usable name", path.display()))

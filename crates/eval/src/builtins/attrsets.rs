@@ -12,7 +12,7 @@ use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::sym;
 use crate::symbol::Symbol;
-use crate::value::{Attr, Attrs, AttrsBuilder, Shape, Value};
+use crate::value::{Attr, Attrs, AttrsBuilder, Shape, Thunk, Value};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -311,9 +311,9 @@ fn map_attrs<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
         return Ok(Value::Attrs(attrs));
     }
     let (shape, values) = attrs.parts(ev.heap);
+    let function = ev.heap.alloc(args[0]);
     let calls = shape.names.iter().zip(values);
-    let calls =
-        calls.map(|(name, slot)| [args[0], name_string(ev, *name), slot.get().peek()]);
+    let calls = calls.map(|(name, slot)| Thunk::named(function, *name, slot));
     let values = suspend_all(ev, calls);
     let shape = shape_without_positions(ev, shape.names);
     Ok(Value::Attrs(ev.heap.alloc(Attrs::new(shape, values))))
@@ -342,8 +342,9 @@ fn zip_attrs_with<'h>(
         members.chunk_by(|a, b| a.0.cmp(&b.0) == Ordering::Equal).collect();
     let names = ev.heap.slice_from(groups.iter().map(|group| group[0].0));
     let calls = groups.iter().map(|group| {
-        let values = ev.heap.slice_from(group.iter().map(|(_, value)| *value));
-        [function, name_string(ev, group[0].0), ev.list(values)]
+        let values: Vec<_> = group.iter().map(|(_, value)| *value).collect();
+        let call = [function, name_string(ev, group[0].0), ev.list(&values)];
+        Thunk::application(ev.heap.slice(&call))
     });
     let values = suspend_all(ev, calls);
     let shape = shape_without_positions(ev, names);

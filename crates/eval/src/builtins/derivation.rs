@@ -9,6 +9,7 @@
 //! the `.drv` file when it likes to.
 
 mod attributes;
+mod imported;
 mod inputs;
 mod normalize;
 mod wrapper;
@@ -20,6 +21,7 @@ use picnix_store_core::{
 };
 
 use self::attributes::Recipe;
+pub(crate) use self::imported::imported;
 pub(crate) use self::inputs::Cache;
 use super::{Builtin, Scope};
 use crate::error::{At, Error, Result};
@@ -27,7 +29,7 @@ use crate::evaluator::Evaluator;
 use crate::features::Feature;
 use crate::pos::Pos;
 use crate::report::show_pos;
-use crate::symbol::sym;
+use crate::symbol::{Symbol, sym};
 use crate::value::{Attrs, AttrsBuilder, ContextElement, Value};
 use crate::{bail, err};
 
@@ -250,11 +252,26 @@ fn result<'h>(
     path: &StorePath,
     drv: &Derivation,
 ) -> Result<Value<'h>> {
+    let (drv_path, outputs) = outputs_of(ev, path, drv)?;
+    let mut attrs = AttrsBuilder::with_capacity(1 + outputs.len());
+    attrs.insert(sym::DRV_PATH, drv_path);
+    for (name, output) in outputs {
+        attrs.insert(name, output);
+    }
+    Ok(Value::Attrs(attrs.finish(ev.heap)))
+}
+
+/// The strings that stand for a derivation and for each of its outputs.
+fn outputs_of<'h>(
+    ev: &Evaluator<'h>,
+    path: &StorePath,
+    drv: &Derivation,
+) -> Result<(Value<'h>, Vec<(Symbol, Value<'h>)>)> {
     let id = ev.path_id(path);
     let deep = ev.heap.slice(&[ContextElement::DrvDeep(id)]);
-    let mut attrs = AttrsBuilder::with_capacity(1 + drv.outputs.len());
-    attrs.insert(sym::DRV_PATH, ev.string_of(ev.print_store_path(id), deep));
+    let drv_path = ev.string_of(ev.print_store_path(id), deep);
     let store_dir = ev.world.store_dir();
+    let mut outputs = Vec::with_capacity(drv.outputs.len());
     for (name, output) in &drv.outputs {
         let text = match output.path(store_dir, &drv.name, name)? {
             Some(path) => store_dir.print(&path),
@@ -262,9 +279,10 @@ fn result<'h>(
         };
         let symbol = ev.symbol(name.as_str().as_bytes());
         let context = ev.heap.slice(&[ContextElement::Built(id, symbol)]);
-        attrs.insert(symbol, ev.string_of(ev.heap.bytes(text.as_bytes()), context));
+        let value = ev.string_of(ev.heap.bytes(text.as_bytes()), context);
+        outputs.push((symbol, value));
     }
-    Ok(Value::Attrs(attrs.finish(ev.heap)))
+    Ok((drv_path, outputs))
 }
 
 impl From<picnix_store_core::Error> for Error {

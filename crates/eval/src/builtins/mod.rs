@@ -33,6 +33,8 @@ mod hashing;
 mod paths;
 mod store;
 
+pub(crate) use derivation::imported as imported_derivation;
+
 /// The code of a builtin. It is given exactly as many arguments as its arity, none of them forced.
 pub type Function = for<'h> fn(&Evaluator<'h>, &[Value<'h>], Pos) -> Result<Value<'h>>;
 
@@ -92,6 +94,15 @@ const TABLES: &[&[Builtin]] = &[
     paths::BUILTINS,
     store::BUILTINS,
 ];
+
+/// How much of a value a writer of text evaluates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forcing {
+    /// All of it.
+    Deep,
+    /// Nothing; what is not evaluated is written as such, or refused.
+    Nothing,
+}
 
 /// What builtins keep between calls.
 #[derive(Default)]

@@ -21,7 +21,11 @@ use crate::builtins::Builtin;
 use crate::expr::Lambda;
 
 /// A value, or a thunk that will become one.
+///
+/// The tag is a word, so that a value is copied as two words. With a tag of one byte, compilers copy the
+/// bytes between tag and payload in pieces, and every read that follows waits for them.
 #[derive(Clone, Copy)]
+#[repr(u64)]
 pub enum Value<'h> {
     /// `null`
     Null,
@@ -50,6 +54,7 @@ pub enum Value<'h> {
 }
 
 const _: () = assert!(size_of::<Value<'_>>() == 16);
+const _: () = assert!(size_of::<crate::Result<Value<'_>>>() == 16);
 
 impl<'h> Value<'h> {
     /// The value as Nix's messages name its type: "an integer", "a set".
