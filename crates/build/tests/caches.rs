@@ -1,5 +1,6 @@
 //! Binary caches that are honest, broken and hostile; ours and the real Nix's.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test says that it was skipped")]
 
 mod common;
 
@@ -256,7 +257,8 @@ fn changed_narinfos_are_not_believed() {
 
 #[test]
 fn contents_with_another_hash_or_size_are_refused() {
-    let wrong: [(&dyn Fn(&mut NarInfo), &str); 4] = [
+    type Change = dyn Fn(&mut NarInfo);
+    let wrong: [(&Change, &str); 4] = [
         (&|narinfo| narinfo.info.nar_hash = Sha256([1; 32]), "hash mismatch"),
         (&|narinfo| narinfo.info.nar_size += 8, "size mismatch"),
         (&|narinfo| narinfo.info.nar_size -= 8, "cannot copy"),

@@ -396,7 +396,7 @@ pub(crate) struct CopyArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct CopyPlace {
-    /// Copy to this binary cache, such as 'file:///srv/cache'.
+    /// Copy to this binary cache: a 'file', 'http' or 'https' URL.
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
     /// Copy from this binary cache.

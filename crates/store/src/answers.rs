@@ -4,8 +4,8 @@
 //! small database beside the store's own. It is a memory, not a truth: whatever goes wrong with it
 //! amounts to having forgotten, and a damaged file is replaced by an empty one.
 
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -37,9 +37,11 @@ pub enum Answer {
     Present(Vec<u8>),
 }
 
-/// The memory of what caches said. Threads may share it.
+/// The memory of what caches said; opened when it is first needed. Threads may share it.
 pub struct Answers {
-    connection: Option<Mutex<Connection>>,
+    /// The database's file, unless nothing may be written.
+    path: Option<PathBuf>,
+    connection: OnceLock<Option<Mutex<Connection>>>,
 }
 
 impl std::fmt::Debug for Answers {
@@ -49,22 +51,15 @@ impl std::fmt::Debug for Answers {
 }
 
 impl Answers {
-    /// Opens the memory of a store. One that cannot be opened remembers nothing.
-    pub fn open(store: &Store) -> Self {
-        let path = store.layout.database.with_file_name("answers.sqlite");
-        if store.config().access == Access::ReadOnly {
-            return Self { connection: None };
-        }
-        let opened = open(&path).or_else(|_| {
-            // Damaged, or of another version: it is made anew.
-            for suffix in ["", "-wal", "-shm"] {
-                let mut name = path.clone().into_os_string();
-                name.push(suffix);
-                let _ = std::fs::remove_file(name);
+    /// The memory of a store. One that cannot be opened remembers nothing.
+    pub fn of(store: &Store) -> Self {
+        let path = match store.config().access {
+            Access::ReadWrite => {
+                Some(store.layout.database.with_file_name("answers.sqlite"))
             }
-            open(&path)
-        });
-        Self { connection: opened.ok().map(Mutex::new) }
+            Access::ReadOnly => None,
+        };
+        Self { path, connection: OnceLock::new() }
     }
 
     /// What a cache said to a question, if that is remembered and not too old.
@@ -110,9 +105,23 @@ impl Answers {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Option<T> {
-        let connection = self.connection.as_ref()?;
+        let open = || Some(Mutex::new(open_or_replace(self.path.as_deref()?)?));
+        let connection = self.connection.get_or_init(open).as_ref()?;
         work(&connection.lock().unwrap_or_else(PoisonError::into_inner)).ok()
     }
+}
+
+/// Opens the database; one that is damaged or of another version is made anew.
+fn open_or_replace(path: &Path) -> Option<Connection> {
+    let opened = open(path).or_else(|_| {
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            let _ = std::fs::remove_file(name);
+        }
+        open(path)
+    });
+    opened.ok()
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -155,12 +164,12 @@ mod tests {
     fn answers_are_remembered_for_their_time() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(StoreConfig::new(dir.path())).unwrap();
-        let answers = Answers::open(&store);
+        let answers = Answers::of(&store);
         assert_eq!(answers.look_up("c", "a"), None);
         answers.remember("c", "a", &Answer::Absent, HOUR);
         answers.remember("c", "b", &Answer::Present(b"x".into()), HOUR);
         answers.remember("c", "old", &Answer::Absent, Duration::ZERO);
-        let again = Answers::open(&store);
+        let again = Answers::of(&store);
         assert_eq!(again.look_up("c", "a"), Some(Answer::Absent));
         assert_eq!(again.look_up("c", "b"), Some(Answer::Present(b"x".into())));
         assert_eq!(again.look_up("d", "a"), None);
@@ -176,7 +185,7 @@ mod tests {
         let path = store.layout.database.with_file_name("answers.sqlite");
         std::fs::write(&path, b"this is not a database, and long enough to be none")
             .unwrap();
-        let answers = Answers::open(&store);
+        let answers = Answers::of(&store);
         answers.remember("c", "a", &Answer::Absent, HOUR);
         assert_eq!(answers.look_up("c", "a"), Some(Answer::Absent));
     }

@@ -7,7 +7,7 @@
 use crate::cache::compression::Compression;
 use crate::cache::error::CacheError;
 
-/// The public cache of NixOS. It is built by Nix, so it cannot have what only picnix builds.
+/// The public cache of NixOS. Nix built what is in it, so it cannot have what only picnix builds.
 const PUBLIC_CACHE: &str = "https://cache.nixos.org";
 
 /// Which derivations' outputs a cache is asked for.
@@ -15,7 +15,8 @@ const PUBLIC_CACHE: &str = "https://cache.nixos.org";
 pub enum Scope {
     /// All.
     All,
-    /// Those that Nix can build: nothing in their closure needs a builder that only picnix has.
+    /// Those that Nix can build on another machine: nothing in their closure needs what only picnix
+    /// has, and their own builder is in the store.
     Nix,
 }
 

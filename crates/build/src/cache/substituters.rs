@@ -92,10 +92,10 @@ struct Member {
 /// What a path is the output of, as far as caches care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
-    /// A derivation that Nix can build, or we do not know.
+    /// A derivation that a public builder with Nix can build, or we do not know.
     Nix,
-    /// A derivation that only picnix can build.
-    Picnix,
+    /// A derivation that none can: it needs what only picnix has, or a builder outside the store.
+    Private,
 }
 
 impl Substituters {
@@ -115,7 +115,7 @@ impl Substituters {
         Self {
             members: policy.addresses.iter().map(member).collect(),
             policy,
-            answers: Answers::open(store),
+            answers: Answers::of(store),
             known: Mutex::default(),
             refused: Mutex::default(),
             origins: Mutex::default(),
@@ -234,8 +234,8 @@ impl Substituters {
             true => self.order(origin, warn),
             false => Vec::new(),
         };
-        let (nix, picnix) = (order(Origin::Nix), order(Origin::Picnix));
-        if nix.is_empty() && picnix.is_empty() {
+        let (nix, private) = (order(Origin::Nix), order(Origin::Private));
+        if nix.is_empty() && private.is_empty() {
             return Vec::new();
         }
         let list: Vec<(&StorePath, Origin)> =
@@ -246,7 +246,7 @@ impl Substituters {
             while let Some((path, origin)) =
                 list.get(next.fetch_add(1, Ordering::Relaxed))
             {
-                let order = if *origin == Origin::Nix { &nix } else { &picnix };
+                let order = if *origin == Origin::Nix { &nix } else { &private };
                 if let Some(offer) = self.ask(path, order, warn) {
                     lock(&found).push(((*path).clone(), *origin, offer));
                 }
@@ -364,7 +364,9 @@ impl Substituters {
             for index in strangers {
                 scope.spawn(move || self.introduce(*index, warn));
             }
-            first.map(|index| self.introduce(*index, warn));
+            if let Some(index) = first {
+                self.introduce(*index, warn);
+            }
         });
         let mut order: Vec<usize> = eligible.into_iter().filter(is_eligible).collect();
         let priority = |index: &usize| self.members[*index].priority.get().copied();
@@ -431,7 +433,7 @@ impl Substituters {
         derivation: &Derivation,
     ) -> Origin {
         if derivation.is_builtin() || is_only_ours(derivation) {
-            return Origin::Picnix;
+            return Origin::Private;
         }
         let mut origins = lock(&self.origins);
         let mut seen = BTreeSet::new();
@@ -439,18 +441,18 @@ impl Substituters {
         while let Some(path) = stack.pop() {
             match origins.get(&path) {
                 Some(Origin::Nix) => continue,
-                Some(Origin::Picnix) => {
-                    origins.insert(drv_path.clone(), Origin::Picnix);
-                    return Origin::Picnix;
+                Some(Origin::Private) => {
+                    origins.insert(drv_path.clone(), Origin::Private);
+                    return Origin::Private;
                 }
                 None => {}
             }
             // A derivation that is gone says nothing; caches may have its outputs all the same.
             let Ok(derivation) = store.read_derivation(&path) else { continue };
             if is_only_ours(&derivation) {
-                origins.insert(path, Origin::Picnix);
-                origins.insert(drv_path.clone(), Origin::Picnix);
-                return Origin::Picnix;
+                origins.insert(path, Origin::Private);
+                origins.insert(drv_path.clone(), Origin::Private);
+                return Origin::Private;
             }
             let inputs = derivation.input_drvs.keys();
             stack.extend(inputs.filter(|input| !seen.contains(*input)).cloned());
