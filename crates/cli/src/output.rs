@@ -22,7 +22,8 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 /// Messages of programs may have escape sequences in them; they go to terminals only, as in Nix.
 pub(crate) fn error(text: &str) {
     let mut err = io::stderr().lock();
-    let text = if err.is_terminal() { Cow::Borrowed(text) } else { without_escapes(text) };
+    let text =
+        if err.is_terminal() { Cow::Borrowed(text) } else { without_escapes(text) };
     let _ = writeln!(err, "{text}");
 }
 

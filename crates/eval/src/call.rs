@@ -11,6 +11,9 @@ use crate::report::similar_names;
 use crate::symbol::{Symbol, sym};
 use crate::value::{Attrs, AttrsBuilder, Closure, Env, Partial, Value};
 
+/// The builtin whose calls are not in traces, because it adds a line of its own.
+const UNTRACED: &str = "addErrorContext";
+
 impl<'h> Evaluator<'h> {
     /// Applies a function to arguments; the result is in weak head normal form.
     ///
@@ -47,10 +50,17 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let depth = self.call_depth.get();
-        if depth >= self.settings.max_call_depth {
+        if depth > self.settings.max_call_depth {
             bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         self.call_depth.set(depth + 1);
+        // The most frequent call by far: one argument, no pattern.
+        if let (Value::Lambda(closure), [argument]) = (function, arguments)
+            && let Parameter::Ident(_) = closure.lambda.parameter
+        {
+            let env = self.heap.scope_of_one(*argument, closure.env);
+            return Ok(Tail::Body(&closure.lambda.body, env));
+        }
         while !arguments.is_empty() {
             match function {
                 Value::Lambda(closure) => {
@@ -120,10 +130,12 @@ impl<'h> Evaluator<'h> {
         arguments: &[Value<'h>],
         pos: Pos,
     ) -> Result<Value<'h>> {
-        let result = (builtin.function)(self, arguments, pos).map_err(|error| {
-            error
-                .at(pos)
-                .trace(pos, format!("while calling the '{}' builtin", builtin.name))
+        // As in Nix, builtins do not know where they are called; the trace says it.
+        let result = (builtin.function)(self, arguments, Pos::NONE).map_err(|error| {
+            if builtin.name == UNTRACED {
+                return error;
+            }
+            error.trace(pos, format!("while calling the '{}' builtin", builtin.name))
         })?;
         self.force(result)
     }
@@ -147,7 +159,7 @@ impl<'h> Evaluator<'h> {
         closure: &'h Closure<'h>,
         mut arguments: &'a [Value<'h>],
         pos: Pos,
-    ) -> Result<(&'h Lambda<'h>, &'h Env<'h>, &'a [Value<'h>])> {
+    ) -> Result<(&'h Lambda<'h>, Env<'h>, &'a [Value<'h>])> {
         let mut lambda = closure.lambda;
         let mut env = closure.env;
         loop {
@@ -164,10 +176,10 @@ impl<'h> Evaluator<'h> {
     fn bind(
         &self,
         lambda: &'h Lambda<'h>,
-        parent: &'h Env<'h>,
+        parent: Env<'h>,
         argument: Value<'h>,
         pos: Pos,
-    ) -> Result<&'h Env<'h>> {
+    ) -> Result<Env<'h>> {
         match &lambda.parameter {
             Parameter::Ident(_) => Ok(self.heap.scope_of_one(argument, parent)),
             Parameter::Formals(formals) => {
@@ -180,17 +192,18 @@ impl<'h> Evaluator<'h> {
         &self,
         lambda: &'h Lambda<'h>,
         formals: &'h Formals<'h>,
-        parent: &'h Env<'h>,
+        parent: Env<'h>,
         argument: Value<'h>,
         pos: Pos,
-    ) -> Result<&'h Env<'h>> {
+    ) -> Result<Env<'h>> {
         let doing = "while evaluating the value passed for the lambda argument";
         let attrs = self
             .expect_attrs(argument, lambda.pos, doing)
             .trace(pos, || "from call site")?;
         let count = formals.formals.len();
-        let slots = self.heap.scope_slots(count + usize::from(formals.binding.is_some()));
-        let env = self.heap.scope(slots, Some(parent));
+        let slot_count = count + usize::from(formals.binding.is_some());
+        let env = self.heap.scope(slot_count, Some(parent));
+        let slots = env.slots();
         let mut used = 0;
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {

@@ -144,6 +144,12 @@ impl Error {
         self
     }
 
+    /// Gives an infinite recursion the position at which it was found, unless it has one.
+    #[must_use]
+    pub(crate) fn at_recursion(self, pos: Pos) -> Self {
+        if self.0.kind == Kind::InfiniteRecursion { self.at(pos) } else { self }
+    }
+
     /// Adds a line to the trace.
     #[cold]
     #[must_use]
@@ -177,6 +183,8 @@ impl std::error::Error for Error {}
 pub trait At<T> {
     /// Gives the error a position, unless it has one.
     fn at(self, pos: Pos) -> Result<T>;
+    /// Gives an infinite recursion the position at which it was found, unless it has one.
+    fn at_recursion(self, pos: Pos) -> Result<T>;
     /// Adds a line to the trace.
     fn trace<S: Into<String>>(self, pos: Pos, text: impl FnOnce() -> S) -> Result<T>;
 }
@@ -185,6 +193,11 @@ impl<T> At<T> for Result<T> {
     #[inline]
     fn at(self, pos: Pos) -> Self {
         self.map_err(|error| error.at(pos))
+    }
+
+    #[inline]
+    fn at_recursion(self, pos: Pos) -> Self {
+        self.map_err(|error| error.at_recursion(pos))
     }
 
     #[inline]

@@ -5,7 +5,7 @@
 //! so that an endless chain of them is reported as in Nix.
 
 use crate::bail;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
     AssertExpr, AttrName, Binding, Bindings, Expr, ExprKind, Operator, SelectExpr,
@@ -21,7 +21,7 @@ pub(crate) enum Tail<'h> {
     /// The value itself.
     Value(Value<'h>),
     /// The value of another expression.
-    Body(&'h Expr<'h>, &'h Env<'h>),
+    Body(&'h Expr<'h>, Env<'h>),
 }
 
 impl<'h> Evaluator<'h> {
@@ -30,14 +30,14 @@ impl<'h> Evaluator<'h> {
     /// # Errors
     /// Whatever the evaluation fails with.
     #[inline]
-    pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Value<'h>> {
+    pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
         match expr.kind {
             ExprKind::Const(value) => self.force(value),
             ExprKind::Local(index) => {
-                self.force_slot(&env.slots[index as usize]).at(expr.pos)
+                self.force_slot(env.slot(index)).at_recursion(expr.pos)
             }
             ExprKind::Up { depth, index } => {
-                self.force_slot(&outward(env, depth).slots[index as usize]).at(expr.pos)
+                self.force_slot(outward(env, depth).slot(index)).at_recursion(expr.pos)
             }
             ExprKind::Lambda(lambda) => {
                 Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
@@ -55,11 +55,7 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    fn eval_tail(
-        &self,
-        mut expr: &'h Expr<'h>,
-        mut env: &'h Env<'h>,
-    ) -> Result<Value<'h>> {
+    fn eval_tail(&self, mut expr: &'h Expr<'h>, mut env: Env<'h>) -> Result<Value<'h>> {
         loop {
             match self.step(expr, env)? {
                 Tail::Value(value) => return Ok(value),
@@ -68,8 +64,8 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    #[inline]
-    fn step(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Tail<'h>> {
+    #[inline(always)]
+    fn step(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Tail<'h>> {
         let value = match expr.kind {
             ExprKind::Const(_)
             | ExprKind::Local(_)
@@ -77,7 +73,7 @@ impl<'h> Evaluator<'h> {
             | ExprKind::Lambda(_) => self.eval(expr, env)?,
             ExprKind::With(variable) => {
                 let slot = self.with_lookup(variable, env, expr.pos)?;
-                self.force_slot(slot).at(expr.pos)?
+                self.force_slot(slot).at_recursion(expr.pos)?
             }
             ExprKind::Interpolated(parts) => self.interpolate(parts, env)?,
             ExprKind::InterpolatedPath(parts) => {
@@ -128,25 +124,19 @@ impl<'h> Evaluator<'h> {
 
     /// The value of an expression that may never be needed: a thunk, unless it is at hand already.
     #[inline]
-    pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Value<'h> {
+    pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
-            ExprKind::Local(index) => env.slots[index as usize].get().peek(),
+            ExprKind::Local(index) => env.slot(index).get().peek(),
             _ => self.delay_unfinished(expr, env),
         }
     }
 
     /// As [`Self::delay`], in a scope whose own slots are not filled yet.
     #[inline]
-    pub(crate) fn delay_unfinished(
-        &self,
-        expr: &'h Expr<'h>,
-        env: &'h Env<'h>,
-    ) -> Value<'h> {
+    pub(crate) fn delay_unfinished(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
-            ExprKind::Up { depth, index } => {
-                outward(env, depth).slots[index as usize].get().peek()
-            }
+            ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
             ExprKind::Lambda(lambda) => {
                 Value::Lambda(self.heap.alloc(Closure { lambda, env }))
             }
@@ -167,17 +157,11 @@ impl<'h> Evaluator<'h> {
     ///
     /// Sharing what the set holds, perhaps a thunk, spares a thunk here; `inherit (lib) ...` costs nothing.
     #[inline]
-    fn peek_select(
-        &self,
-        select: &'h SelectExpr<'h>,
-        env: &'h Env<'h>,
-    ) -> Option<Value<'h>> {
+    fn peek_select(&self, select: &'h SelectExpr<'h>, env: Env<'h>) -> Option<Value<'h>> {
         let mut value = match select.base.kind {
             ExprKind::Const(value) => value,
-            ExprKind::Local(index) => env.slots[index as usize].get().peek(),
-            ExprKind::Up { depth, index } => {
-                outward(env, depth).slots[index as usize].get().peek()
-            }
+            ExprKind::Local(index) => env.slot(index).get().peek(),
+            ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
             _ => return None,
         };
         for name in select.path {
@@ -194,10 +178,10 @@ impl<'h> Evaluator<'h> {
     fn peek_with(
         &self,
         variable: &'h WithVariable<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
     ) -> Option<Value<'h>> {
         for depth in variable.depths {
-            let scope = outward(env, *depth).slots[0].get().peek();
+            let scope = outward(env, *depth).slot(0).get().peek();
             let Value::Attrs(attrs) = scope else { return None };
             if let Some(slot) = attrs.get(variable.name) {
                 return Some(slot.get().peek());
@@ -210,7 +194,7 @@ impl<'h> Evaluator<'h> {
     pub(crate) fn eval_bool(
         &self,
         expr: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
         doing: &str,
     ) -> Result<bool> {
@@ -222,16 +206,18 @@ impl<'h> Evaluator<'h> {
 
     // ---- scopes ---------------------------------------------------------------------------------
 
-    fn recursive_scope(
-        &self,
-        bindings: &'h Bindings<'h>,
-        outer: &'h Env<'h>,
-    ) -> &'h Env<'h> {
-        let slots = self.heap.scope_slots(bindings.values.len());
-        let env = self.heap.scope(slots, Some(outer));
+    fn recursive_scope(&self, bindings: &'h Bindings<'h>, outer: Env<'h>) -> Env<'h> {
+        let env = self.heap.scope(bindings.values.len(), Some(outer));
         let from = self.inherit_scope(bindings, env);
-        for (slot, binding) in slots.iter().zip(bindings.values) {
+        let slots = env.slots();
+        for (index, (slot, binding)) in slots.iter().zip(bindings.values).enumerate() {
             slot.set(match binding {
+                // Another name for a variable that is bound already.
+                Binding::Own(Expr { kind: ExprKind::Local(other), .. })
+                    if (*other as usize) < index =>
+                {
+                    slots[*other as usize].get()
+                }
                 Binding::Own(expr) => self.delay_unfinished(expr, env),
                 Binding::Outer(expr) => self.delay(expr, outer),
                 Binding::From(expr) => self.delay(expr, from),
@@ -241,29 +227,29 @@ impl<'h> Evaluator<'h> {
     }
 
     /// The scope whose slots are the sources of `inherit (source) ...`; `env` itself if there are none.
-    fn inherit_scope(&self, bindings: &'h Bindings<'h>, env: &'h Env<'h>) -> &'h Env<'h> {
+    fn inherit_scope(&self, bindings: &'h Bindings<'h>, env: Env<'h>) -> Env<'h> {
         if bindings.inherit_from.is_empty() {
             return env;
         }
-        let sources = bindings.inherit_from.iter().map(|expr| {
-            Slot::new(if bindings.recursive {
+        let from = self.heap.scope(bindings.inherit_from.len(), Some(env));
+        for (slot, expr) in from.slots().iter().zip(bindings.inherit_from) {
+            slot.set(if bindings.recursive {
                 self.delay_unfinished(expr, env)
             } else {
                 self.delay(expr, env)
-            })
-        });
-        let slots = self.heap.slice_from(sources);
-        self.heap.scope(slots, Some(env))
+            });
+        }
+        from
     }
 
     fn attrs_literal(
         &self,
         bindings: &'h Bindings<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
         let (scope, values) = if bindings.recursive {
             let scope = self.recursive_scope(bindings, env);
-            (scope, scope.slots)
+            (scope, scope.slots())
         } else {
             let from = self.inherit_scope(bindings, env);
             let values = bindings.values.iter().map(|binding| {
@@ -289,16 +275,16 @@ impl<'h> Evaluator<'h> {
     fn apply_overrides(
         &self,
         attrs: &'h Attrs<'h>,
-        scope: &'h Env<'h>,
+        scope: Env<'h>,
         index: u32,
     ) -> Result<&'h Attrs<'h>> {
         let doing = "while evaluating the `__overrides` attribute";
-        let value = scope.slots[index as usize].get();
+        let value = scope.slot(index).get();
         let overrides = self.expect_attrs(value, Pos::NONE, doing)?;
         let (shape, _) = attrs.parts(self.heap);
         for attr in overrides.iter(self.heap) {
             if let Some(index) = shape.find(attr.name) {
-                scope.slots[index].set(attr.slot.get());
+                scope.slots()[index].set(attr.slot.get());
             }
         }
         Ok(attrs.update(overrides, self.heap))
@@ -308,7 +294,7 @@ impl<'h> Evaluator<'h> {
         &self,
         bindings: &'h Bindings<'h>,
         attrs: &'h Attrs<'h>,
-        scope: &'h Env<'h>,
+        scope: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
         let mut all = AttrsBuilder::with_capacity(attrs.len() + bindings.dynamic.len());
         for attr in attrs.iter(self.heap) {
@@ -342,12 +328,13 @@ impl<'h> Evaluator<'h> {
     fn with_lookup(
         &self,
         variable: &'h WithVariable<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<&'h Slot<'h>> {
         let doing = "while evaluating the first subexpression of a with expression";
         for depth in variable.depths {
-            let scope = self.force_slot(&outward(env, *depth).slots[0]).at(pos)?;
+            let scope =
+                self.force_slot(outward(env, *depth).slot(0)).at_recursion(pos)?;
             let attrs = self.expect_attrs(scope, pos, doing)?;
             if let Some(slot) = attrs.get(variable.name) {
                 return Ok(slot);
@@ -360,7 +347,7 @@ impl<'h> Evaluator<'h> {
     fn check_assertion(
         &self,
         assert: &'h AssertExpr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<()> {
         let doing = "in the condition of the assert statement";
@@ -371,7 +358,7 @@ impl<'h> Evaluator<'h> {
         if let ExprKind::Binary(Operator::Equal, operands) = assert.condition.kind {
             let left = self.eval(&operands.0, env)?;
             let right = self.eval(&operands.1, env)?;
-            let (at, doing) = (assert.condition.pos, "in an equality assertion");
+            let (at, doing) = (Pos::NONE, "in an equality assertion");
             self.assert_equal(left, right, at, doing).trace(pos, || {
                 format!("while evaluating the condition of the assertion '{text}'")
             })?;
@@ -393,7 +380,7 @@ impl<'h> Evaluator<'h> {
         &self,
         function: &'h Expr<'h>,
         arguments: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let function = self.eval(function, env)?;
@@ -409,7 +396,7 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    fn name_of(&self, name: &AttrName<'h>, env: &'h Env<'h>) -> Result<Symbol> {
+    fn name_of(&self, name: &AttrName<'h>, env: Env<'h>) -> Result<Symbol> {
         match name {
             AttrName::Static(symbol) => Ok(*symbol),
             AttrName::Dynamic(expr) => {
@@ -423,38 +410,70 @@ impl<'h> Evaluator<'h> {
     fn select(
         &self,
         select: &'h SelectExpr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let mut value = self.eval(&select.base, env)?;
-        let mut defined_at = Pos::NONE;
+        // The attribute that was selected last: its place is looked up only for errors.
+        let mut last: Option<(&'h Attrs<'h>, Symbol)> = None;
         for (index, name) in select.path.iter().enumerate() {
-            let name = self.name_of(name, env)?;
+            let trace = |error| self.trace_selection(error, last, select, env);
+            let name = self.name_of(name, env).map_err(trace)?;
             let attrs = match (value, select.default) {
                 (Value::Attrs(attrs), _) => attrs,
                 (_, Some(default)) => return Ok(Tail::Body(default, env)),
                 (other, None) => self
                     .expect_attrs(other, pos, "while selecting an attribute")
-                    .trace_attribute(self, defined_at, select, index)?,
+                    .map_err(trace)?,
             };
             let Some(slot) = attrs.get(name) else {
                 if let Some(default) = select.default {
                     return Ok(Tail::Body(default, env));
                 }
-                return self
-                    .missing_attribute(attrs, name, pos)
-                    .trace_attribute(self, defined_at, select, index);
+                return self.missing_attribute(attrs, name, pos).map_err(trace);
             };
-            value = match slot.get() {
-                Value::Thunk(_) => {
-                    defined_at = attrs.get_attr(name).map_or(Pos::NONE, |attr| attr.pos);
-                    let forced = self.force_slot(slot).at(pos);
-                    forced.trace_attribute(self, defined_at, select, index + 1)?
-                }
-                value => value,
-            };
+            last = Some((attrs, name));
+            value = slot.get();
+            if let Value::Thunk(_) = value {
+                value = self.force_slot(slot).map_err(|error| {
+                    let is_last = index + 1 == select.path.len();
+                    let error = if is_last || select.default.is_some() {
+                        let defined_at = attrs.get_attr(name).map(|attr| attr.pos);
+                        error.at_recursion(defined_at.unwrap_or(pos)).at_recursion(pos)
+                    } else {
+                        error.at_recursion(pos).trace(pos, "while selecting an attribute")
+                    };
+                    self.trace_selection(error, last, select, env)
+                })?;
+            }
         }
         Ok(Tail::Value(value))
+    }
+
+    /// Adds "while evaluating the attribute ..." where the attribute selected last was defined.
+    #[cold]
+    fn trace_selection(
+        &self,
+        error: Error,
+        last: Option<(&'h Attrs<'h>, Symbol)>,
+        select: &'h SelectExpr<'h>,
+        env: Env<'h>,
+    ) -> Error {
+        let attr = last.and_then(|(attrs, name)| attrs.get_attr(name));
+        let pos = attr.map_or(Pos::NONE, |attr| attr.pos);
+        if !pos.is_some() {
+            return error;
+        }
+        let names: Vec<String> = select
+            .path
+            .iter()
+            .map(|name| match self.name_of(name, env) {
+                Ok(name) => self.symbols.shown(name),
+                Err(_) => "\"${...}\"".into(),
+            })
+            .collect();
+        let path = names.join(".");
+        error.trace(pos, format!("while evaluating the attribute '{path}'"))
     }
 
     #[cold]
@@ -477,7 +496,7 @@ impl<'h> Evaluator<'h> {
         &self,
         base: &'h Expr<'h>,
         path: &'h [AttrName<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<bool> {
         let mut value = self.eval(base, env)?;
@@ -486,7 +505,7 @@ impl<'h> Evaluator<'h> {
             let Value::Attrs(attrs) = value else { return Ok(false) };
             let Some(slot) = attrs.get(name) else { return Ok(false) };
             if index + 1 < path.len() {
-                value = self.force_slot(slot).at(pos)?;
+                value = self.force_slot(slot).at_recursion(pos)?;
             }
         }
         Ok(true)
@@ -494,11 +513,7 @@ impl<'h> Evaluator<'h> {
 
     // ---- strings --------------------------------------------------------------------------------
 
-    fn interpolate(
-        &self,
-        parts: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
-    ) -> Result<Value<'h>> {
+    fn interpolate(&self, parts: &'h [&'h Expr<'h>], env: Env<'h>) -> Result<Value<'h>> {
         let mut bytes: Vec<u8> = Vec::with_capacity(parts.len() * 16);
         let mut context: crate::value::Context<'h> = &[];
         let doing = "while evaluating a path segment";
@@ -527,7 +542,7 @@ impl<'h> Evaluator<'h> {
     fn interpolate_path(
         &self,
         parts: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let mut bytes: Vec<u8> = Vec::new();
@@ -549,52 +564,11 @@ impl<'h> Evaluator<'h> {
     }
 }
 
-/// Adds "while evaluating the attribute ..." where the attribute's definition is known.
-trait TraceAttribute<T> {
-    fn trace_attribute(
-        self,
-        ev: &Evaluator<'_>,
-        defined_at: Pos,
-        select: &SelectExpr<'_>,
-        upto: usize,
-    ) -> Result<T>;
-}
-
-impl<T> TraceAttribute<T> for Result<T> {
-    #[inline]
-    fn trace_attribute(
-        self,
-        ev: &Evaluator<'_>,
-        defined_at: Pos,
-        select: &SelectExpr<'_>,
-        _upto: usize,
-    ) -> Self {
-        self.map_err(|error| {
-            if !defined_at.is_some() {
-                return error;
-            }
-            let path = show_path(ev, select.path);
-            error.trace(defined_at, format!("while evaluating the attribute '{path}'"))
-        })
-    }
-}
-
-fn show_path(ev: &Evaluator<'_>, path: &[AttrName<'_>]) -> String {
-    let names: Vec<String> = path
-        .iter()
-        .map(|name| match name {
-            AttrName::Static(symbol) => ev.symbols.shown(*symbol),
-            AttrName::Dynamic(_) => "\"${...}\"".into(),
-        })
-        .collect();
-    names.join(".")
-}
-
 /// The scope `depth` steps outward.
 #[inline]
-pub(crate) fn outward<'h>(mut env: &'h Env<'h>, depth: u32) -> &'h Env<'h> {
+pub(crate) fn outward<'h>(mut env: Env<'h>, depth: u32) -> Env<'h> {
     for _ in 0..depth {
-        env = env.parent.expect("lowering counts only scopes that evaluation makes");
+        env = env.parent().expect("lowering counts only scopes that evaluation makes");
     }
     env
 }

@@ -397,7 +397,7 @@ impl<'h> Evaluator<'h> {
     #[inline]
     pub(crate) fn enter_call(&self, pos: Pos) -> Result<CallGuard<'_>> {
         let depth = self.call_depth.get();
-        if depth >= self.settings.max_call_depth {
+        if depth > self.settings.max_call_depth {
             bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         self.call_depth.set(depth + 1);

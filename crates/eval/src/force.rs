@@ -149,9 +149,10 @@ impl<'h> Evaluator<'h> {
                     return Ok(());
                 }
                 for (index, slot) in list.items.iter().enumerate() {
-                    self.force_deep_seen(slot.get(), pos, seen).trace(pos, || {
-                        format!("while evaluating list element at index {index}")
-                    })?;
+                    self.force_deep_seen(slot.get(), pos, seen)
+                        .trace(Pos::NONE, || {
+                            format!("while evaluating list element at index {index}")
+                        })?;
                 }
                 Ok(())
             }
@@ -159,4 +160,3 @@ impl<'h> Evaluator<'h> {
         })
     }
 }
-

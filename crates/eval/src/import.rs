@@ -66,7 +66,10 @@ fn scoped_import<'h>(
     let path = ev.readable_path(args[1], pos, doing)?;
     let path = ev.program_path(path, pos)?;
     let (shape, slots) = scope.parts(ev.heap);
-    let env = ev.heap.alloc(Env { slots, parent: Some(ev.top_env()) });
+    let env = ev.heap.scope(slots.len(), Some(ev.top_env()));
+    for (variable, slot) in env.slots().iter().zip(slots) {
+        variable.set(slot.get().peek());
+    }
     let expr =
         ev.lower_file(path, vec![Scope::Nameless, Scope::Sorted(shape.names)], pos)?;
     ev.eval(expr, env)
@@ -74,8 +77,8 @@ fn scoped_import<'h>(
 
 impl<'h> Evaluator<'h> {
     /// The scope around every program: it has no slots, because base variables are constants.
-    fn top_env(&self) -> &'h Env<'h> {
-        self.heap.alloc(Env { slots: &[], parent: None })
+    fn top_env(&self) -> Env<'h> {
+        self.heap.scope(0, None)
     }
 
     /// Evaluates the file at an absolute path, or `default.nix` in the directory there, once.

@@ -15,7 +15,7 @@ impl<'h> Evaluator<'h> {
         operator: Operator,
         left: &'h Expr<'h>,
         right: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let in_left = |name| format!("in the left operand of the {name} operator");
@@ -50,11 +50,19 @@ impl<'h> Evaluator<'h> {
             Operator::Add => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
+                if let (Value::Int(a), Value::Int(b)) = (first, second)
+                    && let Some(sum) = a.checked_add(b)
+                {
+                    return Ok(Value::Int(sum));
+                }
                 self.add(first, second, (left.pos, right.pos), pos)
             }
             Operator::Equal | Operator::NotEqual => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
+                if let (Value::Int(a), Value::Int(b)) = (first, second) {
+                    return Ok(Value::Bool((a == b) == (operator == Operator::Equal)));
+                }
                 let doing = "while testing two values for equality";
                 let equal = self.equal(first, second, pos, doing)?;
                 Ok(Value::Bool(equal == (operator == Operator::Equal)))
@@ -65,6 +73,9 @@ impl<'h> Evaluator<'h> {
             | Operator::GreaterOrEqual => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
+                if let (Value::Int(a), Value::Int(b)) = (first, second) {
+                    return Ok(Value::Bool(int_order(operator, a, b)));
+                }
                 self.order(operator, first, second, pos).map(Value::Bool)
             }
             Operator::Subtract | Operator::Multiply | Operator::Divide => {
@@ -501,6 +512,17 @@ impl<'h> Evaluator<'h> {
     }
 }
 
+#[inline]
+fn int_order(operator: Operator, a: i64, b: i64) -> bool {
+    match operator {
+        Operator::Less => a < b,
+        Operator::Greater => a > b,
+        Operator::LessOrEqual => a <= b,
+        _ => a >= b,
+    }
+}
+
+#[inline]
 fn int_arithmetic<'h>(operator: Operator, a: i64, b: i64) -> Result<Value<'h>> {
     let (result, verb, sign) = match operator {
         Operator::Divide if b == 0 => bail!(Other, "division by zero"),

@@ -182,10 +182,10 @@ fn excerpt(ev: &Evaluator<'_>, pos: Pos, indent: &str, out: &mut String) -> bool
     for line in place.line.saturating_sub(1).max(1)..=place.line + 1 {
         let Some(text) = lines.line(source.text, line) else { continue };
         let text = String::from_utf8_lossy(text);
-        let _ = write!(out, "\n{indent} {line:>5}| {text}");
+        let _ = write!(out, "\n {line:>5}| {text}");
         if line == place.line {
             let space = " ".repeat(place.column as usize);
-            let _ = write!(out, "\n{indent}      |{space}^");
+            let _ = write!(out, "\n      |{space}^");
         }
     }
     true

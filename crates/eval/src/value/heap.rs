@@ -17,9 +17,10 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use super::{Env, Slot, Thunk, Value};
+use super::{Slot, Thunk, Value};
 use crate::expr::Expr;
 
 /// What every object is aligned to, and its size a multiple of.
@@ -44,6 +45,46 @@ pub struct Heap {
 struct Chunk {
     start: NonNull<u8>,
     layout: Layout,
+}
+
+/// The variables of one scope, and the scope around it.
+#[derive(Clone, Copy)]
+pub struct Env<'h>(NonNull<Header<'h>>, PhantomData<&'h Slot<'h>>);
+
+/// What stands before the slots of a scope.
+struct Header<'h> {
+    parent: Option<Env<'h>>,
+    len: usize,
+}
+
+impl<'h> Env<'h> {
+    /// The enclosing scope; none at the top.
+    #[inline]
+    #[must_use]
+    pub fn parent(self) -> Option<Env<'h>> {
+        // SAFETY: `Heap::scope`, which alone makes scopes, has written the header. It stays until the heap is
+        // dropped, or until `release`, whose contract says that nothing refers to it by then.
+        unsafe { (*self.0.as_ptr()).parent }
+    }
+
+    /// One slot a variable, in the order that lowering gave them.
+    #[inline]
+    #[must_use]
+    pub fn slots(self) -> &'h [Slot<'h>] {
+        // SAFETY: as in `parent`.
+        let len = unsafe { (*self.0.as_ptr()).len };
+        // SAFETY: `Heap::scope` has made room for the slots behind the header.
+        let slots = unsafe { self.0.as_ptr().add(1) }.cast::<Slot<'h>>();
+        // SAFETY: `Heap::scope` has written `len` slots there; they stay as long as the header.
+        unsafe { std::slice::from_raw_parts(slots, len) }
+    }
+
+    /// The slot of a variable.
+    #[inline]
+    #[must_use]
+    pub fn slot(self, index: u32) -> &'h Slot<'h> {
+        &self.slots()[index as usize]
+    }
 }
 
 /// A place in the heap to which scratch can be taken back.
@@ -153,20 +194,23 @@ impl Heap {
 
     // ---- scratch ---------------------------------------------------------------------------------
 
-    /// Makes a scope; its slots come from [`Self::scope_slots`], or are a set's.
+    /// Makes a scope of `count` variables, which hold `null` until they are set.
     #[inline]
-    pub(crate) fn scope<'h>(
-        &'h self,
-        slots: &'h [Slot<'h>],
-        parent: Option<&'h Env<'h>>,
-    ) -> &'h Env<'h> {
-        self.scratch(Env { slots, parent })
-    }
-
-    /// Makes `count` slots of a scope that hold `null` until they are set.
-    #[inline]
-    pub(crate) fn scope_slots<'h>(&'h self, count: usize) -> &'h [Slot<'h>] {
-        self.scratch_slice((0..count).map(|_| Slot::new(Value::Null)))
+    pub(crate) fn scope<'h>(&'h self, count: usize, parent: Option<Env<'h>>) -> Env<'h> {
+        let bytes = size_of::<Slot<'_>>().checked_mul(count).expect("memory is finite");
+        let header =
+            self.reserve(size_of::<Header<'_>>() + bytes, const { fits::<Header<'_>>() });
+        let header = header.cast::<Header<'h>>();
+        // SAFETY: `reserve` gave room for a header, aligned, that nothing else refers to.
+        unsafe { header.write(Header { parent, len: count }) };
+        // SAFETY: behind the header there is room for `count` slots, which need the same alignment.
+        let slots = unsafe { header.add(1) }.cast::<Slot<'h>>();
+        for index in 0..count {
+            // SAFETY: `index` is below the count that there is room for.
+            unsafe { slots.add(index).write(Slot::new(Value::Null)) };
+        }
+        // SAFETY: chunks do not begin at the null address.
+        Env(unsafe { NonNull::new_unchecked(header) }, PhantomData)
     }
 
     /// Makes a scope with one variable.
@@ -174,19 +218,16 @@ impl Heap {
     pub(crate) fn scope_of_one<'h>(
         &'h self,
         value: Value<'h>,
-        parent: &'h Env<'h>,
-    ) -> &'h Env<'h> {
-        let slot = self.scratch(Slot::new(value));
-        self.scratch(Env { slots: std::slice::from_ref(slot), parent: Some(parent) })
+        parent: Env<'h>,
+    ) -> Env<'h> {
+        let env = self.scope(1, Some(parent));
+        env.slot(0).set(value);
+        env
     }
 
     /// Suspends an expression.
     #[inline]
-    pub(crate) fn suspend<'h>(
-        &'h self,
-        expr: &'h Expr<'h>,
-        env: &'h Env<'h>,
-    ) -> Value<'h> {
+    pub(crate) fn suspend<'h>(&'h self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         Value::Thunk(self.scratch(Thunk::suspended(expr, env)))
     }
 
@@ -324,7 +365,7 @@ mod tests {
     #[test]
     fn scratch_is_taken_back_unless_something_was_kept() {
         let heap = Heap::new();
-        let top = heap.scope(&[], None);
+        let top = heap.scope(0, None);
         let mark = heap.mark();
         heap.scope_of_one(Value::Int(1), top);
         assert!(heap.at.get() > mark.at);
@@ -332,7 +373,7 @@ mod tests {
         assert_eq!(heap.at.get(), mark.at);
 
         let env = heap.scope_of_one(Value::Int(2), top);
-        let kept = heap.alloc(crate::value::List { items: env.slots });
+        let kept = heap.alloc(crate::value::List { items: env.slots() });
         heap.release(mark);
         assert!(heap.at.get() > mark.at);
         assert!(matches!(kept.items[0].get(), Value::Int(2)));
@@ -341,9 +382,9 @@ mod tests {
     #[test]
     fn a_mark_of_another_chunk_releases_nothing() {
         let heap = Heap::new();
-        heap.scope(&[], None);
+        heap.scope(0, None);
         let mark = heap.mark();
-        heap.scope_slots(FIRST_CHUNK_BYTES);
+        heap.scope(FIRST_CHUNK_BYTES, None);
         let at = heap.at.get();
         heap.release(mark);
         assert_eq!(heap.at.get(), at);

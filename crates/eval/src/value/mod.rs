@@ -13,7 +13,7 @@ mod thunk;
 use std::cell::Cell;
 
 pub use attrs::{Attr, Attrs, AttrsBuilder, Shape};
-pub use heap::Heap;
+pub use heap::{Env, Heap};
 pub use string::{Context, ContextElement, PathId, Str};
 pub use thunk::{State, Thunk};
 
@@ -196,20 +196,12 @@ pub struct PathValue<'h> {
     pub bytes: &'h [u8],
 }
 
-/// The variables of one scope, and the scope around it.
-pub struct Env<'h> {
-    /// One slot a variable, in the order that lowering gave them.
-    pub slots: &'h [Slot<'h>],
-    /// The enclosing scope; none at the top.
-    pub parent: Option<&'h Env<'h>>,
-}
-
 /// A function: its code and the scope that it was made in.
 pub struct Closure<'h> {
     /// The code.
     pub lambda: &'h Lambda<'h>,
     /// The scope.
-    pub env: &'h Env<'h>,
+    pub env: Env<'h>,
 }
 
 /// A builtin with some, but not all, of its arguments.

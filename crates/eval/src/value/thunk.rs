@@ -17,7 +17,7 @@ pub enum State<'h> {
     /// It has been forced: the value, in weak head normal form.
     Done(Value<'h>),
     /// An expression to be evaluated in a scope.
-    Suspended(&'h Expr<'h>, &'h Env<'h>),
+    Suspended(&'h Expr<'h>, Env<'h>),
     /// A function to be applied to arguments: `application[0]` is the function.
     Application(&'h [Value<'h>]),
     /// It was forced in vain: the number of the error that `tryEval` caught, and that comes again.
@@ -43,7 +43,7 @@ impl<'h> Thunk<'h> {
     /// Suspends an expression.
     #[inline]
     #[must_use]
-    pub fn suspended(expr: &'h Expr<'h>, env: &'h Env<'h>) -> Self {
+    pub fn suspended(expr: &'h Expr<'h>, env: Env<'h>) -> Self {
         Self { state: Cell::new(State::Suspended(expr, env)) }
     }
 
