@@ -498,6 +498,34 @@ mod tests {
     }
 
     #[test]
+    fn what_caches_have_is_copied_and_not_looked_into() {
+        let mut recipes = TestRecipes::default();
+        let source = recipes.add("source", "builtin:fetchurl", &[]);
+        let library = recipes.add("library", "/bin/sh", &[&source]);
+        let tool = recipes.add("tool", "/bin/sh", &[&library]);
+        let program = recipes.add("program", "/bin/sh", &[&library, &tool]);
+        recipes.offer(&library, &[]);
+        recipes.offer(&tool, &[&library]);
+        let plan = make(&recipes, &program, Purpose::Realise);
+        assert_eq!(names(&plan), ["program"]);
+        let copied: Vec<&str> =
+            plan.copies.iter().map(|copy| copy.offer.info.path.name()).collect();
+        assert_eq!(copied, ["library", "tool"], "references come first");
+        assert_eq!(plan.copies[1].needs, BTreeSet::from([0]));
+        assert_eq!(plan.steps[0].needs_copies, BTreeSet::from([0, 1]));
+        assert_eq!(plan.counts(), PlanCounts { fetches: 0, builds: 1, copies: 2 });
+        let text = plan.describe(&StoreDir::default());
+        let line = "these 2 paths will be copied from caches (100 bytes download, \
+                    240 bytes unpacked):\n  /nix/store/";
+        assert!(text.contains(line), "{text}");
+        let check = make(&recipes, &tool, Purpose::Check);
+        assert_eq!(names(&check), ["tool"], "what is compared is built");
+        recipes.offer(&program, &[&tool]);
+        let plan = make(&recipes, &program, Purpose::Realise);
+        assert!(plan.steps.is_empty() && plan.copies.len() == 3);
+    }
+
+    #[test]
     fn ten_thousand_derivations_in_a_chain_are_planned() {
         let mut recipes = TestRecipes::default();
         let mut last = recipes.add("step-0", "/bin/sh", &[]);

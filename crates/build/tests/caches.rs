@@ -577,9 +577,21 @@ fn a_cache_of_nix_is_not_asked_for_what_only_picnix_builds() {
         });
         let user = world.script("user", "echo y > $out", &[&boxed]);
         world.build(&user).unwrap();
+        let outside = world.derivation(&Recipe {
+            name: "outside",
+            builder: Some("/bin/no-such-program"),
+            ..Recipe::default()
+        });
+        world.build(&outside).unwrap_err();
         assert_eq!(warnings(&world), Vec::<String>::new());
     });
     assert_eq!(log, Vec::<String>::new());
+    let log = with_server(&server, |url, _| {
+        let mut policy = policy(&[url]);
+        policy.addresses[0].scope = Scope::Nix;
+        build_with(policy);
+    });
+    assert_eq!(log.iter().filter(|line| line.starts_with("404")).count(), 2, "{log:?}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod failures;
 mod interrupt;
 mod layers;
 mod nix_suites;
+mod sharing;
 mod store;
 mod tidy;
 

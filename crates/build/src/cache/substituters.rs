@@ -425,14 +425,15 @@ impl Substituters {
         warn(&format!("binary cache '{url}' is not used: {reason}"));
     }
 
-    /// Can Nix build it? Looks at the derivation and at everything that it is built from.
+    /// Can Nix build it, elsewhere? Looks at the derivation and at everything that it is built from.
     fn origin(
         &self,
         store: &Store,
         drv_path: &StorePath,
         derivation: &Derivation,
     ) -> Origin {
-        if derivation.is_builtin() || is_only_ours(derivation) {
+        let store_dir = store.store_dir().as_str().as_bytes();
+        if !derivation.builder.starts_with(store_dir) || is_only_ours(derivation) {
             return Origin::Private;
         }
         let mut origins = lock(&self.origins);
