@@ -20,6 +20,7 @@ mod layers;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod sharing;
 mod store;
 mod tidy;
 

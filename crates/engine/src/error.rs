@@ -28,6 +28,45 @@ pub enum Error {
     /// A build failed, or could not be planned.
     #[error(transparent)]
     Build(#[from] picnix_build::Error),
+    /// A binary cache is of no use.
+    #[error(transparent)]
+    Cache(#[from] picnix_build::cache::CacheError),
+    /// The server of the store failed.
+    #[error("cannot serve the store")]
+    Serve(#[source] std::io::Error),
+    /// A setting makes no sense.
+    #[error("invalid setting '{name}' with the value '{value}': {reason}")]
+    Setting {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A line of a settings file makes no sense.
+    #[error("{whence}:{line}: {reason}")]
+    SettingsLine {
+        /// The file.
+        whence: String,
+        /// The line's number.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file holds no key.
+    #[error("in the key file '{}'", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: picnix_store_core::Error,
+    },
+    /// A key cannot have that name.
+    #[error(
+        "'{0}' cannot be the name of a key; use something like 'cache.example.org-1'"
+    )]
+    KeyName(String),
     /// A virtual machine could not be described or started.
     #[error(transparent)]
     Vm(#[from] picnix_vm::VmError),

@@ -5,6 +5,7 @@
 //! [`system::System`] goes the whole way from a configuration to an image or a virtual machine.
 
 mod builders;
+pub mod caches;
 mod config;
 pub mod deb;
 mod derivations;
@@ -12,6 +13,7 @@ mod engine;
 mod error;
 pub mod image_builtin;
 pub mod session;
+mod settings;
 pub mod system;
 pub mod tree;
 pub mod world;
@@ -20,3 +22,4 @@ pub use config::Config;
 pub use derivations::Found;
 pub use engine::{BuildOptions, Engine, target};
 pub use error::{Error, chain};
+pub use settings::UserSettings;

@@ -1,8 +1,10 @@
 //! One file a command.
 
 mod build;
+mod cache;
 mod documentation;
 mod eval;
+mod inspect;
 pub(crate) mod store;
 mod system;
 
@@ -34,6 +36,15 @@ pub(crate) fn run(cli: Cli) -> Outcome {
     let mut config = Config::from_env()?;
     if let Some(store) = cli.store {
         config.store_root = config.current_dir.join(store);
+    }
+    for option in cli.options.chunks_exact(2) {
+        config.settings.set(&option[0], &option[1]);
+    }
+    if let Some(urls) = &cli.substituters {
+        config.settings.set("substituters", urls);
+    }
+    if cli.no_substitutes {
+        config.settings.set("substitute", "false");
     }
     let context =
         Context { config, show_trace: cli.show_trace, log_format: cli.log_format };
