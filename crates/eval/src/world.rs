@@ -216,7 +216,10 @@ pub trait World {
     /// # Errors
     /// It cannot be had, or has another hash than was expected.
     fn fetch_url(&self, request: &UrlFetch<'_>) -> WorldResult<StorePath> {
-        Err(WorldError::new(format!("cannot fetch '{}': there is no network here", request.url)))
+        Err(WorldError::new(format!(
+            "cannot fetch '{}': there is no network here",
+            request.url
+        )))
     }
 
     /// Fetches a tree into the store.
@@ -224,14 +227,20 @@ pub trait World {
     /// # Errors
     /// It cannot be had.
     fn fetch_tree(&self, input: &Input) -> WorldResult<FetchedTree> {
-        Err(WorldError::new(format!("cannot fetch '{}': there is no network here", input.show())))
+        Err(WorldError::new(format!(
+            "cannot fetch '{}': there is no network here",
+            input.show()
+        )))
     }
 
     /// What a registry says that a name means; none if no registry has it.
     ///
     /// # Errors
     /// A registry cannot be read.
-    fn lookup_flake(&self, _input: &Input) -> WorldResult<Option<crate::flake::FlakeRef>> {
+    fn lookup_flake(
+        &self,
+        _input: &Input,
+    ) -> WorldResult<Option<crate::flake::FlakeRef>> {
         Ok(None)
     }
 

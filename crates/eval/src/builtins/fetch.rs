@@ -11,8 +11,8 @@ use crate::coerce::Coercion;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::flake::{
-    FlakeRef, Input, InputAttrs, InputValue, RefError, Scheme, Strictness, TreeShape, Url,
-    fix_git_url,
+    FlakeRef, Input, InputAttrs, InputValue, RefError, Scheme, Strictness, TreeShape,
+    Url, fix_git_url,
 };
 use crate::pos::Pos;
 use crate::symbol::sym;
@@ -105,7 +105,8 @@ fn fetch<'h>(
     pos: Pos,
     fetcher: Fetcher,
 ) -> Result<Value<'h>> {
-    let Arguments { url, name: given, expected, is_set } = arguments(ev, value, pos, fetcher)?;
+    let Arguments { url, name: given, expected, is_set } =
+        arguments(ev, value, pos, fetcher)?;
     let who = fetcher.name();
     if fetcher == Fetcher::Tarball && url.starts_with("channel:") {
         bail!(pos => World, "cannot fetch '{url}': picnix knows no channels"; hint: "name the tarball's URL");
@@ -118,9 +119,15 @@ fn fetch<'h>(
     };
     if let Err(error) = check_name(name.as_bytes()) {
         let advice = match (given.is_some(), is_set) {
-            (true, _) => format!("Please change the value for the 'name' attribute passed to '{who}', so that it can create a valid store path."),
-            (false, true) => format!("Please add a valid 'name' attribute to the argument for '{who}', so that it can create a valid store path."),
-            (false, false) => format!("Please pass an attribute set with 'url' and 'name' attributes to '{who}',  so that it can create a valid store path."),
+            (true, _) => format!(
+                "Please change the value for the 'name' attribute passed to '{who}', so that it can create a valid store path."
+            ),
+            (false, true) => format!(
+                "Please add a valid 'name' attribute to the argument for '{who}', so that it can create a valid store path."
+            ),
+            (false, false) => format!(
+                "Please pass an attribute set with 'url' and 'name' attributes to '{who}',  so that it can create a valid store path."
+            ),
         };
         bail!(
             pos => Other,
@@ -135,7 +142,8 @@ fn fetch<'h>(
     }
     let unpack = fetcher == Fetcher::Tarball;
     let request = UrlFetch { url: &url, name: &name, unpack, expected };
-    let path = ev.world.fetch_url(&request).map_err(|error| ev.world_error(error, pos))?;
+    let path =
+        ev.world.fetch_url(&request).map_err(|error| ev.world_error(error, pos))?;
     Ok(store_path_string(ev, &path))
 }
 
@@ -146,7 +154,8 @@ fn arguments<'h>(
     fetcher: Fetcher,
 ) -> Result<Arguments> {
     let text = |value, pos, doing| -> Result<String> {
-        Ok(String::from_utf8_lossy(ev.expect_plain_string(value, pos, doing)?).into_owned())
+        Ok(String::from_utf8_lossy(ev.expect_plain_string(value, pos, doing)?)
+            .into_owned())
     };
     const URL: &str = "while evaluating the url we should fetch";
     let Value::Attrs(attrs) = ev.force(value)? else {
@@ -228,7 +237,8 @@ fn fetch_git<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
     if attrs.get("submodules") != Some(&InputValue::Bool(true)) {
         attrs.entry("exportIgnore".to_owned()).or_insert(InputValue::Bool(true));
     }
-    let input = Input::from_attrs(attrs).map_err(|error| crate::Error::from(error).at(pos))?;
+    let input =
+        Input::from_attrs(attrs).map_err(|error| crate::Error::from(error).at(pos))?;
     let shape = TreeShape { null_rev: true, ..TreeShape::default() };
     fetch_input(ev, input, pos, "fetchGit", shape)
 }
@@ -241,7 +251,8 @@ fn fetch_input<'h>(
     shape: TreeShape,
 ) -> Result<Value<'h>> {
     if !ev.settings.pure && input.scheme == Some(Scheme::Indirect) {
-        let found = ev.world.lookup_flake(&input).map_err(|error| ev.world_error(error, pos))?;
+        let found =
+            ev.world.lookup_flake(&input).map_err(|error| ev.world_error(error, pos))?;
         match found {
             Some(FlakeRef { input: found, .. }) => input = found,
             None => bail!(

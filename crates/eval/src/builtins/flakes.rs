@@ -90,7 +90,9 @@ fn flake_ref_to_string<'h>(
     for attr in ev.sorted_by_name(attrs) {
         let name = ev.symbols.text(attr.name);
         let value = match ev.force_slot(attr.slot)? {
-            Value::String(string) => InputValue::Text(string.to_string_lossy().into_owned()),
+            Value::String(string) => {
+                InputValue::Text(string.to_string_lossy().into_owned())
+            }
             Value::Bool(bool) => InputValue::Bool(bool),
             Value::Int(int) => match u64::try_from(int) {
                 Ok(number) => InputValue::Number(number),

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Hash, HashAlgo, HashFormat, References, StoreDir,
-    StorePath,
+    ContentAddress, ContentAddressMethod, Hash, HashAlgo, HashFormat, References,
+    StoreDir, StorePath,
 };
 
 use super::url::{Strictness, Url, fix_git_url};
@@ -89,13 +89,35 @@ impl Scheme {
                 &["url", "narHash", "name", "unpack", "rev", "revCount", "lastModified"]
             }
             Self::Git => &[
-                "url", "ref", "rev", "shallow", "submodules", "lfs", "exportIgnore",
-                "lastModified", "revCount", "narHash", "allRefs", "name", "dirtyRev",
-                "dirtyShortRev", "verifyCommit", "keytype", "publicKey", "publicKeys",
+                "url",
+                "ref",
+                "rev",
+                "shallow",
+                "submodules",
+                "lfs",
+                "exportIgnore",
+                "lastModified",
+                "revCount",
+                "narHash",
+                "allRefs",
+                "name",
+                "dirtyRev",
+                "dirtyShortRev",
+                "verifyCommit",
+                "keytype",
+                "publicKey",
+                "publicKeys",
             ],
-            Self::GitHub | Self::GitLab | Self::SourceHut => {
-                &["owner", "repo", "ref", "rev", "narHash", "lastModified", "host", "treeHash"]
-            }
+            Self::GitHub | Self::GitLab | Self::SourceHut => &[
+                "owner",
+                "repo",
+                "ref",
+                "rev",
+                "narHash",
+                "lastModified",
+                "host",
+                "treeHash",
+            ],
             Self::Mercurial => &["url", "ref", "rev", "revCount", "narHash", "name"],
             Self::Indirect => &["id", "ref", "rev", "narHash"],
             Self::Path => &["path", "rev", "revCount", "lastModified", "narHash"],
@@ -123,7 +145,9 @@ impl Input {
     /// `type` is missing, or the scheme does not take an attribute.
     pub fn from_attrs(attrs: InputAttrs) -> RefResult<Self> {
         let Some(name) = text_attr(&attrs, "type")? else {
-            return wrong("'type' attribute to specify input scheme is required but not provided");
+            return wrong(
+                "'type' attribute to specify input scheme is required but not provided",
+            );
         };
         let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.name() == name);
         if let Some(scheme) = scheme {
@@ -189,7 +213,8 @@ impl Input {
         self.required("owner")?;
         self.required("repo")?;
         let shown = || json(&self.attrs);
-        let (branch, rev) = (text_attr(&self.attrs, "ref")?, text_attr(&self.attrs, "rev")?);
+        let (branch, rev) =
+            (text_attr(&self.attrs, "ref")?, text_attr(&self.attrs, "rev")?);
         if let (Some(branch), Some(rev)) = (branch, rev) {
             return bad_url(format!(
                 "input {} contains both a commit hash ('{rev}') and a branch/tag name ('{branch}')",
@@ -200,13 +225,19 @@ impl Input {
             parse_rev(rev)?;
         }
         if branch.is_some_and(|name| !is_legal_ref_name(name)) {
-            return bad_url(format!("input {} contains an invalid branch/tag name", shown()));
+            return bad_url(format!(
+                "input {} contains an invalid branch/tag name",
+                shown()
+            ));
         }
         let is_host = |host: &str| {
             host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
         };
         if text_attr(&self.attrs, "host")?.is_some_and(|host| !is_host(host)) {
-            return bad_url(format!("input {} contains an invalid instance host", shown()));
+            return bad_url(format!(
+                "input {} contains an invalid instance host",
+                shown()
+            ));
         }
         Ok(())
     }
@@ -368,7 +399,9 @@ impl Input {
     /// The scheme is not known, or an attribute is wrong.
     pub fn to_url(&self) -> RefResult<Url> {
         match self.scheme {
-            None => wrong(format!("cannot show unsupported input '{}'", json(&self.attrs))),
+            None => {
+                wrong(format!("cannot show unsupported input '{}'", json(&self.attrs)))
+            }
             Some(Scheme::Path) => Ok(self.path_url()),
             Some(Scheme::File | Scheme::Tarball) => {
                 let mut url = Url::parse(&self.required("url")?, Strictness::Strict)?;
@@ -454,7 +487,9 @@ fn scheme_from_url(scheme: Scheme, url: &Url, is_tree: bool) -> RefResult<Option
         Scheme::Git => url.scheme == "git" || url.application() == Some("git"),
         Scheme::Mercurial => url.application() == Some("hg"),
         Scheme::File => is_downloadable(url, "file", !is_tree && !has_tarball_name(url)),
-        Scheme::Tarball => is_downloadable(url, "tarball", is_tree || has_tarball_name(url)),
+        Scheme::Tarball => {
+            is_downloadable(url, "tarball", is_tree || has_tarball_name(url))
+        }
     };
     if !is_mine {
         return Ok(None);
@@ -488,7 +523,9 @@ fn text(value: &str) -> InputValue {
 
 fn path_attrs(url: &Url) -> RefResult<InputAttrs> {
     if let Some(authority) = url.authority.as_ref().filter(|a| !a.host.is_empty()) {
-        return wrong(format!("path URL '{url}' should not have an authority ('{authority}')"));
+        return wrong(format!(
+            "path URL '{url}' should not have an authority ('{authority}')"
+        ));
     }
     let mut attrs = InputAttrs::from([("path".to_owned(), text(&url.file_path()?))]);
     for (name, value) in &url.query {
@@ -497,10 +534,16 @@ fn path_attrs(url: &Url) -> RefResult<InputAttrs> {
             "revCount" | "lastModified" => match value.parse() {
                 Ok(number) => InputValue::Number(number),
                 Err(_) => {
-                    return wrong(format!("path URL '{url}' has invalid parameter '{name}'"));
+                    return wrong(format!(
+                        "path URL '{url}' has invalid parameter '{name}'"
+                    ));
                 }
             },
-            name => return wrong(format!("path URL '{url}' has unsupported parameter '{name}'")),
+            name => {
+                return wrong(format!(
+                    "path URL '{url}' has unsupported parameter '{name}'"
+                ));
+            }
         };
         attrs.insert(name.clone(), value);
     }
@@ -532,7 +575,9 @@ fn indirect_attrs(url: &Url) -> RefResult<InputAttrs> {
                 ));
             }
             if !is_rev(rev) {
-                return bad_url(format!("in flake URL '{url}', '{rev}' is not a commit hash"));
+                return bad_url(format!(
+                    "in flake URL '{url}', '{rev}' is not a commit hash"
+                ));
             }
             add("id", id);
             add("ref", branch);
@@ -551,7 +596,8 @@ fn git_attrs(url: &Url) -> InputAttrs {
             "rev" | "ref" | "keytype" | "publicKey" | "publicKeys" => {
                 attrs.insert(name.clone(), text(value));
             }
-            "shallow" | "submodules" | "lfs" | "exportIgnore" | "allRefs" | "verifyCommit" => {
+            "shallow" | "submodules" | "lfs" | "exportIgnore" | "allRefs"
+            | "verifyCommit" => {
                 attrs.insert(name.clone(), InputValue::Bool(value == "1"));
             }
             _ => drop(place.query.insert(name.clone(), value.clone())),
@@ -616,7 +662,9 @@ fn text_attr<'a>(attrs: &'a InputAttrs, name: &str) -> RefResult<Option<&'a str>
     match attrs.get(name) {
         None => Ok(None),
         Some(InputValue::Text(text)) => Ok(Some(text)),
-        Some(_) => wrong(format!("input attribute '{name}' is not a string {}", json(attrs))),
+        Some(_) => {
+            wrong(format!("input attribute '{name}' is not a string {}", json(attrs)))
+        }
     }
 }
 
@@ -734,7 +782,9 @@ mod tests {
             error(&[("type", "git"), ("url", "/x"), ("ref", "a..b")]),
             "invalid Git branch/tag name 'a..b'"
         );
-        assert!(Input::from_attrs(attrs(&[("type", "future")])).unwrap().scheme.is_none());
+        assert!(
+            Input::from_attrs(attrs(&[("type", "future")])).unwrap().scheme.is_none()
+        );
     }
 
     #[test]
@@ -754,7 +804,9 @@ mod tests {
         for name in ["master", "a/b", "refs/heads/x", "v1.2", "HEAD"] {
             assert!(is_legal_ref_name(name), "{name}");
         }
-        for name in ["", "@", "a..b", "a b", ".a", "a/.b", "a.lock", "a/", "-x", "a@{b", "x."] {
+        for name in
+            ["", "@", "a..b", "a b", ".a", "a/.b", "a.lock", "a/", "-x", "a@{b", "x."]
+        {
             assert!(!is_legal_ref_name(name), "{name}");
         }
     }

@@ -11,7 +11,9 @@ use picnix_store_core::StorePath;
 
 use super::lockfile::InputPath;
 use super::source::TreeShape;
-use super::{Edge, FlakeRef, Input, InputAttrs, InputValue, LockFile, LockedNode, NodeId, Scheme};
+use super::{
+    Edge, FlakeRef, Input, InputAttrs, InputValue, LockFile, LockedNode, NodeId, Scheme,
+};
 use crate::coerce::canonical_path;
 use crate::error::{At, Result};
 use crate::evaluator::Evaluator;
@@ -109,10 +111,14 @@ impl<'h> Evaluator<'h> {
     /// The flake or an input cannot be had, or is wrong.
     pub fn lock_flake(&self, reference: &FlakeRef, flags: &LockFlags) -> Result<Locked> {
         let flake = self.get_flake(reference, &Vec::new())?;
-        let doing = || format!("while updating the lock file of flake '{}'", flake.locked.show());
+        let doing =
+            || format!("while updating the lock file of flake '{}'", flake.locked.show());
         let old = self.read_lock_file(&flake.dir).trace(Pos::NONE, doing)?;
         let overrides = flags.overrides.iter().map(|(path, reference)| {
-            let input = FlakeInput { reference: Some(reference.clone()), ..FlakeInput::default() };
+            let input = FlakeInput {
+                reference: Some(reference.clone()),
+                ..FlakeInput::default()
+            };
             (path.clone(), Override { input, dir: flake.dir.clone(), parent: None })
         });
         let mut locker = Locker {
@@ -204,7 +210,8 @@ impl<'h> Evaluator<'h> {
         match self.world.file_kind(path.as_bytes()).map_err(fail)? {
             None => Ok(LockFile::default()),
             Some(FileKind::Symlink) => {
-                let real = self.resolve_path(self.heap.bytes(path.as_bytes()), Pos::NONE)?;
+                let real =
+                    self.resolve_path(self.heap.bytes(path.as_bytes()), Pos::NONE)?;
                 let text = self.world.read_file(real).map_err(fail)?;
                 Ok(LockFile::parse(&text, &path)?)
             }
@@ -246,7 +253,8 @@ impl<'h> Evaluator<'h> {
         keys: &BTreeMap<NodeId, String>,
     ) -> Result<Value<'h>> {
         let mut attrs = AttrsBuilder::new();
-        let mut add = |name: &str, value| attrs.insert(self.symbol(name.as_bytes()), value);
+        let mut add =
+            |name: &str, value| attrs.insert(self.symbol(name.as_bytes()), value);
         let key_of = |path: &[String]| -> Result<Value<'h>> {
             match flake.file.find(path)?.and_then(|node| keys.get(&node)) {
                 Some(key) => Ok(self.string(key.as_bytes())),
@@ -267,7 +275,8 @@ impl<'h> Evaluator<'h> {
         let mut subdir = reference.dir.clone();
         let relative = locked.and_then(|_| reference.input.relative_path());
         if let Some(dir) = flake.dirs.get(&node) {
-            let (tree, rest) = self.world.store_dir().parse_path_within(dir.as_bytes())?;
+            let (tree, rest) =
+                self.world.store_dir().parse_path_within(dir.as_bytes())?;
             subdir = String::from_utf8_lossy(rest).trim_start_matches('/').to_owned();
             let shape = TreeShape {
                 hide_rev: locked.is_none() && flake.is_changed,
@@ -275,7 +284,8 @@ impl<'h> Evaluator<'h> {
             };
             add("source", self.tree_value(&tree, &reference.input, shape)?);
         } else if let Some(path) = relative {
-            let parent = locked.and_then(|locked| locked.parent.as_deref()).unwrap_or_default();
+            let parent =
+                locked.and_then(|locked| locked.parent.as_deref()).unwrap_or_default();
             add("parent", key_of(parent)?);
             let tail = if path.is_empty() { String::new() } else { format!("/{path}") };
             add("relative", self.string(tail.as_bytes()));
@@ -362,7 +372,9 @@ impl Locker<'_, '_> {
         };
         input.is_flake = own.is_flake;
         if let Some(target) = input.follows {
-            self.file.nodes[place.node].inputs.insert(name.to_owned(), Edge::Follows(target));
+            self.file.nodes[place.node]
+                .inputs
+                .insert(name.to_owned(), Edge::Follows(target));
             return Ok(());
         }
         self.used.insert(path.clone());
@@ -422,7 +434,8 @@ impl Locker<'_, '_> {
         let Some(locked) = file.nodes[*old_node].locked.clone() else { return Ok(()) };
         let node = self.file.add(locked.clone());
         self.file.nodes[place.node].inputs.insert(name.to_owned(), Edge::Node(node));
-        let is_inside = |update: &InputPath| update.len() > path.len() && update.starts_with(path);
+        let is_inside =
+            |update: &InputPath| update.len() > path.len() && update.starts_with(path);
         let mut must_fetch = self.flags.updates.iter().any(is_inside);
         let mut inputs = FlakeInputs::new();
         for (child, edge) in &file.nodes[*old_node].inputs {

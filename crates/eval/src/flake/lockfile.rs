@@ -85,7 +85,9 @@ impl LockFile {
         };
         let version = json.get("version").and_then(Json::as_u64).unwrap_or(0);
         if !(OLDEST_VERSION..=VERSION).contains(&version) {
-            return wrong(format!("lock file '{place}' has unsupported version {version}"));
+            return wrong(format!(
+                "lock file '{place}' has unsupported version {version}"
+            ));
         }
         let (Some(Json::String(root)), Some(Json::Object(nodes))) =
             (json.get("root"), json.get("nodes"))
@@ -221,7 +223,8 @@ impl LockFile {
             let name = path.join("/");
             match (before.get(path), after.get(path)) {
                 (None, Some(new)) => {
-                    text += &format!("• Added input '{name}':\n    {}\n", self.describe(new));
+                    text +=
+                        &format!("• Added input '{name}':\n    {}\n", self.describe(new));
                 }
                 (Some(_), None) => text += &format!("• Removed input '{name}'\n"),
                 (Some(was), Some(is)) => {
@@ -319,7 +322,9 @@ fn locked_node(json: &Json) -> RefResult<LockedNode> {
 }
 
 fn parse_attrs(json: &Json) -> RefResult<InputAttrs> {
-    let Json::Object(members) = json else { return wrong("lock file has no set of attributes") };
+    let Json::Object(members) = json else {
+        return wrong("lock file has no set of attributes");
+    };
     let mut attrs = InputAttrs::new();
     for (name, value) in members {
         let value = match value {
@@ -337,11 +342,16 @@ fn parse_attrs(json: &Json) -> RefResult<InputAttrs> {
 
 fn input_path(json: &Json) -> RefResult<InputPath> {
     let names = json.as_array().map(|names| {
-        names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<InputPath>>()
+        names
+            .iter()
+            .map(|name| name.as_str().map(str::to_owned))
+            .collect::<Option<InputPath>>()
     });
     match names.flatten() {
         Some(path) => Ok(path),
-        None => wrong(format!("lock file has an input that is neither a name nor a path: {json}")),
+        None => wrong(format!(
+            "lock file has an input that is neither a name nor a path: {json}"
+        )),
     }
 }
 
@@ -465,7 +475,8 @@ mod tests {
 
     #[test]
     fn broken_files_say_what_is_broken() {
-        let error = |text: &str| LockFile::parse(text.as_bytes(), "x").unwrap_err().to_string();
+        let error =
+            |text: &str| LockFile::parse(text.as_bytes(), "x").unwrap_err().to_string();
         assert!(error("{").starts_with("Could not parse 'x'"));
         assert_eq!(error("{\"version\":9}"), "lock file 'x' has unsupported version 9");
         assert_eq!(
@@ -478,7 +489,8 @@ mod tests {
             file.check().unwrap_err().to_string(),
             "input 'a/b' follows a non-existent input 'z'"
         );
-        let circle = FILE.replace("          \"b\"\n", "          \"a\",\n          \"b\"\n");
+        let circle =
+            FILE.replace("          \"b\"\n", "          \"a\",\n          \"b\"\n");
         let file = LockFile::parse(circle.as_bytes(), "x").unwrap();
         assert_eq!(
             file.check().unwrap_err().to_string(),

@@ -12,8 +12,8 @@ mod source;
 mod url;
 
 pub use input::{Input, InputAttrs, InputValue, Scheme, is_legal_ref_name, is_rev};
-pub use lock::{Locked, LockFlags};
-pub use lockfile::{Edge, LockFile, LockedNode, Node, NodeId};
+pub use lock::{LockFlags, Locked};
+pub use lockfile::{Edge, InputPath, LockFile, LockedNode, Node, NodeId};
 pub use reference::{FlakeRef, RefForm, split_path};
 pub(crate) use source::TreeShape;
 pub use url::{Authority, Strictness, Url, fix_git_url, percent_decode, percent_encode};

@@ -51,7 +51,9 @@ impl FlakeRef {
         if let Some(found) = Self::parse_id(text, form)? {
             return Ok(found);
         }
-        match Url::parse(text, Strictness::Lenient).and_then(|url| Self::from_url(url, form)) {
+        match Url::parse(text, Strictness::Lenient)
+            .and_then(|url| Self::from_url(url, form))
+        {
             Err(RefError::BadUrl(_)) => Self::parse_path(text, form),
             found => found,
         }
@@ -69,7 +71,9 @@ impl FlakeRef {
         };
         let is_ref = |rest: &str| {
             rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '@')
-                && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./@+-".contains(&b))
+                && rest
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_./@+-".contains(&b))
         };
         if !is_flake_id(id) || !rest.is_none_or(is_ref) {
             return Ok(None);
@@ -174,7 +178,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> RefResult<String> {
-        FlakeRef::parse(text, RefForm::ABSOLUTE).and_then(|found| Ok(found.to_url()?.to_string()))
+        FlakeRef::parse(text, RefForm::ABSOLUTE)
+            .and_then(|found| Ok(found.to_url()?.to_string()))
     }
 
     #[test]

@@ -42,8 +42,9 @@ impl<'h> Evaluator<'h> {
             .world
             .fetch_tree(input)
             .map_err(|error| self.world_error(error, pos).trace(Pos::NONE, doing()))?;
-        let locked = checked(input, fetched.locked)
-            .map_err(|error| crate::Error::from(error).at(pos).trace(Pos::NONE, doing()))?;
+        let locked = checked(input, fetched.locked).map_err(|error| {
+            crate::Error::from(error).at(pos).trace(Pos::NONE, doing())
+        })?;
         Ok(FetchedTree { locked, ..fetched })
     }
 
@@ -65,7 +66,8 @@ impl<'h> Evaluator<'h> {
     ) -> Result<Value<'h>> {
         const NULL_REV: &str = "0000000000000000000000000000000000000000";
         let mut attrs = AttrsBuilder::new();
-        let mut add = |name: &str, value| attrs.insert(self.symbol(name.as_bytes()), value);
+        let mut add =
+            |name: &str, value| attrs.insert(self.symbol(name.as_bytes()), value);
         let text = |text: &str| self.string(text.as_bytes());
         let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
         let id = self.path_id(path);
@@ -138,7 +140,8 @@ fn checked(wanted: &Input, mut got: Input) -> std::result::Result<Input, RefErro
         if let Some(InputValue::Number(expected)) = wanted.attrs.get(name)
             && got.number(name) != Some(*expected)
         {
-            let shown = got.number(name).map_or_else(|| "-1".to_owned(), |n| n.to_string());
+            let shown =
+                got.number(name).map_or_else(|| "-1".to_owned(), |n| n.to_string());
             return fail(format!(
                 "'{name}' attribute mismatch in input '{}', expected {expected}, got {shown}",
                 got.show()
@@ -165,7 +168,8 @@ fn is_allowed(uri: &str, prefix: &str) -> bool {
     match uri.strip_prefix(prefix) {
         Some("") => true,
         Some(rest) => {
-            !prefix.is_empty() && (prefix.ends_with('/') || rest.starts_with('/') || is_scheme)
+            !prefix.is_empty()
+                && (prefix.ends_with('/') || rest.starts_with('/') || is_scheme)
         }
         None => false,
     }
@@ -177,9 +181,11 @@ pub(crate) fn date_text(seconds: u64) -> String {
     // Years that begin in March put the odd day at the end; 400 of them are 146,097 days.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524
+        - day_of_era / 146_096)
+        / 365;
+    let day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };

@@ -60,7 +60,8 @@ impl Url {
     /// # Errors
     /// It has no scheme, or a character that its place does not allow.
     pub fn parse(text: &str, strictness: Strictness) -> RefResult<Self> {
-        let not_valid = |why: &str| bad_url(format!("'{text}' is not a valid URL: {why}"));
+        let not_valid =
+            |why: &str| bad_url(format!("'{text}' is not a valid URL: {why}"));
         let (rest, fragment) = match text.split_once('#') {
             Some((rest, fragment)) => (rest, fragment),
             None => (text, ""),
@@ -94,7 +95,9 @@ impl Url {
         }
         let authority = authority.map(Authority::parse).transpose()?;
         let is_file = transport(scheme) == "file";
-        if let Some(authority) = authority.as_ref().filter(|a| is_file && !a.host.is_empty()) {
+        if let Some(authority) =
+            authority.as_ref().filter(|a| is_file && !a.host.is_empty())
+        {
             return bad_url(format!(
                 "file:// URL '{text}' has unexpected authority '{authority}'"
             ));
@@ -181,14 +184,17 @@ impl fmt::Display for Url {
 
 impl Authority {
     fn parse(text: &str) -> RefResult<Self> {
-        let invalid = |why: &str| bad_url(format!("invalid URL authority: '{text}': {why}"));
+        let invalid =
+            |why: &str| bad_url(format!("invalid URL authority: '{text}': {why}"));
         let (user_info, place) = match text.rsplit_once('@') {
             Some((user_info, place)) => (Some(user_info), place),
             None => (None, text),
         };
         let (host, port, is_bracketed) = match place.strip_prefix('[') {
             Some(rest) => match rest.split_once(']') {
-                Some((host, rest)) => (host, rest.strip_prefix(':').unwrap_or(rest), true),
+                Some((host, rest)) => {
+                    (host, rest.strip_prefix(':').unwrap_or(rest), true)
+                }
                 None => return invalid("invalid"),
             },
             None => match place.split_once(':') {
@@ -206,17 +212,20 @@ impl Authority {
         }
         let port = match port {
             "" => None,
-            port if !port.bytes().all(|b| b.is_ascii_digit()) => return invalid("leftover"),
+            port if !port.bytes().all(|b| b.is_ascii_digit()) => {
+                return invalid("leftover");
+            }
             port => match port.parse::<u16>() {
                 Ok(number) => Some(number),
                 Err(_) => return bad_url(format!("port '{port}' is invalid")),
             },
         };
-        let (user, password) = match user_info.map(|info| info.split_once(':').ok_or(info)) {
-            None => (None, None),
-            Some(Ok((user, password))) => (Some(user), Some(password)),
-            Some(Err(user)) => (Some(user), None),
-        };
+        let (user, password) =
+            match user_info.map(|info| info.split_once(':').ok_or(info)) {
+                None => (None, None),
+                Some(Ok((user, password))) => (Some(user), Some(password)),
+                Some(Err(user)) => (Some(user), None),
+            };
         Ok(Self {
             user: user.map(percent_decode).transpose()?,
             password: password.map(percent_decode).transpose()?,
@@ -373,7 +382,16 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for text in ["", "./a", "a b:c", "1x:y", "x:a b", "x:%g0", "file://host/x", "x://h:99999/"] {
+        for text in [
+            "",
+            "./a",
+            "a b:c",
+            "1x:y",
+            "x:a b",
+            "x:%g0",
+            "file://host/x",
+            "x://h:99999/",
+        ] {
             assert!(Url::parse(text, Strictness::Lenient).is_err(), "{text}");
         }
         assert!(Url::parse("x:a?b=c d", Strictness::Strict).is_err());

@@ -13,7 +13,6 @@ use crate::evaluator::Evaluator;
 use crate::expr::{ExprKind, Parameter};
 use crate::pos::Pos;
 use crate::source::Origin;
-use crate::symbol::sym;
 use crate::value::{Attr, Attrs, State, Value};
 use crate::{bail, err};
 
@@ -35,7 +34,12 @@ pub(super) struct FlakeInput {
 
 impl Default for FlakeInput {
     fn default() -> Self {
-        Self { reference: None, is_flake: true, follows: None, overrides: FlakeInputs::new() }
+        Self {
+            reference: None,
+            is_flake: true,
+            follows: None,
+            overrides: FlakeInputs::new(),
+        }
     }
 }
 
@@ -87,12 +91,16 @@ impl<'h> Evaluator<'h> {
                 "description" => flake.description = Some(reader.text(attr)?),
                 "inputs" => {
                     let inputs = reader.attrs(attr)?;
-                    (flake.inputs, flake.self_attrs) = reader.inputs(inputs, SelfInput::Allowed)?;
+                    (flake.inputs, flake.self_attrs) =
+                        reader.inputs(inputs, SelfInput::Allowed)?;
                 }
                 "outputs" | "nixConfig" => {}
                 name => {
                     let place = reader.place(attr.pos);
-                    bail!(Other, "flake '{shown}' has an unsupported attribute '{name}', at {place}");
+                    bail!(
+                        Other,
+                        "flake '{shown}' has an unsupported attribute '{name}', at {place}"
+                    );
                 }
             }
         }
@@ -123,12 +131,17 @@ impl<'h> Reader<'_, 'h> {
         let value = self.literal(outputs)?;
         match value {
             Some(Value::Lambda(closure)) => {
-                let Parameter::Formals(formals) = &closure.lambda.parameter else { return Ok(()) };
+                let Parameter::Formals(formals) = &closure.lambda.parameter else {
+                    return Ok(());
+                };
                 for formal in formals.formals {
                     let name = self.ev.symbols.text(formal.name);
                     if name != "self" && !inputs.contains_key(&name) {
                         let reference = Some(FlakeRef::parse(&name, RefForm::ABSOLUTE)?);
-                        inputs.insert(name, FlakeInput { reference, ..FlakeInput::default() });
+                        inputs.insert(
+                            name,
+                            FlakeInput { reference, ..FlakeInput::default() },
+                        );
                     }
                 }
                 Ok(())
@@ -152,7 +165,11 @@ impl<'h> Reader<'_, 'h> {
                 continue;
             }
             if self_input == SelfInput::Forbidden {
-                bail!(Other, "'self' input attribute not allowed at {}", self.place(attr.pos));
+                bail!(
+                    Other,
+                    "'self' input attribute not allowed at {}",
+                    self.place(attr.pos)
+                );
             }
             for attr in self.ev.sorted_by_name(self.attrs(attr)?) {
                 let (name, value) = self.attribute(attr)?;
@@ -184,22 +201,26 @@ impl<'h> Reader<'_, 'h> {
                 },
                 "inputs" => {
                     let nested = self.attrs(member).trace(member.pos, doing)?;
-                    input.overrides =
-                        self.inputs(nested, SelfInput::Forbidden).trace(member.pos, doing)?.0;
+                    input.overrides = self
+                        .inputs(nested, SelfInput::Forbidden)
+                        .trace(member.pos, doing)?
+                        .0;
                 }
                 "follows" => {
                     let path = self.text(member).trace(member.pos, doing)?;
                     input.follows = Some(self.follows(&path).trace(member.pos, doing)?);
                 }
                 _ => {
-                    let (name, value) = self.attribute(member).trace(member.pos, doing)?;
+                    let (name, value) =
+                        self.attribute(member).trace(member.pos, doing)?;
                     attrs.insert(name, value);
                 }
             }
         }
         if attrs.contains_key("type") {
             let parsed = FlakeRef::from_attrs(attrs).map_err(crate::Error::from);
-            input.reference = Some(parsed.trace(attr.pos, || "while evaluating flake input")?);
+            input.reference =
+                Some(parsed.trace(attr.pos, || "while evaluating flake input")?);
         } else {
             attrs.remove("url");
             if let Some(name) = attrs.keys().next() {
@@ -259,7 +280,10 @@ impl<'h> Reader<'_, 'h> {
             Some(Value::Int(int)) => match u64::try_from(int) {
                 Ok(number) => InputValue::Number(number),
                 Err(_) => {
-                    bail!(Other, "negative value given for flake input attribute {name}: {int}")
+                    bail!(
+                        Other,
+                        "negative value given for flake input attribute {name}: {int}"
+                    )
                 }
             },
             other => bail!(
@@ -300,7 +324,12 @@ impl<'h> Reader<'_, 'h> {
         if is_literal { self.ev.force_slot(attr.slot).map(Some) } else { Ok(None) }
     }
 
-    fn unexpected(&self, expected: &str, found: Option<Value<'h>>, pos: Pos) -> crate::Error {
+    fn unexpected(
+        &self,
+        expected: &str,
+        found: Option<Value<'h>>,
+        pos: Pos,
+    ) -> crate::Error {
         let place = self.place(pos);
         err!(Type, "expected {expected} but got {} at {place}", phrase(found)).at(pos)
     }
@@ -325,7 +354,8 @@ fn phrase(value: Option<Value<'_>>) -> String {
 
 /// A path as it is seen from a directory: `../x`; nothing if they share only the root.
 fn relative_to(path: &str, dir: &str) -> Option<String> {
-    let (path, dir): (Vec<&str>, Vec<&str>) = (path.split('/').collect(), dir.split('/').collect());
+    let (path, dir): (Vec<&str>, Vec<&str>) =
+        (path.split('/').collect(), dir.split('/').collect());
     let shared = path.iter().zip(&dir).take_while(|(a, b)| a == b).count();
     // The empty part before the root, and the store's directory and object.
     if shared < 4 {
