@@ -163,11 +163,8 @@ fn tracked_files(
         BTreeSet::new()
     };
     let mut all = BTreeSet::new();
-    for file in files {
-        if file.ancestors().any(|path| ignored.contains(path)) {
-            continue;
-        }
-        all.extend(file.ancestors().map(|path| root.join(path)));
+    for path in exported(&files, &ignored) {
+        all.extend(path.ancestors().map(|path| root.join(path)));
     }
     Ok(all)
 }
@@ -201,6 +198,15 @@ fn ignored_paths(
         PathBuf::from(std::ffi::OsStr::from_bytes(path))
     });
     Ok(set.collect())
+}
+
+/// The files that are exported. Of one that is not, the directory around it is left.
+fn exported<'f>(
+    files: &'f BTreeSet<PathBuf>,
+    ignored: &'f BTreeSet<PathBuf>,
+) -> impl Iterator<Item = &'f Path> {
+    let is_kept = |path: &Path| !path.ancestors().any(|path| ignored.contains(path));
+    files.iter().filter_map(move |file| file.ancestors().find(|path| is_kept(path)))
 }
 
 // ---- a commit ----------------------------------------------------------------------------------
@@ -449,12 +455,12 @@ fn commit_tree(
     } else {
         BTreeSet::new()
     };
-    let entries: Vec<TreeEntry> = entries
-        .into_iter()
-        .filter(|entry| !entry.path.ancestors().any(|path| ignored.contains(path)))
-        .collect();
+    let kept: BTreeSet<&Path> = exported(&files, &ignored).collect();
+    let (entries, left_out): (Vec<TreeEntry>, Vec<TreeEntry>) =
+        entries.into_iter().partition(|entry| kept.contains(entry.path.as_path()));
+    let directories = if left_out.is_empty() { BTreeSet::new() } else { kept };
     let to = fetchers.temp_path()?;
-    write_tree(git, &entries, &to)?;
+    write_tree(git, &entries, &directories, &to)?;
     let tree = fetchers.add_tree(&to)?;
     fetchers.remove(&to);
     fetchers.cache_tree("git-tree", &key, &tree, None);
@@ -480,10 +486,20 @@ fn list_tree(git: &Git<'_>, rev: &str) -> Result<Vec<TreeEntry>, Error> {
         .collect()
 }
 
-/// Writes a tree out of the objects of a repository.
-fn write_tree(git: &Git<'_>, entries: &[TreeEntry], to: &Path) -> Result<(), Error> {
+/// Writes a tree out of the objects of a repository, and those of the paths kept that are no entries: directories.
+fn write_tree(
+    git: &Git<'_>,
+    entries: &[TreeEntry],
+    kept: &BTreeSet<&Path>,
+    to: &Path,
+) -> Result<(), Error> {
     let fail = |source| Error::File { action: "write", path: to.to_owned(), source };
     let mut writer = TreeWriter::create(to).map_err(fail)?;
+    let files: BTreeSet<&Path> =
+        entries.iter().map(|entry| entry.path.as_path()).collect();
+    for directory in kept.difference(&files) {
+        writer.directory(directory.as_os_str().as_bytes()).map_err(fail)?;
+    }
     let wanted: String = entries
         .iter()
         .filter(|entry| entry.mode != MODE_MODULE)
