@@ -157,6 +157,9 @@ pub(crate) struct ProgramArgs {
     /// Let flakes see the environment, the time and the system.
     #[arg(long, conflicts_with = "pure_eval")]
     pub(crate) impure: bool,
+    /// Let expressions fetch only what begins with one of these URIs, which blanks separate.
+    #[arg(long, value_name = "URIS")]
+    pub(crate) allowed_uris: Option<String>,
     /// Experimental features of the language to allow, such as `pipe-operators`.
     #[arg(long = "extra-experimental-features", value_name = "FEATURES")]
     pub(crate) features: Vec<String>,

@@ -1,6 +1,10 @@
 //! What ends a command: a message, hints, and an exit code that its kind decides.
 
+use std::error::Error;
+use std::io;
 use std::process::ExitCode;
+
+use picnix_build::StepError;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -63,9 +67,37 @@ impl From<picnix_engine::Error> for CommandError {
     fn from(error: picnix_engine::Error) -> Self {
         match &error {
             picnix_engine::Error::Store(error) => Self::store(error),
+            picnix_engine::Error::Build(picnix_build::Error::Failed(failure)) => {
+                let made = Self::user(picnix_engine::chain(&error));
+                match hint_of_step(&failure.reason) {
+                    Some(hint) => made.hint(hint),
+                    None => made,
+                }
+            }
             error => Self::user(picnix_engine::chain(error)),
         }
     }
+}
+
+/// What to do about a step that failed for what is not its builder's fault.
+fn hint_of_step(reason: &StepError) -> Option<String> {
+    if let StepError::Store(error) = reason {
+        return error.hint();
+    }
+    let mut cause = Some(reason as &dyn Error);
+    if let StepError::Fetch(error) = reason {
+        cause = Some(error.as_ref());
+    }
+    while let Some(error) = cause {
+        let is_full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+        if error.downcast_ref::<io::Error>().is_some_and(is_full) {
+            return Some(
+                "free some space, for instance with 'picnix store gc'".to_owned(),
+            );
+        }
+        cause = error.source();
+    }
+    None
 }
 
 impl From<picnix_vm::VmError> for CommandError {

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod compat;
 mod error;
 mod interrupt;
 mod output;
@@ -14,10 +15,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default();
+    if let Some(command) = compat::Command::of_program(&program) {
+        return compat::run(command, args.collect());
+    }
     let cli = args::Cli::parse();
     match commands::run(cli) {
         Ok(code) => code,

@@ -28,8 +28,7 @@ impl<'h> Session<'_, 'h> {
     /// The value, or a part that has to be looked at, cannot be evaluated; or there is no derivation in it.
     pub fn derivations(&self, value: Value<'h>) -> picnix_eval::Result<Vec<Found>> {
         let mut found = Vec::new();
-        let value = self.ev.force(value)?;
-        match value {
+        match self.ev.auto_call(value, self.arguments)? {
             Value::Attrs(_) | Value::List(_) => self.search(value, 0, &mut found)?,
             other => bail!(
                 Type,

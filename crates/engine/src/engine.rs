@@ -8,7 +8,7 @@ use std::sync::Arc;
 use picnix_build::{
     BuildConfig, Builder, Builtins, Cancel, Observer, Outputs, Plan, Purpose, Target,
 };
-use picnix_fetch::Mirrors;
+use picnix_fetch::{Mirrors, Proxies};
 use picnix_store::{Store, StoreConfig};
 use picnix_store_core::{OutputName, StorePath};
 
@@ -56,6 +56,9 @@ impl Engine {
             build_config.purpose = Purpose::Check;
         }
         build_config.mirrors = mirrors(&config);
+        build_config.fetch.proxies = Proxies::from_lookup(&|name| {
+            config.var(name).and_then(|value| value.into_string().ok())
+        });
         build_config.caller_env = config
             .env
             .iter()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use picnix_eval::source::Origin;
 use picnix_eval::value::{Attrs, AttrsBuilder};
-use picnix_eval::{Evaluator, Heap, Settings, Value, report};
+use picnix_eval::{Evaluator, Features, Heap, Lints, Settings, Value, report};
 
 use crate::engine::Engine;
 use crate::fetchers::Freshness;
@@ -31,10 +31,22 @@ pub struct EvalOptions {
     pub abort_on_warn: bool,
     /// How long answers of the network are believed.
     pub freshness: Freshness,
+    /// The deepest chain of calls; none means the usual.
+    pub max_call_depth: Option<usize>,
+    /// Evaluation may build nothing.
+    pub no_import_from_derivation: bool,
+    /// Experimental features of Nix to allow.
+    pub features: Features,
+    /// What happens at literals that are better written otherwise.
+    pub lints: Lints,
+    /// What may be fetched begins with one of these; none means that everything may.
+    pub allowed_uris: Option<Vec<String>>,
     /// `--arg NAME EXPR`
     pub arguments: Vec<(String, String)>,
     /// `--argstr NAME STRING`
     pub string_arguments: Vec<(String, String)>,
+    /// Files and directories that a trace leaves out, unless all of it is shown.
+    pub internal: Vec<Vec<u8>>,
 }
 
 /// A program that a user named.
@@ -78,7 +90,11 @@ pub fn evaluate<T>(
     let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
-        Error::Evaluation(report::render(&ev, error, options.show_trace))
+        let detail = report::Detail {
+            show_trace: options.show_trace,
+            internal: &options.internal,
+        };
+        Error::Evaluation(report::render(&ev, error, detail))
     };
     let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
     let session = Session { ev: &ev, engine, world: &world, arguments };
@@ -115,6 +131,7 @@ impl From<picnix_eval::world::WorldError> for WorkError {
 }
 
 fn settings(config: &Config, options: &EvalOptions) -> Settings {
+    let defaults = Settings::default();
     Settings {
         search_path: config.search_path.clone(),
         base_dir: config.current_dir.as_os_str().as_bytes().to_vec(),
@@ -123,7 +140,12 @@ fn settings(config: &Config, options: &EvalOptions) -> Settings {
         pipe_operators: options.pipe_operators,
         trace_verbose: options.trace_verbose,
         abort_on_warn: options.abort_on_warn,
-        ..Settings::default()
+        show_trace: options.show_trace,
+        allow_import_from_derivation: !options.no_import_from_derivation,
+        max_call_depth: options.max_call_depth.unwrap_or(defaults.max_call_depth),
+        features: options.features,
+        lints: options.lints,
+        allowed_uris: options.allowed_uris.clone(),
     }
 }
 
@@ -135,7 +157,7 @@ fn arguments<'h>(
     let mut arguments = AttrsBuilder::new();
     let base_dir = config.current_dir.as_os_str().as_bytes();
     for (name, text) in &options.arguments {
-        let value = ev.eval_text(text.as_bytes(), base_dir, Origin::Text)?;
+        let value = ev.delay_text(text.as_bytes(), base_dir, Origin::Text)?;
         arguments.insert(ev.symbol(name.as_bytes()), value);
     }
     for (name, text) in &options.string_arguments {

@@ -49,8 +49,9 @@ impl System {
         format: Option<&str>,
         show_message: impl Fn(&str),
     ) -> Result<BuiltImage, Error> {
+        let options = Self::eval_options(engine, options)?;
         let (format, found) =
-            evaluate(engine, Writes::Always, options, show_message, |session| {
+            evaluate(engine, Writes::Always, &options, show_message, |session| {
                 let build = self.build_attrs(session)?;
                 let format = match format {
                     Some(format) => format.to_owned(),
@@ -97,8 +98,9 @@ impl System {
         options: &EvalOptions,
         show_message: impl Fn(&str),
     ) -> Result<(VmSpec, TestPlan), Error> {
+        let options = Self::eval_options(engine, options)?;
         let (vm, tests, targets) =
-            evaluate(engine, Writes::Always, options, show_message, |session| {
+            evaluate(engine, Writes::Always, &options, show_message, |session| {
                 let build = self.build_attrs(session)?;
                 let (vm, mut targets) = session.to_json(session.select(build, "vm")?)?;
                 let tests = session.select(build, "tests")?;
@@ -138,6 +140,15 @@ impl System {
             return Ok(configuration);
         }
         Err(Error::NoConfiguration(configuration))
+    }
+
+    /// The options, for errors that speak of the configuration and not of the modules that read it.
+    fn eval_options(
+        engine: &Engine,
+        options: &EvalOptions,
+    ) -> Result<EvalOptions, Error> {
+        let internal = tree::internal(&tree::find(&engine.config)?);
+        Ok(EvalOptions { internal, ..options.clone() })
     }
 
     /// `config.system.build` of the configuration.

@@ -4,6 +4,7 @@
 //! binaries never mix their trees, and a copy that was interrupted is never used.
 
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use picnix_store_core::Sha256;
@@ -22,6 +23,15 @@ pub fn find(config: &Config) -> Result<PathBuf, Error> {
         Some(dir) => Ok(dir.to_path_buf()),
         None => unpack(&config.cache_dir),
     }
+}
+
+/// What of the tree reads configurations, as opposed to being one: places in there say nothing to a user.
+#[must_use]
+pub fn internal(tree: &Path) -> Vec<Vec<u8>> {
+    ["default.nix", "devices", "lib", "modules", "pkgs"]
+        .iter()
+        .map(|name| tree.join(name).into_os_string().into_vec())
+        .collect()
 }
 
 /// Whether a directory is the root of picnix's own source tree.

@@ -10,7 +10,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use picnix_build::{Outputs, Target};
 use picnix_eval::flake::Input;
@@ -47,7 +46,6 @@ pub struct RealWorld<'a> {
     current_time: i64,
     pure: bool,
     texts: RefCell<BTreeMap<StorePath, PendingText>>,
-    derivations: RefCell<BTreeMap<StorePath, Arc<Derivation>>>,
     /// Sources whose paths were computed only: where they are and what they are called.
     sources: RefCell<Vec<(PathBuf, AddRequest)>>,
     /// Trees that this evaluation fetched.
@@ -56,10 +54,13 @@ pub struct RealWorld<'a> {
 }
 
 /// A text object that is not in the store yet.
+///
+/// An evaluation makes thousands of derivations and reads few of them again: of those only the text is kept,
+/// and references are parsed out of it when somebody asks.
 struct PendingText {
-    name: String,
-    contents: Vec<u8>,
-    references: BTreeSet<StorePath>,
+    contents: Box<[u8]>,
+    /// What it refers to; none for a derivation.
+    references: Option<BTreeSet<StorePath>>,
 }
 
 impl<'a> RealWorld<'a> {
@@ -80,7 +81,6 @@ impl<'a> RealWorld<'a> {
             current_time: i64::try_from(seconds).unwrap_or(i64::MAX),
             pure,
             texts: RefCell::default(),
-            derivations: RefCell::default(),
             sources: RefCell::default(),
             trees: RefCell::default(),
             freshness: Freshness::Cached,
@@ -110,12 +110,17 @@ impl<'a> RealWorld<'a> {
                 .add_source(path, request, &mut |_, _| Ok(true))
                 .map_err(|error| world_error(&error))?;
         }
+        let mut references = Vec::with_capacity(texts.len());
+        for (path, text) in &texts {
+            references.push(self.references_of(path, text)?);
+        }
         let texts: Vec<TextObject<'_>> = texts
-            .values()
-            .map(|text| TextObject {
-                name: &text.name,
+            .iter()
+            .zip(&references)
+            .map(|((path, text), references)| TextObject {
+                name: path.name(),
                 contents: &text.contents,
-                references: &text.references,
+                references,
             })
             .collect();
         store.add_texts(&texts).map_err(|error| world_error(&error))?;
@@ -152,6 +157,26 @@ impl<'a> RealWorld<'a> {
         }
         let store_path = self.engine.config.store_dir.parse_path(path).ok()?;
         texts.get(&store_path).map(take)
+    }
+
+    fn references_of(
+        &self,
+        path: &StorePath,
+        text: &PendingText,
+    ) -> WorldResult<BTreeSet<StorePath>> {
+        match &text.references {
+            Some(references) => Ok(references.clone()),
+            None => Ok(self.parse_derivation(path, &text.contents)?.references()),
+        }
+    }
+
+    fn parse_derivation(&self, path: &StorePath, text: &[u8]) -> WorldResult<Derivation> {
+        let name =
+            path.derivation_name().map_err(|error| WorldError::new(error.to_string()))?;
+        Derivation::parse(self.store_dir(), text, name).map_err(|error| {
+            let shown = self.store_dir().print(path);
+            WorldError::new(format!("error parsing derivation '{shown}': {error}"))
+        })
     }
 
     /// The path that an object of this content has.
@@ -245,7 +270,7 @@ impl World for RealWorld<'_> {
     }
 
     fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
-        if let Some(contents) = self.pending_text(path, |text| text.contents.clone()) {
+        if let Some(contents) = self.pending_text(path, |text| text.contents.to_vec()) {
             return Ok(contents);
         }
         fs::read(self.physical(path)).map_err(|error| match error.kind() {
@@ -259,7 +284,13 @@ impl World for RealWorld<'_> {
 
     fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
         let physical = self.physical(path);
-        let fail = |error: std::io::Error| io_error("read directory", path, &error);
+        let fail = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotADirectory => WorldError::new(format!(
+                "cannot read directory {:?}: Not a directory",
+                String::from_utf8_lossy(path)
+            )),
+            _ => io_error("read directory", path, &error),
+        };
         let mut names = Vec::new();
         for entry in fs::read_dir(&physical).map_err(fail)? {
             let entry = entry.map_err(fail)?;
@@ -358,47 +389,27 @@ impl World for RealWorld<'_> {
             .store_dir()
             .make_text_path(name, Sha256::of(contents), &references)
             .map_err(|error| world_error(&error))?;
-        let text = PendingText {
-            name: name.to_owned(),
-            contents: contents.to_vec(),
-            references,
-        };
+        let text =
+            PendingText { contents: contents.into(), references: Some(references) };
         self.texts.borrow_mut().insert(path.clone(), text);
         Ok(path)
     }
 
-    fn add_derivation(
-        &self,
-        derivation: Derivation,
-        text: DerivationText,
-    ) -> WorldResult<()> {
-        let DerivationText { path, contents, references } = text;
-        if self.derivations.borrow().contains_key(&path) {
-            return Ok(());
-        }
-        let name = format!("{}.drv", derivation.name);
-        let pending = PendingText { name, contents, references };
-        self.texts.borrow_mut().insert(path.clone(), pending);
-        self.derivations.borrow_mut().insert(path, Arc::new(derivation));
+    fn add_derivation(&self, _: Derivation, text: DerivationText) -> WorldResult<()> {
+        let pending =
+            PendingText { contents: text.contents.into_boxed_slice(), references: None };
+        self.texts.borrow_mut().insert(text.path, pending);
         Ok(())
     }
 
     fn read_derivation(&self, path: &StorePath) -> WorldResult<Derivation> {
-        if let Some(known) = self.derivations.borrow().get(path) {
-            return Ok((**known).clone());
-        }
-        let shown = self.engine.config.store_dir.print(path);
-        let text = self.read_file(shown.as_bytes())?;
-        let name =
-            path.derivation_name().map_err(|error| WorldError::new(error.to_string()))?;
-        Derivation::parse(&self.engine.config.store_dir, &text, name).map_err(|error| {
-            WorldError::new(format!("error parsing derivation '{shown}': {error}"))
-        })
+        let shown = self.store_dir().print(path);
+        self.parse_derivation(path, &self.read_file(shown.as_bytes())?)
     }
 
     fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {
         if let Some(text) = self.texts.borrow().get(path) {
-            return Ok(text.references.iter().cloned().collect());
+            return Ok(self.references_of(path, text)?.into_iter().collect());
         }
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let found = store.query_references(path).map_err(|error| world_error(&error))?;

@@ -2,7 +2,7 @@
 
 use crate::bail;
 use crate::err;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::eval::Tail;
 use crate::evaluator::Evaluator;
 use crate::expr::{ExprKind, Formals, Lambda, Parameter};
@@ -10,6 +10,9 @@ use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::{Symbol, sym};
 use crate::value::{Attrs, AttrsBuilder, Closure, Env, Partial, Value};
+
+/// The builtin whose calls are not in traces, because it adds a line of its own.
+const UNTRACED: &str = "addErrorContext";
 
 impl<'h> Evaluator<'h> {
     /// Applies a function to arguments; the result is in weak head normal form.
@@ -25,10 +28,13 @@ impl<'h> Evaluator<'h> {
         let depth = self.call_depth.get();
         let result = self.with_stack(|| {
             let function = self.force(function)?;
-            match self.apply(function, arguments, pos)? {
-                Tail::Value(value) => Ok(value),
-                Tail::Body(expr, env) => self.eval(expr, env),
-            }
+            let mark = self.heap.mark();
+            let value = match self.apply(function, arguments, pos)? {
+                Tail::Value(value) => value,
+                Tail::Body(expr, env) => self.eval(expr, env)?,
+            };
+            self.heap.release(mark);
+            Ok(value)
         });
         self.call_depth.set(depth);
         result
@@ -44,18 +50,30 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let depth = self.call_depth.get();
-        if depth >= self.settings.max_call_depth {
+        if depth > self.settings.max_call_depth {
             bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         self.call_depth.set(depth + 1);
+        // The most frequent call by far: one argument, no pattern.
+        if let (Value::Lambda(closure), [argument]) = (function, arguments)
+            && let Parameter::Ident(_) = closure.lambda.parameter
+        {
+            let env = self.heap.scope_of_one(*argument, closure.env);
+            return Ok(Tail::Body(&closure.lambda.body, env));
+        }
         while !arguments.is_empty() {
             match function {
                 Value::Lambda(closure) => {
                     let (lambda, env, rest) = self.bind_all(closure, arguments, pos)?;
-                    if rest.is_empty() {
+                    if self.settings.show_trace {
+                        function = self
+                            .eval(&lambda.body, env)
+                            .map_err(|error| self.trace_call(error, lambda, pos))?;
+                    } else if rest.is_empty() {
                         return Ok(Tail::Body(&lambda.body, env));
+                    } else {
+                        function = self.eval(&lambda.body, env)?;
                     }
-                    function = self.eval(&lambda.body, env)?;
                     arguments = rest;
                 }
                 Value::Builtin(builtin) => {
@@ -95,16 +113,29 @@ impl<'h> Evaluator<'h> {
         Ok(Tail::Value(function))
     }
 
+    /// Adds the call of a function to the trace of an error.
+    #[cold]
+    fn trace_call(&self, error: Error, lambda: &Lambda<'h>, pos: Pos) -> Error {
+        let text = match lambda.name {
+            Some(name) => format!("while calling '{}'", self.symbols.text(name)),
+            None => "while calling anonymous lambda".into(),
+        };
+        let error = error.trace(lambda.pos, text);
+        if pos.is_some() { error.trace(pos, "from call site") } else { error }
+    }
+
     fn call_builtin(
         &self,
         builtin: &'static crate::builtins::Builtin,
         arguments: &[Value<'h>],
         pos: Pos,
     ) -> Result<Value<'h>> {
-        let result = (builtin.function)(self, arguments, pos).map_err(|error| {
-            error
-                .at(pos)
-                .trace(pos, format!("while calling the '{}' builtin", builtin.name))
+        // As in Nix, builtins do not know where they are called; the trace says it.
+        let result = (builtin.function)(self, arguments, Pos::NONE).map_err(|error| {
+            if builtin.name == UNTRACED {
+                return error;
+            }
+            error.trace(pos, format!("while calling the '{}' builtin", builtin.name))
         })?;
         self.force(result)
     }
@@ -115,8 +146,9 @@ impl<'h> Evaluator<'h> {
         argument: Value<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
-        let functor = attrs.get(sym::FUNCTOR).expect("the caller has looked").get();
-        self.call(functor, &[Value::Attrs(attrs), argument], pos).trace(
+        let functor = attrs.get_attr(sym::FUNCTOR).expect("the caller has looked");
+        let arguments = [Value::Attrs(attrs), argument];
+        self.call(functor.slot.get(), &arguments, functor.pos).trace(
             pos,
             || "while calling a functor (an attribute set with a '__functor' attribute)",
         )
@@ -128,7 +160,7 @@ impl<'h> Evaluator<'h> {
         closure: &'h Closure<'h>,
         mut arguments: &'a [Value<'h>],
         pos: Pos,
-    ) -> Result<(&'h Lambda<'h>, &'h Env<'h>, &'a [Value<'h>])> {
+    ) -> Result<(&'h Lambda<'h>, Env<'h>, &'a [Value<'h>])> {
         let mut lambda = closure.lambda;
         let mut env = closure.env;
         loop {
@@ -145,15 +177,12 @@ impl<'h> Evaluator<'h> {
     fn bind(
         &self,
         lambda: &'h Lambda<'h>,
-        parent: &'h Env<'h>,
+        parent: Env<'h>,
         argument: Value<'h>,
         pos: Pos,
-    ) -> Result<&'h Env<'h>> {
+    ) -> Result<Env<'h>> {
         match &lambda.parameter {
-            Parameter::Ident(_) => {
-                let slots = self.heap.slots_from(&[argument]);
-                Ok(self.heap.alloc(Env { slots, parent: Some(parent) }))
-            }
+            Parameter::Ident(_) => Ok(self.heap.scope_of_one(argument, parent)),
             Parameter::Formals(formals) => {
                 self.bind_formals(lambda, formals, parent, argument, pos)
             }
@@ -164,17 +193,18 @@ impl<'h> Evaluator<'h> {
         &self,
         lambda: &'h Lambda<'h>,
         formals: &'h Formals<'h>,
-        parent: &'h Env<'h>,
+        parent: Env<'h>,
         argument: Value<'h>,
         pos: Pos,
-    ) -> Result<&'h Env<'h>> {
+    ) -> Result<Env<'h>> {
         let doing = "while evaluating the value passed for the lambda argument";
         let attrs = self
             .expect_attrs(argument, lambda.pos, doing)
             .trace(pos, || "from call site")?;
         let count = formals.formals.len();
-        let slots = self.heap.slots(count + usize::from(formals.binding.is_some()));
-        let env = self.heap.alloc(Env { slots, parent: Some(parent) });
+        let slot_count = count + usize::from(formals.binding.is_some());
+        let env = self.heap.scope(slot_count, Some(parent));
+        let slots = env.slots();
         let mut used = 0;
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {
@@ -206,7 +236,7 @@ impl<'h> Evaluator<'h> {
         name: Symbol,
         pos: Pos,
     ) -> Result<T> {
-        let (function, name) = (self.function_name(lambda), self.symbols.text(name));
+        let (function, name) = (self.function_name(lambda), self.symbols.shown(name));
         Err(err!(Type, "function '{function}' called without required argument '{name}'")
             .at(lambda.pos)
             .trace(pos, "from call site"))
@@ -229,6 +259,7 @@ impl<'h> Evaluator<'h> {
         let names = formals.formals.iter().map(|formal| self.symbols.text(formal.name));
         let suggestions = similar_names(&name, names);
         let function = self.function_name(lambda);
+        let name = self.symbols.shown(extra.name);
         Err(err!(Type, "function '{function}' called with unexpected argument '{name}'")
             .suggest(suggestions)
             .at(lambda.pos)
@@ -273,7 +304,7 @@ impl<'h> Evaluator<'h> {
                      this case it must have its arguments supplied either by default\n\
                      values, or passed explicitly with '--arg' or '--argstr'. See\n\
                      https://nix.dev/manual/nix/stable/language/syntax.html#functions.",
-                    self.symbols.text(formal.name)
+                    self.symbols.shown(formal.name)
                 ),
             }
         }

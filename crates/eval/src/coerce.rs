@@ -262,7 +262,13 @@ impl<'h> Evaluator<'h> {
     pub fn context_from(&self, mut elements: Vec<ContextElement>) -> Context<'h> {
         elements.sort_unstable();
         elements.dedup();
-        self.heap.slice(&elements)
+        let mut contexts = self.contexts.borrow_mut();
+        if let Some((known, ())) = contexts.get_key_value(&*elements) {
+            return known;
+        }
+        let made = self.heap.slice(&elements);
+        contexts.insert(made, ());
+        made
     }
 
     /// A context element as Nix shows it.

@@ -43,6 +43,8 @@ pub struct Frame {
     pub pos: Pos,
     /// What was being done: "while evaluating the attribute 'x'".
     pub text: String,
+    /// Whether it is shown even where a long trace is cut: the program itself wrote it.
+    pub always: bool,
 }
 
 /// An error of evaluation.
@@ -66,8 +68,11 @@ pub struct Report {
     pub trace: Vec<Frame>,
 }
 
-/// The most frames that a trace keeps: a deep recursion would otherwise copy its whole stack.
-const MAX_FRAMES: usize = 1000;
+/// The most frames that a trace keeps: enough for the deepest chain of calls, with several frames a call.
+const MAX_FRAMES: usize = 100_000;
+
+/// The most frames that are kept with an error that may come again.
+const KEPT_FRAMES: usize = 16;
 
 impl Error {
     /// Makes an error without a position.
@@ -102,6 +107,20 @@ impl Error {
         matches!(self.0.kind, Kind::Throw | Kind::Assertion)
     }
 
+    /// A copy to be kept. A long trace is left out: each of the thunks on the way of an error keeps one.
+    pub(crate) fn without_long_trace(&self) -> Self {
+        let report = &*self.0;
+        let trace = if report.trace.len() > KEPT_FRAMES { &[] } else { &*report.trace };
+        Self(Box::new(Report {
+            kind: report.kind,
+            message: report.message.clone(),
+            pos: report.pos,
+            hints: report.hints.clone(),
+            suggestions: report.suggestions.clone(),
+            trace: trace.to_vec(),
+        }))
+    }
+
     /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -125,12 +144,29 @@ impl Error {
         self
     }
 
+    /// Gives an infinite recursion the position at which it was found, unless it has one.
+    #[must_use]
+    pub(crate) fn at_recursion(self, pos: Pos) -> Self {
+        if self.0.kind == Kind::InfiniteRecursion { self.at(pos) } else { self }
+    }
+
     /// Adds a line to the trace.
     #[cold]
     #[must_use]
     pub fn trace(mut self, pos: Pos, text: impl Into<String>) -> Self {
+        let text = text.into();
+        if !text.is_empty() && self.0.trace.len() < MAX_FRAMES {
+            self.0.trace.push(Frame { pos, text, always: false });
+        }
+        self
+    }
+
+    /// Adds a line to the trace that the program itself wrote; it is shown in short traces too.
+    #[cold]
+    #[must_use]
+    pub fn trace_always(mut self, pos: Pos, text: impl Into<String>) -> Self {
         if self.0.trace.len() < MAX_FRAMES {
-            self.0.trace.push(Frame { pos, text: text.into() });
+            self.0.trace.push(Frame { pos, text: text.into(), always: true });
         }
         self
     }
@@ -148,6 +184,8 @@ impl std::error::Error for Error {}
 pub trait At<T> {
     /// Gives the error a position, unless it has one.
     fn at(self, pos: Pos) -> Result<T>;
+    /// Gives an infinite recursion the position at which it was found, unless it has one.
+    fn at_recursion(self, pos: Pos) -> Result<T>;
     /// Adds a line to the trace.
     fn trace<S: Into<String>>(self, pos: Pos, text: impl FnOnce() -> S) -> Result<T>;
 }
@@ -156,6 +194,11 @@ impl<T> At<T> for Result<T> {
     #[inline]
     fn at(self, pos: Pos) -> Self {
         self.map_err(|error| error.at(pos))
+    }
+
+    #[inline]
+    fn at_recursion(self, pos: Pos) -> Self {
+        self.map_err(|error| error.at_recursion(pos))
     }
 
     #[inline]

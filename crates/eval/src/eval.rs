@@ -5,23 +5,23 @@
 //! so that an endless chain of them is reported as in Nix.
 
 use crate::bail;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
-    AssertExpr, AttrName, Binding, Bindings, Expr, ExprKind, Operator, SelectExpr,
-    WithVariable,
+    AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Operator,
+    SelectExpr, WithVariable,
 };
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
-use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Slot, Thunk, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Shape, Slot, Value};
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
     /// The value itself.
     Value(Value<'h>),
     /// The value of another expression.
-    Body(&'h Expr<'h>, &'h Env<'h>),
+    Body(&'h Expr<'h>, Env<'h>),
 }
 
 impl<'h> Evaluator<'h> {
@@ -30,32 +30,32 @@ impl<'h> Evaluator<'h> {
     /// # Errors
     /// Whatever the evaluation fails with.
     #[inline]
-    pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Value<'h>> {
+    pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
         match expr.kind {
             ExprKind::Const(value) => self.force(value),
             ExprKind::Local(index) => {
-                self.force_slot(&env.slots[index as usize]).at(expr.pos)
+                self.force_slot(env.slot(index)).at_recursion(expr.pos)
             }
             ExprKind::Up { depth, index } => {
-                self.force_slot(&outward(env, depth).slots[index as usize]).at(expr.pos)
+                self.force_slot(outward(env, depth).slot(index)).at_recursion(expr.pos)
             }
             ExprKind::Lambda(lambda) => {
                 Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
             }
             _ => self.with_stack(|| {
                 let depth = self.call_depth.get();
+                let mark = self.heap.mark();
                 let result = self.eval_tail(expr, env);
                 self.call_depth.set(depth);
+                if result.is_ok() {
+                    self.heap.release(mark);
+                }
                 result
             }),
         }
     }
 
-    fn eval_tail(
-        &self,
-        mut expr: &'h Expr<'h>,
-        mut env: &'h Env<'h>,
-    ) -> Result<Value<'h>> {
+    fn eval_tail(&self, mut expr: &'h Expr<'h>, mut env: Env<'h>) -> Result<Value<'h>> {
         loop {
             match self.step(expr, env)? {
                 Tail::Value(value) => return Ok(value),
@@ -64,8 +64,8 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    #[inline]
-    fn step(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Result<Tail<'h>> {
+    #[inline(always)]
+    fn step(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Tail<'h>> {
         let value = match expr.kind {
             ExprKind::Const(_)
             | ExprKind::Local(_)
@@ -73,7 +73,7 @@ impl<'h> Evaluator<'h> {
             | ExprKind::Lambda(_) => self.eval(expr, env)?,
             ExprKind::With(variable) => {
                 let slot = self.with_lookup(variable, env, expr.pos)?;
-                self.force_slot(slot).at(expr.pos)?
+                self.force_slot(slot).at_recursion(expr.pos)?
             }
             ExprKind::Interpolated(parts) => self.interpolate(parts, env)?,
             ExprKind::InterpolatedPath(parts) => {
@@ -90,8 +90,7 @@ impl<'h> Evaluator<'h> {
                 return Ok(Tail::Body(body, self.recursive_scope(bindings, env)));
             }
             ExprKind::WithScope(scope, body) => {
-                let slots = self.heap.slots_from(&[self.delay(scope, env)]);
-                let env = self.heap.alloc(Env { slots, parent: Some(env) });
+                let env = self.heap.scope_of_one(self.delay(scope, env), env);
                 return Ok(Tail::Body(body, env));
             }
             ExprKind::Assert(assert) => {
@@ -125,38 +124,82 @@ impl<'h> Evaluator<'h> {
 
     /// The value of an expression that may never be needed: a thunk, unless it is at hand already.
     #[inline]
-    pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: &'h Env<'h>) -> Value<'h> {
+    pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
-            ExprKind::Local(index) => env.slots[index as usize].get().peek(),
+            ExprKind::Local(index) => env.slot(index).get().peek(),
             _ => self.delay_unfinished(expr, env),
         }
     }
 
     /// As [`Self::delay`], in a scope whose own slots are not filled yet.
     #[inline]
-    pub(crate) fn delay_unfinished(
-        &self,
-        expr: &'h Expr<'h>,
-        env: &'h Env<'h>,
-    ) -> Value<'h> {
+    pub(crate) fn delay_unfinished(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
-            ExprKind::Up { depth, index } => {
-                outward(env, depth).slots[index as usize].get().peek()
-            }
+            ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
             ExprKind::Lambda(lambda) => {
                 Value::Lambda(self.heap.alloc(Closure { lambda, env }))
             }
             ExprKind::List([]) => self.list(&[]),
-            _ => Value::Thunk(self.heap.alloc(Thunk::suspended(expr, env))),
+            ExprKind::Attrs(bindings)
+                if bindings.values.is_empty() && bindings.dynamic.is_empty() =>
+            {
+                Value::Attrs(self.empty_attrs())
+            }
+            ExprKind::Select(select) => match self.peek_select(select, env) {
+                Some(value) => value,
+                None => self.heap.suspend(expr, env),
+            },
+            ExprKind::With(variable) => match self.peek_with(variable, env) {
+                Some(value) => value,
+                None => self.heap.suspend(expr, env),
+            },
+            _ => self.heap.suspend(expr, env),
         }
+    }
+
+    /// The value of a selection that is at hand: no set on its way has to be forced, and nothing is missing.
+    ///
+    /// Sharing what the set holds, perhaps a thunk, spares a thunk here; `inherit (lib) ...` costs nothing.
+    #[inline]
+    fn peek_select(&self, select: &'h SelectExpr<'h>, env: Env<'h>) -> Option<Value<'h>> {
+        let mut value = match select.base.kind {
+            ExprKind::Const(value) => value,
+            ExprKind::Local(index) => env.slot(index).get().peek(),
+            ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
+            _ => return None,
+        };
+        for name in select.path {
+            let (Value::Attrs(attrs), AttrName::Static(name)) = (value, name) else {
+                return None;
+            };
+            value = attrs.get(*name)?.get().peek();
+        }
+        Some(value)
+    }
+
+    /// As [`Self::peek_select`], for a variable that a `with` supplies.
+    #[inline]
+    fn peek_with(
+        &self,
+        variable: &'h WithVariable<'h>,
+        env: Env<'h>,
+    ) -> Option<Value<'h>> {
+        for depth in variable.depths {
+            let scope = outward(env, *depth).slot(0).get().peek();
+            let Value::Attrs(attrs) = scope else { return None };
+            if let Some(slot) = attrs.get(variable.name) {
+                return Some(slot.get().peek());
+            }
+        }
+        None
     }
 
     /// Evaluates an expression that must be a Boolean.
     pub(crate) fn eval_bool(
         &self,
         expr: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
         doing: &str,
     ) -> Result<bool> {
@@ -168,16 +211,18 @@ impl<'h> Evaluator<'h> {
 
     // ---- scopes ---------------------------------------------------------------------------------
 
-    fn recursive_scope(
-        &self,
-        bindings: &'h Bindings<'h>,
-        outer: &'h Env<'h>,
-    ) -> &'h Env<'h> {
-        let slots = self.heap.slots(bindings.values.len());
-        let env = self.heap.alloc(Env { slots, parent: Some(outer) });
+    fn recursive_scope(&self, bindings: &'h Bindings<'h>, outer: Env<'h>) -> Env<'h> {
+        let env = self.heap.scope(bindings.values.len(), Some(outer));
         let from = self.inherit_scope(bindings, env);
-        for (slot, binding) in slots.iter().zip(bindings.values) {
+        let slots = env.slots();
+        for (index, (slot, binding)) in slots.iter().zip(bindings.values).enumerate() {
             slot.set(match binding {
+                // Another name for a variable that is bound already.
+                Binding::Own(Expr { kind: ExprKind::Local(other), .. })
+                    if (*other as usize) < index && bindings.overrides.is_none() =>
+                {
+                    slots[*other as usize].get()
+                }
                 Binding::Own(expr) => self.delay_unfinished(expr, env),
                 Binding::Outer(expr) => self.delay(expr, outer),
                 Binding::From(expr) => self.delay(expr, from),
@@ -187,29 +232,29 @@ impl<'h> Evaluator<'h> {
     }
 
     /// The scope whose slots are the sources of `inherit (source) ...`; `env` itself if there are none.
-    fn inherit_scope(&self, bindings: &'h Bindings<'h>, env: &'h Env<'h>) -> &'h Env<'h> {
+    fn inherit_scope(&self, bindings: &'h Bindings<'h>, env: Env<'h>) -> Env<'h> {
         if bindings.inherit_from.is_empty() {
             return env;
         }
-        let sources = bindings.inherit_from.iter().map(|expr| {
-            Slot::new(if bindings.recursive {
+        let from = self.heap.scope(bindings.inherit_from.len(), Some(env));
+        for (slot, expr) in from.slots().iter().zip(bindings.inherit_from) {
+            slot.set(if bindings.recursive {
                 self.delay_unfinished(expr, env)
             } else {
                 self.delay(expr, env)
-            })
-        });
-        let slots = self.heap.slice_from(sources);
-        self.heap.alloc(Env { slots, parent: Some(env) })
+            });
+        }
+        from
     }
 
     fn attrs_literal(
         &self,
         bindings: &'h Bindings<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
         let (scope, values) = if bindings.recursive {
             let scope = self.recursive_scope(bindings, env);
-            (scope, scope.slots)
+            (scope, scope.slots())
         } else {
             let from = self.inherit_scope(bindings, env);
             let values = bindings.values.iter().map(|binding| {
@@ -220,31 +265,35 @@ impl<'h> Evaluator<'h> {
             });
             (env, self.heap.slice_from(values))
         };
-        let mut attrs: &'h Attrs<'h> =
-            self.heap.alloc(Attrs::new(bindings.shape, values));
+        let (mut shape, mut values) = (bindings.shape, values);
         if let Some(index) = bindings.overrides {
-            attrs = self.apply_overrides(attrs, scope, index)?;
+            let attrs = self.heap.alloc(Attrs::new(shape, values));
+            let attrs = self.apply_overrides(attrs, scope, index)?;
+            (shape, values) = attrs.parts(self.heap);
         }
-        if bindings.dynamic.is_empty() {
-            return Ok(attrs);
+        if !bindings.dynamic.is_empty() {
+            return self.add_dynamic(bindings.dynamic, (shape, values), scope);
         }
-        self.add_dynamic(bindings, attrs, scope)
+        if values.is_empty() {
+            return Ok(self.empty_attrs());
+        }
+        Ok(self.heap.alloc(Attrs::new(shape, values)))
     }
 
     /// `rec { __overrides = { x = 1; }; x = 2; }`: the overrides win, also for the variables of the set.
     fn apply_overrides(
         &self,
         attrs: &'h Attrs<'h>,
-        scope: &'h Env<'h>,
+        scope: Env<'h>,
         index: u32,
     ) -> Result<&'h Attrs<'h>> {
         let doing = "while evaluating the `__overrides` attribute";
-        let value = scope.slots[index as usize].get();
+        let value = scope.slot(index).get();
         let overrides = self.expect_attrs(value, Pos::NONE, doing)?;
         let (shape, _) = attrs.parts(self.heap);
         for attr in overrides.iter(self.heap) {
             if let Some(index) = shape.find(attr.name) {
-                scope.slots[index].set(attr.slot.get());
+                scope.slots()[index].set(attr.slot.get());
             }
         }
         Ok(attrs.update(overrides, self.heap))
@@ -252,23 +301,24 @@ impl<'h> Evaluator<'h> {
 
     fn add_dynamic(
         &self,
-        bindings: &'h Bindings<'h>,
-        attrs: &'h Attrs<'h>,
-        scope: &'h Env<'h>,
+        dynamic: &'h [DynamicBinding<'h>],
+        (shape, values): (&'h Shape<'h>, &'h [Slot<'h>]),
+        scope: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
-        let mut all = AttrsBuilder::with_capacity(attrs.len() + bindings.dynamic.len());
-        for attr in attrs.iter(self.heap) {
-            all.push(attr.name, attr.pos, attr.slot.get());
+        let mut all = AttrsBuilder::with_capacity(values.len() + dynamic.len());
+        for (index, slot) in values.iter().enumerate() {
+            all.push(shape.names[index], shape.positions[index], slot.get());
         }
         let mut added: Vec<(Symbol, Pos)> = Vec::new();
-        for binding in bindings.dynamic {
+        let mut last = Value::Null;
+        for binding in dynamic {
             let name = self.eval(binding.name, scope)?;
             if matches!(name, Value::Null) {
                 continue;
             }
             let doing = "while evaluating the name of a dynamic attribute";
             let name = self.symbol(self.expect_plain_string(name, binding.pos, doing)?);
-            let known = attrs.get_attr(name).map(|attr| attr.pos);
+            let known = shape.find(name).map(|index| shape.positions[index]);
             let known = known.or_else(|| {
                 added.iter().find(|(other, _)| *other == name).map(|(_, pos)| *pos)
             });
@@ -276,37 +326,52 @@ impl<'h> Evaluator<'h> {
                 bail!(
                     binding.pos => Other,
                     "dynamic attribute '{}' already defined at {}",
-                    self.symbols.text(name), crate::report::show_pos(self, before)
+                    self.symbols.shown(name), crate::report::show_pos(self, before)
                 );
             }
             added.push((name, binding.pos));
-            all.push(name, binding.pos, self.delay(binding.value, scope));
+            last = self.delay(binding.value, scope);
+            all.push(name, binding.pos, last);
+        }
+        // `{ ${name} = value; }` in a function that is called again and again makes the same few shapes.
+        if let ([(name, pos)], []) = (&*added, values) {
+            let (shape, values) =
+                (self.shape_of_one(*name, *pos), self.heap.slots_from(&[last]));
+            return Ok(self.heap.alloc(Attrs::new(shape, values)));
         }
         Ok(all.finish(self.heap))
+    }
+
+    fn shape_of_one(&self, name: Symbol, pos: Pos) -> &'h Shape<'h> {
+        self.single_shapes.borrow_mut().entry((name, pos)).or_insert_with(|| {
+            let (names, positions) = (self.heap.slice(&[name]), self.heap.slice(&[pos]));
+            self.heap.alloc(Shape { names, positions })
+        })
     }
 
     fn with_lookup(
         &self,
         variable: &'h WithVariable<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<&'h Slot<'h>> {
         let doing = "while evaluating the first subexpression of a with expression";
         for depth in variable.depths {
-            let scope = self.force_slot(&outward(env, *depth).slots[0]).at(pos)?;
+            let scope =
+                self.force_slot(outward(env, *depth).slot(0)).at_recursion(pos)?;
             let attrs = self.expect_attrs(scope, pos, doing)?;
             if let Some(slot) = attrs.get(variable.name) {
                 return Ok(slot);
             }
         }
-        let name = self.symbols.text(variable.name);
+        let name = self.symbols.shown(variable.name);
         Err(crate::err!(Missing, "undefined variable '{name}'").at(pos))
     }
 
     fn check_assertion(
         &self,
         assert: &'h AssertExpr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<()> {
         let doing = "in the condition of the assert statement";
@@ -317,7 +382,7 @@ impl<'h> Evaluator<'h> {
         if let ExprKind::Binary(Operator::Equal, operands) = assert.condition.kind {
             let left = self.eval(&operands.0, env)?;
             let right = self.eval(&operands.1, env)?;
-            let (at, doing) = (assert.condition.pos, "in an equality assertion");
+            let (at, doing) = (Pos::NONE, "in an equality assertion");
             self.assert_equal(left, right, at, doing).trace(pos, || {
                 format!("while evaluating the condition of the assertion '{text}'")
             })?;
@@ -327,17 +392,10 @@ impl<'h> Evaluator<'h> {
 
     /// A condition as Nix prints it: with every operator in parentheses.
     fn condition_text(&self, text: &[u8], pos: Pos) -> String {
-        let arena = bumpalo::Bump::new();
-        let options =
-            picnix_syntax::Options { pipe_operators: self.settings.pipe_operators };
-        let parse = picnix_syntax::parse(&arena, text, options);
         let file = self.sources.source(pos);
         let folder = file.and_then(crate::source::Source::directory);
-        let folder = String::from_utf8_lossy(folder.unwrap_or(&self.settings.base_dir));
-        let home = self.settings.home_dir.as_deref().unwrap_or_default();
-        let home = String::from_utf8_lossy(home);
-        let context = picnix_syntax::PathContext { folder: &folder, home: &home };
-        String::from_utf8_lossy(&picnix_syntax::print(parse.root, &context)).into_owned()
+        let folder = folder.unwrap_or(&self.settings.base_dir);
+        String::from_utf8_lossy(&self.print_syntax(text, folder)).into_owned()
     }
 
     // ---- calls and selections --------------------------------------------------------------------
@@ -346,7 +404,7 @@ impl<'h> Evaluator<'h> {
         &self,
         function: &'h Expr<'h>,
         arguments: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let function = self.eval(function, env)?;
@@ -362,7 +420,7 @@ impl<'h> Evaluator<'h> {
         }
     }
 
-    fn name_of(&self, name: &AttrName<'h>, env: &'h Env<'h>) -> Result<Symbol> {
+    fn name_of(&self, name: &AttrName<'h>, env: Env<'h>) -> Result<Symbol> {
         match name {
             AttrName::Static(symbol) => Ok(*symbol),
             AttrName::Dynamic(expr) => {
@@ -376,38 +434,70 @@ impl<'h> Evaluator<'h> {
     fn select(
         &self,
         select: &'h SelectExpr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Tail<'h>> {
         let mut value = self.eval(&select.base, env)?;
-        let mut defined_at = Pos::NONE;
+        // The attribute that was selected last: its place is looked up only for errors.
+        let mut last: Option<(&'h Attrs<'h>, Symbol)> = None;
         for (index, name) in select.path.iter().enumerate() {
-            let name = self.name_of(name, env)?;
+            let trace = |error| self.trace_selection(error, last, select, env);
+            let name = self.name_of(name, env).map_err(trace)?;
             let attrs = match (value, select.default) {
                 (Value::Attrs(attrs), _) => attrs,
                 (_, Some(default)) => return Ok(Tail::Body(default, env)),
                 (other, None) => self
                     .expect_attrs(other, pos, "while selecting an attribute")
-                    .trace_attribute(self, defined_at, select, index)?,
+                    .map_err(trace)?,
             };
             let Some(slot) = attrs.get(name) else {
                 if let Some(default) = select.default {
                     return Ok(Tail::Body(default, env));
                 }
-                return self
-                    .missing_attribute(attrs, name, pos)
-                    .trace_attribute(self, defined_at, select, index);
+                return self.missing_attribute(attrs, name, pos).map_err(trace);
             };
-            value = match slot.get() {
-                Value::Thunk(_) => {
-                    defined_at = attrs.get_attr(name).map_or(Pos::NONE, |attr| attr.pos);
-                    let forced = self.force_slot(slot).at(pos);
-                    forced.trace_attribute(self, defined_at, select, index + 1)?
-                }
-                value => value,
-            };
+            last = Some((attrs, name));
+            value = slot.get();
+            if let Value::Thunk(_) = value {
+                value = self.force_slot(slot).map_err(|error| {
+                    let is_last = index + 1 == select.path.len();
+                    let error = if is_last || select.default.is_some() {
+                        let defined_at = attrs.get_attr(name).map(|attr| attr.pos);
+                        error.at_recursion(defined_at.unwrap_or(pos)).at_recursion(pos)
+                    } else {
+                        error.at_recursion(pos).trace(pos, "while selecting an attribute")
+                    };
+                    self.trace_selection(error, last, select, env)
+                })?;
+            }
         }
         Ok(Tail::Value(value))
+    }
+
+    /// Adds "while evaluating the attribute ..." where the attribute selected last was defined.
+    #[cold]
+    fn trace_selection(
+        &self,
+        error: Error,
+        last: Option<(&'h Attrs<'h>, Symbol)>,
+        select: &'h SelectExpr<'h>,
+        env: Env<'h>,
+    ) -> Error {
+        let attr = last.and_then(|(attrs, name)| attrs.get_attr(name));
+        let pos = attr.map_or(Pos::NONE, |attr| attr.pos);
+        if !pos.is_some() {
+            return error;
+        }
+        let names: Vec<String> = select
+            .path
+            .iter()
+            .map(|name| match self.name_of(name, env) {
+                Ok(name) => self.symbols.shown(name),
+                Err(_) => "\"${...}\"".into(),
+            })
+            .collect();
+        let path = names.join(".");
+        error.trace(pos, format!("while evaluating the attribute '{path}'"))
     }
 
     #[cold]
@@ -417,9 +507,10 @@ impl<'h> Evaluator<'h> {
         name: Symbol,
         pos: Pos,
     ) -> Result<T> {
-        let name = self.symbols.text(name);
+        let text = self.symbols.text(name);
         let names = attrs.iter(self.heap).map(|attr| self.symbols.text(attr.name));
-        let suggestions = similar_names(&name, names);
+        let suggestions = similar_names(&text, names);
+        let name = self.symbols.shown(name);
         Err(crate::err!(Missing, "attribute '{name}' missing")
             .suggest(suggestions)
             .at(pos))
@@ -429,7 +520,7 @@ impl<'h> Evaluator<'h> {
         &self,
         base: &'h Expr<'h>,
         path: &'h [AttrName<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<bool> {
         let mut value = self.eval(base, env)?;
@@ -438,7 +529,7 @@ impl<'h> Evaluator<'h> {
             let Value::Attrs(attrs) = value else { return Ok(false) };
             let Some(slot) = attrs.get(name) else { return Ok(false) };
             if index + 1 < path.len() {
-                value = self.force_slot(slot).at(pos)?;
+                value = self.force_slot(slot).at_recursion(pos)?;
             }
         }
         Ok(true)
@@ -446,11 +537,7 @@ impl<'h> Evaluator<'h> {
 
     // ---- strings --------------------------------------------------------------------------------
 
-    fn interpolate(
-        &self,
-        parts: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
-    ) -> Result<Value<'h>> {
+    fn interpolate(&self, parts: &'h [&'h Expr<'h>], env: Env<'h>) -> Result<Value<'h>> {
         let mut bytes: Vec<u8> = Vec::with_capacity(parts.len() * 16);
         let mut context: crate::value::Context<'h> = &[];
         let doing = "while evaluating a path segment";
@@ -479,7 +566,7 @@ impl<'h> Evaluator<'h> {
     fn interpolate_path(
         &self,
         parts: &'h [&'h Expr<'h>],
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let mut bytes: Vec<u8> = Vec::new();
@@ -501,52 +588,11 @@ impl<'h> Evaluator<'h> {
     }
 }
 
-/// Adds "while evaluating the attribute ..." where the attribute's definition is known.
-trait TraceAttribute<T> {
-    fn trace_attribute(
-        self,
-        ev: &Evaluator<'_>,
-        defined_at: Pos,
-        select: &SelectExpr<'_>,
-        upto: usize,
-    ) -> Result<T>;
-}
-
-impl<T> TraceAttribute<T> for Result<T> {
-    #[inline]
-    fn trace_attribute(
-        self,
-        ev: &Evaluator<'_>,
-        defined_at: Pos,
-        select: &SelectExpr<'_>,
-        _upto: usize,
-    ) -> Self {
-        self.map_err(|error| {
-            if !defined_at.is_some() {
-                return error;
-            }
-            let path = show_path(ev, select.path);
-            error.trace(defined_at, format!("while evaluating the attribute '{path}'"))
-        })
-    }
-}
-
-fn show_path(ev: &Evaluator<'_>, path: &[AttrName<'_>]) -> String {
-    let names: Vec<String> = path
-        .iter()
-        .map(|name| match name {
-            AttrName::Static(symbol) => ev.symbols.text(*symbol),
-            AttrName::Dynamic(_) => "\"${...}\"".into(),
-        })
-        .collect();
-    names.join(".")
-}
-
 /// The scope `depth` steps outward.
 #[inline]
-pub(crate) fn outward<'h>(mut env: &'h Env<'h>, depth: u32) -> &'h Env<'h> {
+pub(crate) fn outward<'h>(mut env: Env<'h>, depth: u32) -> Env<'h> {
     for _ in 0..depth {
-        env = env.parent.expect("lowering counts only scopes that evaluation makes");
+        env = env.parent().expect("lowering counts only scopes that evaluation makes");
     }
     env
 }

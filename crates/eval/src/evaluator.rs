@@ -30,8 +30,14 @@ pub struct Evaluator<'h> {
     pub world: &'h dyn World,
     /// What the caller wants.
     pub settings: Settings,
+    /// Where evaluation must go on on a new piece of stack; at first unknown, which is everywhere.
+    pub(crate) stack_limit: Cell<usize>,
+    /// How many pieces of stack there are beside the first.
+    pub(crate) stack_steps: Cell<usize>,
     /// How deep the present chain of calls is.
     pub(crate) call_depth: Cell<usize>,
+    /// The errors that thunks failed with and `tryEval` may have caught.
+    pub(crate) failures: RefCell<Vec<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
     /// Files that were imported: resolved path to value.
@@ -41,6 +47,10 @@ pub struct Evaluator<'h> {
     pub(crate) store_paths: RefCell<StorePathTable>,
     /// Store paths as text.
     pub(crate) printed_paths: RefCell<Map<PathId, &'h [u8]>>,
+    /// Contexts, each once: thousands of derivations depend on the same few things.
+    pub(crate) contexts: RefCell<Map<Context<'h>, ()>>,
+    /// The shapes of sets with one computed name.
+    pub(crate) single_shapes: RefCell<Map<(Symbol, Pos), &'h Shape<'h>>>,
     /// Directories with their links resolved.
     pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
     /// What builtins keep between calls: compiled patterns, hashes of derivations.
@@ -76,12 +86,17 @@ impl<'h> Evaluator<'h> {
             sources: Sources::new(heap),
             world,
             settings,
+            stack_limit: Cell::new(usize::MAX),
+            stack_steps: Cell::new(0),
             call_depth: Cell::new(0),
+            failures: RefCell::default(),
             base: OnceCell::new(),
             imports: RefCell::default(),
             copied_paths: RefCell::default(),
             store_paths: RefCell::default(),
             printed_paths: RefCell::default(),
+            contexts: RefCell::default(),
+            single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
             caches: crate::builtins::Caches::default(),
             empty_attrs: heap.alloc(Attrs::new(shape, &[])),
@@ -250,9 +265,10 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
         doing: &str,
     ) -> Result<&'h Attrs<'h>> {
-        match self.force(value).trace(pos, || doing)? {
+        match self.force(value).at_recursion(pos)? {
             Value::Attrs(attrs) => Ok(attrs),
-            other => self.wrong_type("a set", other, pos, doing),
+            // Nix tells the place of sets and lists in the trace only.
+            other => self.wrong_type("a set", other, Pos::NONE, "").trace(pos, || doing),
         }
     }
 
@@ -266,9 +282,10 @@ impl<'h> Evaluator<'h> {
         pos: Pos,
         doing: &str,
     ) -> Result<&'h List<'h>> {
-        match self.force(value).trace(pos, || doing)? {
+        match self.force(value).at_recursion(pos)? {
             Value::List(list) => Ok(list),
-            other => self.wrong_type("a list", other, pos, doing),
+            // Nix tells the place of sets and lists in the trace only.
+            other => self.wrong_type("a list", other, Pos::NONE, "").trace(pos, || doing),
         }
     }
 
@@ -359,7 +376,7 @@ impl<'h> Evaluator<'h> {
     ) -> Result<&'h Slot<'h>> {
         match attrs.get(name) {
             Some(slot) => Ok(slot),
-            None => Err(err!(Type, "attribute '{}' missing", self.symbols.text(name))
+            None => Err(err!(Type, "attribute '{}' missing", self.symbols.shown(name))
                 .at(pos)
                 .trace(pos, doing)),
         }
@@ -388,7 +405,7 @@ impl<'h> Evaluator<'h> {
     #[inline]
     pub(crate) fn enter_call(&self, pos: Pos) -> Result<CallGuard<'_>> {
         let depth = self.call_depth.get();
-        if depth >= self.settings.max_call_depth {
+        if depth > self.settings.max_call_depth {
             bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         self.call_depth.set(depth + 1);

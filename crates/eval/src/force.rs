@@ -1,10 +1,8 @@
 //! Forcing thunks, and the stack that deep forcing needs.
 
-use std::cell::Cell;
-
 use crate::bail;
 use crate::err;
-use crate::error::{At, Result};
+use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::value::{State, Thunk, Value};
@@ -16,18 +14,52 @@ const STACK_STEP: usize = 8 * 1024 * 1024;
 /// The most steps: 2 GiB of stack is a recursion that does not end.
 const MAX_STEPS: usize = 256;
 
-thread_local! {
-    static STEPS: Cell<usize> = const { Cell::new(0) };
+/// The address below which the present piece of stack is nearly used up; stacks grow downward.
+fn stack_limit() -> usize {
+    let here = 0_u8;
+    let left = stacker::remaining_stack().unwrap_or(usize::MAX);
+    std::ptr::from_ref(&here).addr().saturating_sub(left.saturating_sub(RED_ZONE))
 }
 
 impl<'h> Evaluator<'h> {
     /// Runs `work` with enough stack for one more level of evaluation.
     #[inline]
     pub(crate) fn with_stack<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        if stacker::remaining_stack().is_none_or(|left| left > RED_ZONE) {
+        let here = 0_u8;
+        if std::ptr::from_ref(&here).addr() > self.stack_limit.get() {
             return work();
         }
-        grow(work)
+        self.grow(work)
+    }
+
+    /// Runs `work` on a new piece of stack; or on this one, if only its end was not known yet.
+    #[cold]
+    fn grow<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let limit = self.stack_limit.get();
+        self.stack_limit.set(stack_limit());
+        let here = 0_u8;
+        if std::ptr::from_ref(&here).addr() > self.stack_limit.get() {
+            // The first time the limit stays, since this stack remains the outermost. Later, somebody else
+            // has changed the stack in between.
+            let result = work();
+            if limit != usize::MAX {
+                self.stack_limit.set(limit);
+            }
+            return result;
+        }
+        let steps = self.stack_steps.get();
+        if steps >= MAX_STEPS {
+            self.stack_limit.set(limit);
+            bail!(StackOverflow, "stack overflow (possible infinite recursion)");
+        }
+        self.stack_steps.set(steps + 1);
+        let result = stacker::grow(STACK_STEP, || {
+            self.stack_limit.set(stack_limit());
+            work()
+        });
+        self.stack_steps.set(steps);
+        self.stack_limit.set(limit);
+        result
     }
 
     pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
@@ -38,7 +70,18 @@ impl<'h> Evaluator<'h> {
                 return Err(err!(InfiniteRecursion, "infinite recursion encountered"));
             }
             State::Suspended(expr, env) => self.eval(expr, env),
+            State::Failed(number) => Err(self.failure(number)),
             State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
+            State::Numbered(function, number) => {
+                self.call(*function, &[Value::Int(number)], Pos::NONE)
+            }
+            State::Named(function, name, slot) => {
+                let name = self.string_of(self.symbols.name(name), &[]);
+                self.call(*function, &[name, slot.get().peek()], Pos::NONE)
+            }
+            State::Mapped(function, slot) => {
+                self.call(*function, &[slot.get().peek()], Pos::NONE)
+            }
         };
         match result {
             Ok(value) => {
@@ -46,10 +89,27 @@ impl<'h> Evaluator<'h> {
                 Ok(value)
             }
             Err(error) => {
-                thunk.leave(state);
+                thunk.leave(self.failed_state(state, &error));
                 Err(error)
             }
         }
+    }
+
+    /// What becomes of a thunk that could not be forced.
+    #[cold]
+    fn failed_state(&self, state: State<'h>, error: &Error) -> State<'h> {
+        if !error.is_catchable() || matches!(state, State::Failed(_)) {
+            return state;
+        }
+        let mut failures = self.failures.borrow_mut();
+        let Ok(number) = u32::try_from(failures.len()) else { return state };
+        failures.push(error.without_long_trace());
+        State::Failed(number)
+    }
+
+    #[cold]
+    fn failure(&self, number: u32) -> Error {
+        self.failures.borrow()[number as usize].clone()
     }
 
     /// Forces a value and everything in it.
@@ -74,12 +134,13 @@ impl<'h> Evaluator<'h> {
                     return Ok(());
                 }
                 for attr in self.sorted_by_name(attrs) {
-                    self.force_slot(attr.slot)
-                        .and_then(|value| self.force_deep_seen(value, attr.pos, seen))
-                        .trace(attr.pos, || {
-                            let name = self.symbols.text(attr.name);
+                    self.force_deep_seen(attr.slot.get(), attr.pos, seen).trace(
+                        attr.pos,
+                        || {
+                            let name = self.symbols.shown(attr.name);
                             format!("while evaluating the attribute '{name}'")
-                        })?;
+                        },
+                    )?;
                 }
                 Ok(())
             }
@@ -88,9 +149,8 @@ impl<'h> Evaluator<'h> {
                     return Ok(());
                 }
                 for (index, slot) in list.items.iter().enumerate() {
-                    self.force_slot(slot)
-                        .and_then(|value| self.force_deep_seen(value, pos, seen))
-                        .trace(pos, || {
+                    self.force_deep_seen(slot.get(), pos, seen)
+                        .trace(Pos::NONE, || {
                             format!("while evaluating list element at index {index}")
                         })?;
                 }
@@ -99,16 +159,4 @@ impl<'h> Evaluator<'h> {
             _ => Ok(()),
         })
     }
-}
-
-#[cold]
-fn grow<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let steps = STEPS.get();
-    if steps >= MAX_STEPS {
-        bail!(StackOverflow, "stack overflow (possible infinite recursion)");
-    }
-    STEPS.set(steps + 1);
-    let result = stacker::grow(STACK_STEP, work);
-    STEPS.set(steps);
-    result
 }

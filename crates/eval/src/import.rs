@@ -66,7 +66,10 @@ fn scoped_import<'h>(
     let path = ev.readable_path(args[1], pos, doing)?;
     let path = ev.program_path(path, pos)?;
     let (shape, slots) = scope.parts(ev.heap);
-    let env = ev.heap.alloc(Env { slots, parent: Some(ev.top_env()) });
+    let env = ev.heap.scope(slots.len(), Some(ev.top_env()));
+    for (variable, slot) in env.slots().iter().zip(slots) {
+        variable.set(slot.get().peek());
+    }
     let expr =
         ev.lower_file(path, vec![Scope::Nameless, Scope::Sorted(shape.names)], pos)?;
     ev.eval(expr, env)
@@ -74,8 +77,8 @@ fn scoped_import<'h>(
 
 impl<'h> Evaluator<'h> {
     /// The scope around every program: it has no slots, because base variables are constants.
-    fn top_env(&self) -> &'h Env<'h> {
-        self.heap.alloc(Env { slots: &[], parent: None })
+    fn top_env(&self) -> Env<'h> {
+        self.heap.scope(0, None)
     }
 
     /// Evaluates the file at an absolute path, or `default.nix` in the directory there, once.
@@ -112,12 +115,25 @@ impl<'h> Evaluator<'h> {
         base_dir: &[u8],
         origin: Origin<'h>,
     ) -> Result<Value<'h>> {
+        self.force(self.delay_text(text, base_dir, origin)?)
+    }
+
+    /// As [`Self::eval_text`], but the text is only parsed, and evaluated when its value is needed.
+    ///
+    /// # Errors
+    /// The text does not parse, or names a variable that is nowhere bound.
+    pub fn delay_text(
+        &self,
+        text: &[u8],
+        base_dir: &[u8],
+        origin: Origin<'h>,
+    ) -> Result<Value<'h>> {
         let Some(source) = self.sources.add(origin, self.heap.bytes(text)) else {
             bail!(Other, "the source texts of this evaluation exceed 4 GiB");
         };
         let base_dir = self.heap.bytes(base_dir);
         let expr = lower(self, source, base_dir, vec![Scope::Nameless])?;
-        self.eval(expr, self.top_env())
+        Ok(Value::Thunk(self.heap.alloc(Thunk::suspended(expr, self.top_env()))))
     }
 
     fn lower_file(
@@ -140,18 +156,31 @@ impl<'h> Evaluator<'h> {
         lower(self, source, base_dir, scopes)
     }
 
-    /// The file that `import path` reads: links resolved, `default.nix` added to a directory.
-    fn program_path(&self, path: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
+    /// The file that `import path` reads: links to it followed, `default.nix` added to a directory.
+    pub(crate) fn program_path(&self, path: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
         if internal::file(path).is_some() {
             return Ok(path);
         }
-        let resolved = self.resolve_path(path, pos)?;
-        match self.kind_of(resolved, pos)? {
-            Some(FileKind::Directory) => {
-                let file = self.heap.concat(&[resolved, b"/default.nix"]);
-                self.resolve_path(file, pos)
+        // Directories on the way may be links and stay as they were written: relative paths in the file are
+        // relative to them.
+        let mut path = path;
+        let mut links = 0;
+        let kind = loop {
+            let place = self.resolve_ancestors(path, pos)?;
+            let kind = self.kind_of(place, pos)?;
+            if kind != Some(FileKind::Symlink) {
+                break kind;
             }
-            _ => Ok(resolved),
+            links += 1;
+            if links > MAX_LINKS {
+                let text = String::from_utf8_lossy(path);
+                bail!(pos => World, "infinite symlink recursion in path '{text}'");
+            }
+            path = self.follow(place, path, pos)?;
+        };
+        match kind {
+            Some(FileKind::Directory) => Ok(self.heap.concat(&[path, b"/default.nix"])),
+            _ => Ok(path),
         }
     }
 
@@ -170,7 +199,7 @@ impl<'h> Evaluator<'h> {
             if self.kind_of(path, pos)? != Some(FileKind::Symlink) {
                 return Ok(path);
             }
-            path = self.follow(path, pos)?;
+            path = self.follow(path, path, pos)?;
         }
         let text = String::from_utf8_lossy(path);
         Err(err!(World, "infinite symlink recursion in path '{text}'").at(pos))
@@ -200,14 +229,15 @@ impl<'h> Evaluator<'h> {
         Ok(self.heap.concat(&[if resolved == b"/" { b"" } else { resolved }, name]))
     }
 
-    fn follow(&self, link: &'h [u8], pos: Pos) -> Result<&'h [u8]> {
+    /// What the link at `link` leads to from `from`, which names the same link.
+    fn follow(&self, link: &[u8], from: &[u8], pos: Pos) -> Result<&'h [u8]> {
         let target =
             self.world.read_link(link).map_err(|error| self.world_error(error, pos))?;
         let absolute = if target.starts_with(b"/") {
             target
         } else {
-            let parent = memchr::memrchr(b'/', link).unwrap_or(0);
-            [&link[..parent], b"/", &target].concat()
+            let parent = memchr::memrchr(b'/', from).unwrap_or(0);
+            [&from[..parent], b"/", &target].concat()
         };
         Ok(self.heap.bytes(&crate::coerce::canonical_path(&absolute)))
     }
@@ -298,7 +328,8 @@ impl<'h> Evaluator<'h> {
         self.list(&entries.collect::<Vec<_>>())
     }
 
-    /// Looks attributes up one after the other, as `-A a.b.0.c` does; numbers index lists.
+    /// Looks attributes up one after the other, as `-A a.b.0.c` does; numbers index lists. Functions on the way
+    /// are called with `arguments`, but one at the end is left to the caller, as in Nix.
     ///
     /// # Errors
     /// Something on the way is missing or no set.
@@ -348,7 +379,7 @@ impl<'h> Evaluator<'h> {
                 ),
             };
         }
-        self.auto_call(value, arguments)
+        self.force(value)
     }
 }
 

@@ -18,8 +18,10 @@ mod features;
 mod force;
 mod import;
 mod internal;
+mod lints;
 mod lower;
 mod ops;
+mod parsed;
 mod print;
 
 pub mod builtins;
@@ -38,6 +40,7 @@ pub use error::{Error, Result};
 pub use evaluator::Evaluator;
 pub use features::{Feature, Features};
 pub use import::NIX_VERSION;
+pub use lints::{Lints, Severity};
 pub use print::{PrintOptions, float_text, print_attr_name, print_string};
 pub use symbol::sym;
 pub use value::{Heap, Value};

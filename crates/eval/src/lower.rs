@@ -25,6 +25,9 @@ const RED_ZONE: usize = 64 * 1024;
 /// Stack that is added when there is less, in bytes.
 const STACK_STEP: usize = 4 * 1024 * 1024;
 
+/// The length of an undefined variable from which on similar ones are offered.
+const SUGGESTED_FROM: usize = 3;
+
 /// The variables around an expression, innermost last.
 pub(crate) enum Scope<'h> {
     /// Slot `i` holds the `i`-th name; ascending.
@@ -83,6 +86,10 @@ pub(crate) fn lower<'h>(
             error = error.hint(hint.clone());
         }
         return Err(error);
+    }
+    for warning in &parse.warnings {
+        let place = crate::report::show_pos(ev, source.start_of(warning.span));
+        ev.world.message(&format!("warning: at {place}: {}", warning.message));
     }
     let mut lowering = Lowering { ev, source, base_dir, scopes };
     lowering.boxed(parse.root)
@@ -144,7 +151,10 @@ impl<'h> Lowering<'_, 'h> {
         let kind = match expr.kind {
             Ast::Int(int) => ExprKind::Const(Value::Int(int)),
             Ast::Float(float) => ExprKind::Const(Value::Float(float)),
-            Ast::Str(bytes) => ExprKind::Const(self.ev.string(bytes)),
+            Ast::Str(bytes) => {
+                self.ev.lint_string(self.text_of(expr.span), pos)?;
+                ExprKind::Const(self.ev.string(bytes))
+            }
             Ast::Interpolated(parts) => ExprKind::Interpolated(self.parts(parts)?),
             Ast::Path(literal) => self.path(&literal, pos)?,
             Ast::SearchPath(path) => self.search_path(path, pos)?,
@@ -227,6 +237,7 @@ impl<'h> Lowering<'_, 'h> {
     }
 
     fn path(&mut self, literal: &ast::PathLiteral<'_>, pos: Pos) -> Result<ExprKind<'h>> {
+        self.ev.lint_path(literal, pos)?;
         let head = literal.head.as_bytes();
         let anchored = match literal.anchor {
             ast::PathAnchor::Root => head.to_vec(),
@@ -323,6 +334,10 @@ impl<'h> Lowering<'_, 'h> {
         }
         known.extend(self.ev.base_scope().sorted_names(&self.ev.symbols));
         let text = self.ev.symbols.text(name);
+        // Any two short names are alike.
+        if text.len() < SUGGESTED_FROM {
+            known.clear();
+        }
         let suggestions = crate::report::similar_names(
             &text,
             known.iter().map(|known| self.ev.symbols.text(*known)),

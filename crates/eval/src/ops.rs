@@ -15,7 +15,7 @@ impl<'h> Evaluator<'h> {
         operator: Operator,
         left: &'h Expr<'h>,
         right: &'h Expr<'h>,
-        env: &'h Env<'h>,
+        env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let in_left = |name| format!("in the left operand of the {name} operator");
@@ -34,12 +34,11 @@ impl<'h> Evaluator<'h> {
             Operator::Or => both("OR (||)", true, false).map(Value::Bool),
             Operator::Implies => both("IMPL (->)", true, true).map(Value::Bool),
             Operator::Update => {
-                let doing = "in the left operand of the update (//) operator";
-                let base = self.eval(left, env)?;
-                let base = self.expect_attrs(base, pos, doing)?;
+                // As in Nix, the right operand comes first.
                 let doing = "in the right operand of the update (//) operator";
-                let over = self.eval(right, env)?;
-                let over = self.expect_attrs(over, pos, doing)?;
+                let over = self.eval_attrs(right, env, doing)?;
+                let doing = "in the left operand of the update (//) operator";
+                let base = self.eval_attrs(left, env, doing)?;
                 Ok(Value::Attrs(base.update(over, self.heap)))
             }
             Operator::Concat => {
@@ -50,11 +49,19 @@ impl<'h> Evaluator<'h> {
             Operator::Add => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
+                if let (Value::Int(a), Value::Int(b)) = (first, second)
+                    && let Some(sum) = a.checked_add(b)
+                {
+                    return Ok(Value::Int(sum));
+                }
                 self.add(first, second, (left.pos, right.pos), pos)
             }
             Operator::Equal | Operator::NotEqual => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
+                if let (Value::Int(a), Value::Int(b)) = (first, second) {
+                    return Ok(Value::Bool((a == b) == (operator == Operator::Equal)));
+                }
                 let doing = "while testing two values for equality";
                 let equal = self.equal(first, second, pos, doing)?;
                 Ok(Value::Bool(equal == (operator == Operator::Equal)))
@@ -62,32 +69,60 @@ impl<'h> Evaluator<'h> {
             Operator::Less
             | Operator::LessOrEqual
             | Operator::Greater
-            | Operator::GreaterOrEqual => {
-                let first = self.eval(left, env)?;
-                let second = self.eval(right, env)?;
-                self.order(operator, first, second, pos).map(Value::Bool)
-            }
+            | Operator::GreaterOrEqual => self
+                .order(operator, left, right, env)
+                .map(Value::Bool)
+                .trace(pos, || "while calling the 'lessThan' builtin"),
             Operator::Subtract | Operator::Multiply | Operator::Divide => {
-                let first = self.eval(left, env)?;
-                let second = self.eval(right, env)?;
-                self.arithmetic(operator, first, second, pos)
+                let work = || {
+                    let first = self.eval(left, env)?;
+                    let second = self.eval(right, env)?;
+                    self.arithmetic(operator, first, second, Pos::NONE)
+                };
+                work().trace(pos, || {
+                    let name = match operator {
+                        Operator::Subtract => "sub",
+                        Operator::Multiply => "mul",
+                        _ => "div",
+                    };
+                    format!("while calling the '{name}' builtin")
+                })
             }
         }
     }
 
+    /// An operand that must be a set.
+    fn eval_attrs(
+        &self,
+        operand: &'h Expr<'h>,
+        env: Env<'h>,
+        doing: &str,
+    ) -> Result<&'h Attrs<'h>> {
+        match self.eval(operand, env) {
+            Ok(Value::Attrs(attrs)) => Ok(attrs),
+            Ok(other) => self.expect_attrs(other, operand.pos, doing),
+            Err(error) => Err(error.trace(operand.pos, doing)),
+        }
+    }
+
+    /// `a > b` is `b < a`, `a <= b` is `!(b < a)`, `a >= b` is `!(a < b)`: so also in the order of evaluation.
     fn order(
         &self,
         operator: Operator,
-        left: Value<'h>,
-        right: Value<'h>,
-        pos: Pos,
+        left: &'h Expr<'h>,
+        right: &'h Expr<'h>,
+        env: Env<'h>,
     ) -> Result<bool> {
-        match operator {
-            Operator::Less => self.less_than(left, right, pos, ""),
-            Operator::Greater => self.less_than(right, left, pos, ""),
-            Operator::LessOrEqual => Ok(!self.less_than(right, left, pos, "")?),
-            _ => Ok(!self.less_than(left, right, pos, "")?),
+        let swaps = matches!(operator, Operator::Greater | Operator::LessOrEqual);
+        let (first, second) = if swaps { (right, left) } else { (left, right) };
+        let first = self.eval(first, env)?;
+        let second = self.eval(second, env)?;
+        let negates =
+            matches!(operator, Operator::LessOrEqual | Operator::GreaterOrEqual);
+        if let (Value::Int(a), Value::Int(b)) = (first, second) {
+            return Ok((a < b) != negates);
         }
+        Ok(self.less_than(first, second, Pos::NONE, "")? != negates)
     }
 
     fn concat_lists(
@@ -476,7 +511,7 @@ impl<'h> Evaluator<'h> {
             bail!(
                 Assertion,
                 "attribute name '{}' is contained in '{}', but not in '{}'",
-                self.symbols.text(only.name),
+                self.symbols.shown(only.name),
                 print(left),
                 print(right)
             );
@@ -491,7 +526,7 @@ impl<'h> Evaluator<'h> {
                             pos,
                             format!(
                                 "while comparing attribute '{}'",
-                                self.symbols.text(x.name)
+                                self.symbols.shown(x.name)
                             ),
                         )
                 },
@@ -501,6 +536,7 @@ impl<'h> Evaluator<'h> {
     }
 }
 
+#[inline]
 fn int_arithmetic<'h>(operator: Operator, a: i64, b: i64) -> Result<Value<'h>> {
     let (result, verb, sign) = match operator {
         Operator::Divide if b == 0 => bail!(Other, "division by zero"),

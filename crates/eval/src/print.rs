@@ -390,7 +390,7 @@ impl<'h> Evaluator<'h> {
                 }
                 out.extend_from_slice(b"{ ");
                 for attr in self.sorted_by_name(attrs) {
-                    out.extend_from_slice(self.symbols.name(attr.name));
+                    print_attr_name(out, self.symbols.name(attr.name));
                     out.extend_from_slice(b" = ");
                     let member = attr.slot.get();
                     self.with_stack(|| {
@@ -401,7 +401,12 @@ impl<'h> Evaluator<'h> {
                 out.push(b'}');
             }
             Value::List(list) => {
-                if !list.is_empty() && !seen.insert(std::ptr::from_ref(list).addr()) {
+                // Nix knows lists by where they are stored, not by what they are.
+                let address = match value {
+                    Value::Thunk(thunk) => std::ptr::from_ref(thunk).addr(),
+                    _ => std::ptr::from_ref(list).addr(),
+                };
+                if !list.is_empty() && !seen.insert(address) {
                     out.extend_from_slice("«repeated»".as_bytes());
                     return Ok(());
                 }

@@ -3,15 +3,18 @@
 //! The layout is Nix's: an `error:` line with the message, and under every frame its place and the lines around
 //! it. Frames come outermost first and the error itself last, where a terminal shows it.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
-use crate::error::Error;
+use crate::error::{Error, Frame, Kind, Report};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::source::{Origin, Place};
 
-/// The most frames that are shown unless all are asked for.
-const FRAMES_SHOWN: usize = 5;
+/// The weight of frames after which no more are shown unless all are asked for.
+const WEIGHT_SHOWN: usize = 3;
+/// The most frames shown before that are shown once more.
+const DUPLICATES_SHOWN: usize = 5;
 /// The most names that "did you mean" offers.
 const MAX_SUGGESTIONS: usize = 5;
 /// The largest edit distance of a name that is offered.
@@ -38,64 +41,173 @@ fn origin_text(origin: Origin<'_>) -> String {
     }
 }
 
+/// How much of an error is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Detail<'a> {
+    /// Every frame of the trace.
+    pub show_trace: bool,
+    /// Files, and directories with all files below them, whose places say nothing to the user: the
+    /// modules that read a configuration. They are left out unless the whole trace is shown.
+    pub internal: &'a [Vec<u8>],
+}
+
+/// What is said where frames were left out.
+const TRUNCATED: &str =
+    "(stack trace truncated; use '--show-trace' to show the full, detailed trace)";
+
 /// Renders an error with its trace, places, excerpts and hints. Ends without a newline.
-pub fn render(ev: &Evaluator<'_>, error: &Error, show_trace: bool) -> String {
+pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
     let report = error.report();
-    let mut out = String::from("error:");
-    let shown = if show_trace { usize::MAX } else { FRAMES_SHOWN };
-    let frames: Vec<_> = report
-        .trace
-        .iter()
-        .filter(|frame| !frame.text.is_empty())
-        .filter(|frame| show_trace || frame.pos.is_some())
-        .collect();
-    let hidden = frames.len().saturating_sub(shown);
-    for frame in frames.iter().rev().take(shown) {
-        let _ = write!(out, "\n       … {}", frame.text);
-        excerpt(ev, frame.pos, "\n         ", &mut out);
-        out.push('\n');
+    // What was thrown says by itself what is wrong; where the library throws it is of no interest.
+    let is_thrown = matches!(report.kind, Kind::Throw | Kind::Abort);
+    let is_hidden = |pos| !detail.show_trace && is_internal(ev, pos, detail.internal);
+    let explains_itself = is_thrown || (report.pos.is_some() && !is_hidden(report.pos));
+    let trace = chosen_frames(ev, report, detail, explains_itself);
+    let mut text = String::new();
+    if !trace.is_empty() {
+        write_trace(ev, &trace, detail.show_trace, &mut text);
+        text.push_str("\nerror: ");
     }
-    if hidden > 0 {
-        let _ = write!(
-            out,
-            "\n       ({hidden} more frames are hidden; use '--show-trace' to show them)\n"
-        );
+    text.push_str(&report.message);
+    if !is_thrown || !is_hidden(report.pos) {
+        excerpt(ev, report.pos, "", &mut text);
     }
-    if frames.is_empty() {
-        out.push(' ');
-    } else {
-        out.push_str("\n       error: ");
-    }
-    out.push_str(&report.message.replace('\n', "\n       "));
-    excerpt(ev, report.pos, "\n       ", &mut out);
     if let Some(names) = alternatives(&report.suggestions) {
-        let _ = write!(out, "\n       Did you mean {names}?");
+        let _ = write!(text, "\nDid you mean {names}?");
     }
     for hint in &report.hints {
-        let _ = write!(out, "\n       hint: {hint}");
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    if trace.len() < report.trace.len() && !text.contains(TRUNCATED) {
+        let _ = write!(text, "\n{TRUNCATED}");
+    }
+    indented("error: ", &text)
+}
+
+/// The frames that may be shown: those of the user's own files, and only if these and the error itself say
+/// nothing, what the library says that it was doing.
+fn chosen_frames<'r>(
+    ev: &Evaluator<'_>,
+    report: &'r Report,
+    detail: Detail<'_>,
+    explains_itself: bool,
+) -> Vec<&'r Frame> {
+    if detail.show_trace || detail.internal.is_empty() {
+        return report.trace.iter().collect();
+    }
+    let is_users = |pos: Pos| pos.is_some() && !is_internal(ev, pos, detail.internal);
+    let users: Vec<_> = report.trace.iter().filter(|frame| is_users(frame.pos)).collect();
+    if !users.is_empty() || explains_itself {
+        return users;
+    }
+    report.trace.iter().filter(|frame| !frame.pos.is_some()).collect()
+}
+
+fn is_internal(ev: &Evaluator<'_>, pos: Pos, internal: &[Vec<u8>]) -> bool {
+    let Some(Place { origin: Origin::File(path), .. }) = ev.sources.place(pos) else {
+        return false;
+    };
+    internal.iter().any(|place| {
+        path.strip_prefix(place.as_slice())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
+}
+
+/// Renders an error that is only warned of.
+pub(crate) fn render_warning(ev: &Evaluator<'_>, error: &Error) -> String {
+    let mut text = error.report().message.clone();
+    excerpt(ev, error.report().pos, "", &mut text);
+    indented("warning: ", &text)
+}
+
+/// Puts `prefix` before the first line and as many spaces before the others; ends of lines are trimmed.
+fn indented(prefix: &str, text: &str) -> String {
+    let mut out = String::from(prefix);
+    let indent = " ".repeat(prefix.len());
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            out.truncate(out.trim_end_matches([' ', '\t', '\r']).len());
+            out.push('\n');
+            out.push_str(&indent);
+        }
+        out.push_str(line);
+    }
+    // Where the text itself ends with a line end, Nix leaves the indentation of a line that is not there.
+    if !text.ends_with('\n') {
+        out.truncate(out.trim_end().len());
     }
     out
 }
 
-fn excerpt(ev: &Evaluator<'_>, pos: Pos, indent: &str, out: &mut String) {
-    let (Some(place), Some(source)) = (ev.sources.place(pos), ev.sources.source(pos))
-    else {
-        return;
-    };
-    let lines = ev.sources.line_index(source);
-    let _ = write!(out, "{indent}at {}:", show_place(place));
-    for line in place.line.saturating_sub(1).max(1)..=place.line + 1 {
-        let Some(text) = lines.line(source.text, line) else { continue };
-        if line > place.line && text.is_empty() {
+/// Writes frames as Nix does, outermost first: a frame that was shown already is counted, not shown again,
+/// where that saves more than [`DUPLICATES_SHOWN`] frames.
+fn write_trace(ev: &Evaluator<'_>, trace: &[&Frame], show_trace: bool, out: &mut String) {
+    let mut seen = HashSet::new();
+    let mut skipped: Vec<&Frame> = Vec::new();
+    // A frame with a place counts twice.
+    let mut weight = 0;
+    let mut truncated = false;
+    for frame in trace.iter().rev().filter(|frame| !frame.text.is_empty()) {
+        truncated |= !show_trace && weight > WEIGHT_SHOWN;
+        if truncated && !frame.always {
             continue;
         }
-        let text = String::from_utf8_lossy(text);
-        let _ = write!(out, "{indent}{line:>5}| {text}");
-        if line == place.line {
-            let space = " ".repeat(place.column.saturating_sub(1) as usize);
-            let _ = write!(out, "{indent}     | {space}^");
+        if !seen.insert((frame.pos, frame.text.as_str())) {
+            skipped.push(frame);
+            continue;
+        }
+        weight += write_skipped(ev, &mut skipped, out);
+        weight += 1 + write_frame(ev, frame, out);
+    }
+    write_skipped(ev, &mut skipped, out);
+    if truncated {
+        let _ = write!(out, "\n{TRUNCATED}\n");
+    }
+}
+
+/// Writes a frame; gives 1 if it has a place.
+fn write_frame(ev: &Evaluator<'_>, frame: &Frame, out: &mut String) -> usize {
+    let _ = write!(out, "\n… {}", frame.text);
+    let has_place = excerpt(ev, frame.pos, "  ", out);
+    out.push('\n');
+    usize::from(has_place)
+}
+
+fn write_skipped(
+    ev: &Evaluator<'_>,
+    skipped: &mut Vec<&Frame>,
+    out: &mut String,
+) -> usize {
+    let mut weight = 0;
+    if skipped.len() > DUPLICATES_SHOWN {
+        let _ = write!(out, "\n({} duplicate frames omitted)\n", skipped.len());
+    } else {
+        for frame in skipped.iter() {
+            weight += write_frame(ev, frame, out);
         }
     }
+    skipped.clear();
+    weight
+}
+
+/// Writes a place and the lines around it, if it is known.
+fn excerpt(ev: &Evaluator<'_>, pos: Pos, indent: &str, out: &mut String) -> bool {
+    let (Some(place), Some(source)) = (ev.sources.place(pos), ev.sources.source(pos))
+    else {
+        return false;
+    };
+    let lines = ev.sources.line_index(source);
+    let _ = write!(out, "\n{indent}at {}:", show_place(place));
+    for line in place.line.saturating_sub(1).max(1)..=place.line + 1 {
+        let Some(text) = lines.line(source.text, line) else { continue };
+        let text = String::from_utf8_lossy(text);
+        let _ = write!(out, "\n {line:>5}| {text}");
+        if line == place.line {
+            let space = " ".repeat(place.column as usize);
+            let _ = write!(out, "\n      |{space}^");
+        }
+    }
+    true
 }
 
 fn alternatives(names: &[String]) -> Option<String> {

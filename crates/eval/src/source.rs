@@ -115,6 +115,11 @@ impl<'h> Source<'h> {
     #[must_use]
     pub fn directory(&self) -> Option<&'h [u8]> {
         let Origin::File(path) = self.origin else { return None };
+        Self::directory_of(path)
+    }
+
+    /// The directory of a path.
+    pub(crate) fn directory_of(path: &[u8]) -> Option<&[u8]> {
         let end = memchr::memrchr(b'/', path)?;
         Some(if end == 0 { b"/" } else { &path[..end] })
     }

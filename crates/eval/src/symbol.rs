@@ -65,7 +65,14 @@ impl<'h> Symbols<'h> {
         self.names.borrow()[symbol.0 as usize]
     }
 
-    /// The name of a symbol as text for a message.
+    /// The name of a symbol as messages show it: quoted where it is no identifier.
+    pub fn shown(&self, symbol: Symbol) -> String {
+        let mut out = Vec::new();
+        crate::print::print_attr_name(&mut out, self.name(symbol));
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// The name of a symbol as text.
     pub fn text(&self, symbol: Symbol) -> String {
         String::from_utf8_lossy(self.name(symbol)).into_owned()
     }

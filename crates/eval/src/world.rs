@@ -11,6 +11,7 @@ use picnix_store_core::{Derivation, DerivationText, Hash, StoreDir, StorePath};
 
 use crate::features::Features;
 use crate::flake::Input;
+use crate::lints::Lints;
 
 /// An answer of the outside, or a message that says why there is none.
 pub type WorldResult<T> = std::result::Result<T, WorldError>;
@@ -271,8 +272,12 @@ pub struct Settings {
     pub trace_verbose: bool,
     /// Whether `builtins.warn` aborts.
     pub abort_on_warn: bool,
+    /// Whether errors will be shown with every call on their way; if not, calls are left out of traces.
+    pub show_trace: bool,
     /// Experimental features of Nix that are on.
     pub features: Features,
+    /// What happens at literals that are better written otherwise.
+    pub lints: Lints,
 }
 
 impl Default for Settings {
@@ -288,7 +293,9 @@ impl Default for Settings {
             max_call_depth: 10_000,
             trace_verbose: false,
             abort_on_warn: false,
+            show_trace: false,
             features: Features::default(),
+            lints: Lints::default(),
         }
     }
 }

@@ -9,12 +9,16 @@ use crate::refusal::Refusal;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refuses the namespaces that every box needs.
-    #[error("cannot make the namespaces of a build box: {refusal}")]
+    #[error(
+        "cannot make the namespaces of a build box: {refusal}{}",
+        unexplained(refusal, answer)
+    )]
     NamespacesRefused {
         /// What was found to be the cause.
         refusal: Refusal,
-        /// What the kernel answered.
-        source: io::Error,
+        /// What the kernel answered. It is not shown where the cause was found: for a limit of
+        /// zero namespaces the kernel's words are "no space left on device".
+        answer: io::Error,
     },
     /// The kernel is too old.
     #[error("a build box needs Linux 5.12 or newer (mount_setattr is missing)")]
@@ -77,4 +81,8 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+}
+
+fn unexplained(refusal: &Refusal, answer: &io::Error) -> String {
+    if *refusal == Refusal::Unknown { format!(" ({answer})") } else { String::new() }
 }

@@ -238,7 +238,7 @@ fn write_proc(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 fn refused(source: io::Error) -> Error {
-    Error::NamespacesRefused { refusal: diagnose(Path::new("/proc")), source }
+    Error::NamespacesRefused { refusal: diagnose(Path::new("/proc")), answer: source }
 }
 
 fn reap(process: &Process) {
@@ -264,7 +264,7 @@ fn explain(report: Report, ops: &[Op], spec: &BoxSpec) -> Error {
     if first_use && matches!(report.errno, libc::EPERM | libc::EACCES) {
         let refusal = diagnose(Path::new("/proc"));
         if refusal != Refusal::Unknown {
-            return Error::NamespacesRefused { refusal, source };
+            return Error::NamespacesRefused { refusal, answer: source };
         }
     }
     if report.stage == Stage::Execute {

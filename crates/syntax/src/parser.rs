@@ -37,6 +37,8 @@ pub struct Parse<'a> {
     pub root: &'a Expr<'a>,
     /// What is wrong, in the order of finding; the first one is what Nix reports.
     pub diagnostics: Vec<Diagnostic>,
+    /// What will mean something else in a later Nix.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Parses a whole source. It always ends, and never panics; the bytes need not be UTF-8.
@@ -47,6 +49,7 @@ pub fn parse<'a>(arena: &'a Bump, source: &'a [u8], options: Options) -> Parse<'
         return Parse {
             root,
             diagnostics: vec![Diagnostic::new(Span::default(), message)],
+            warnings: Vec::new(),
         };
     }
     let mut parser = Parser {
@@ -61,6 +64,8 @@ pub fn parse<'a>(arena: &'a Bump, source: &'a [u8], options: Options) -> Parse<'
         failed: false,
         depth: 0,
         diagnostics: Vec::new(),
+        warnings: Vec::new(),
+        or_argument: None,
         sets: Sets::default(),
         exprs: Vec::new(),
         names: Vec::new(),
@@ -73,7 +78,7 @@ pub fn parse<'a>(arena: &'a Bump, source: &'a [u8], options: Options) -> Parse<'
     if parser.tok != Tok::Eof {
         parser.unexpected();
     }
-    Parse { root, diagnostics: parser.diagnostics }
+    Parse { root, diagnostics: parser.diagnostics, warnings: parser.warnings }
 }
 
 type Ref<'a> = &'a Expr<'a>;
@@ -92,6 +97,9 @@ struct Parser<'a> {
     failed: bool,
     depth: u32,
     diagnostics: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+    /// Where the last operand is `x or`, which takes `or` as an argument: all of it.
+    or_argument: Option<Span>,
     sets: Sets<'a>,
     // Lists under construction, each on top of those around it.
     exprs: Vec<Ref<'a>>,
@@ -562,6 +570,7 @@ impl<'a> Parser<'a> {
         };
         while self.tok.begins_operand() {
             let argument = self.selection(self.span.start, None);
+            self.warn_of_or();
             self.exprs.push(argument);
         }
         let arguments = self.take_exprs(base);
@@ -581,10 +590,14 @@ impl<'a> Parser<'a> {
                 self.attr_path(None);
                 let path = self.take_names(names);
                 let default = if self.eat(Tok::OrKeyword) {
-                    Some(self.deeper(|parser| parser.selection(parser.span.start, None)))
+                    let default =
+                        self.deeper(|parser| parser.selection(parser.span.start, None));
+                    self.warn_of_or();
+                    Some(default)
                 } else {
                     None
                 };
+                self.or_argument = None;
                 self.node(start, ExprKind::Select { base, path, default })
             }
             // `x or` without a selection: `or` is an argument, which nixpkgs once relied on.
@@ -599,9 +612,28 @@ impl<'a> Parser<'a> {
                 self.exprs.extend_from_slice(before);
                 self.exprs.push(or);
                 let arguments = self.take_exprs(list);
-                self.node(start, ExprKind::Apply { function, arguments })
+                let call = self.node(start, ExprKind::Apply { function, arguments });
+                self.or_argument = Some(call.span);
+                call
             }
-            _ => base,
+            _ => {
+                self.or_argument = None;
+                base
+            }
         }
+    }
+
+    /// Warns if the operand just read is `x or`: a later Nix will take `or` for an operand of its own.
+    fn warn_of_or(&mut self) {
+        let Some(span) = self.or_argument.take() else { return };
+        let text = String::from_utf8_lossy(span.slice_of(self.source));
+        let message = format!(
+            "This expression uses `or` as an identifier in a way that will change in a future Nix \
+             release.\n\
+             Wrap this entire expression in parentheses to preserve its current meaning:\n    \
+             ({text})\n\
+             Give feedback at https://github.com/NixOS/nix/pull/11121"
+        );
+        self.warnings.push(Diagnostic::new(span, message));
     }
 }

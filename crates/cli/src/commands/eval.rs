@@ -29,6 +29,7 @@ pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
         let mut out = Vec::new();
         for attr in &attrs {
             let value = session.select(value, attr)?;
+            let value = session.ev.auto_call(value, session.arguments)?;
             out.extend(print(session, value, args)?);
         }
         Ok(out)
@@ -107,6 +108,10 @@ pub(crate) fn prepare(
     let mut options = EvalOptions {
         show_trace: context.show_trace,
         pure: args.pure_eval || (matches!(program, Program::Flake(_)) && !args.impure),
+        allowed_uris: args
+            .allowed_uris
+            .as_ref()
+            .map(|uris| uris.split_whitespace().map(str::to_owned).collect()),
         trace_verbose: args.trace_verbose,
         abort_on_warn: args.abort_on_warn,
         arguments: pairs(&args.args),

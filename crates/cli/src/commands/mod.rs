@@ -4,7 +4,7 @@ mod build;
 mod documentation;
 mod eval;
 mod flake;
-mod store;
+pub(crate) mod store;
 mod system;
 
 use std::process::ExitCode;

@@ -45,9 +45,10 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
     }
 }
 
-struct Shell<'e> {
-    store: &'e Store,
-    engine: &'e Engine,
+/// What the commands work on.
+pub(crate) struct Shell<'e> {
+    pub(crate) store: &'e Store,
+    pub(crate) engine: &'e Engine,
 }
 
 fn store_error(error: picnix_store::Error) -> CommandError {
@@ -292,7 +293,7 @@ impl Shell<'_> {
     }
 
     /// Where a path in the store, or any other path, really lies.
-    fn physical(&self, path: &Path) -> Result<PathBuf, CommandError> {
+    pub(crate) fn physical(&self, path: &Path) -> Result<PathBuf, CommandError> {
         let logical = self.logical(path);
         match self.store.store_dir().parse_path_within(&logical) {
             Ok(_) => self.store.real_path_within(&logical).map_err(store_error),
@@ -300,7 +301,7 @@ impl Shell<'_> {
         }
     }
 
-    fn store_path(&self, path: &Path) -> Result<StorePath, CommandError> {
+    pub(crate) fn store_path(&self, path: &Path) -> Result<StorePath, CommandError> {
         let logical = self.logical(path);
         let parsed = self.store.store_dir().parse_path_within(&logical);
         let (path, _) = parsed.map_err(|error| CommandError::user(error.to_string()))?;
@@ -308,7 +309,8 @@ impl Shell<'_> {
     }
 }
 
-fn base_name(path: &Path) -> Result<String, CommandError> {
+/// The name that a file has as a store object.
+pub(crate) fn base_name(path: &Path) -> Result<String, CommandError> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.map(str::to_owned).ok_or_else(|| {
         CommandError::usage(format!("'{}' has no usable name", path.display()))

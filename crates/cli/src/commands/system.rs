@@ -109,7 +109,9 @@ pub(crate) fn test(context: Context, args: &TestArgs) -> Outcome {
     BUILDING.store(false, Ordering::SeqCst);
     let chosen = choose(&plan.tests, &args.names)?;
     let accel = accel(&engine, &spec, &[])?;
-    let transcript_dir = engine.config.cache_dir.join("transcripts");
+    // Two configurations may have tests of the same name.
+    let config = args.config.config.file_stem().unwrap_or_default();
+    let transcript_dir = engine.config.cache_dir.join("transcripts").join(config);
     std::fs::create_dir_all(&transcript_dir).map_err(|error| {
         CommandError::user(format!("cannot make '{}': {error}", transcript_dir.display()))
     })?;

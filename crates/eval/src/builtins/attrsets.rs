@@ -12,7 +12,7 @@ use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::sym;
 use crate::symbol::Symbol;
-use crate::value::{Attr, Attrs, AttrsBuilder, Shape, Value};
+use crate::value::{Attr, Attrs, AttrsBuilder, Shape, Thunk, Value};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -195,13 +195,11 @@ fn remove_attrs<'h>(
     }
     removed.sort_unstable();
     let mut removed = removed.into_iter().peekable();
-    let mut builder = AttrsBuilder::with_capacity(attrs.len());
-    for attr in attrs.iter(ev.heap) {
-        while removed.next_if(|name| *name < attr.name).is_some() {}
-        if removed.peek() != Some(&attr.name) {
-            push(&mut builder, attr);
-        }
-    }
+    let mut builder = attrs.to_builder();
+    builder.retain(|found| {
+        while removed.next_if(|name| *name < found).is_some() {}
+        removed.peek() != Some(&found)
+    });
     Ok(Value::Attrs(builder.finish(ev.heap)))
 }
 
@@ -311,9 +309,9 @@ fn map_attrs<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
         return Ok(Value::Attrs(attrs));
     }
     let (shape, values) = attrs.parts(ev.heap);
+    let function = ev.heap.alloc(args[0]);
     let calls = shape.names.iter().zip(values);
-    let calls =
-        calls.map(|(name, slot)| [args[0], name_string(ev, *name), slot.get().peek()]);
+    let calls = calls.map(|(name, slot)| Thunk::named(function, *name, slot));
     let values = suspend_all(ev, calls);
     let shape = shape_without_positions(ev, shape.names);
     Ok(Value::Attrs(ev.heap.alloc(Attrs::new(shape, values))))
@@ -342,8 +340,9 @@ fn zip_attrs_with<'h>(
         members.chunk_by(|a, b| a.0.cmp(&b.0) == Ordering::Equal).collect();
     let names = ev.heap.slice_from(groups.iter().map(|group| group[0].0));
     let calls = groups.iter().map(|group| {
-        let values = ev.heap.slice_from(group.iter().map(|(_, value)| *value));
-        [function, name_string(ev, group[0].0), ev.list(values)]
+        let values: Vec<_> = group.iter().map(|(_, value)| *value).collect();
+        let call = [function, name_string(ev, group[0].0), ev.list(&values)];
+        Thunk::application(ev.heap.slice(&call))
     });
     let values = suspend_all(ev, calls);
     let shape = shape_without_positions(ev, names);

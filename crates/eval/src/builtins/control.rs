@@ -131,7 +131,7 @@ fn add_error_context<'h>(
         let doing =
             "while evaluating the error message passed to builtins.addErrorContext";
         let text = ev.coerce_to_string(args[0], pos, Coercion::STRING, doing)?;
-        Err(error.trace(Pos::NONE, text.to_string_lossy()))
+        Err(error.trace_always(Pos::NONE, text.to_string_lossy()))
     })
 }
 

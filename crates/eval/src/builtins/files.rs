@@ -129,6 +129,7 @@ fn references_within<'h>(
 
 fn read_dir<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let path = ev.readable_path(args[0], pos, REALISING)?;
+    let path = ev.resolve_path(path, pos)?;
     let entries = ev.world.read_dir(path).map_err(|error| ev.world_error(error, pos))?;
     let mut attrs = AttrsBuilder::with_capacity(entries.len());
     for (name, kind) in entries {

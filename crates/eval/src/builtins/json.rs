@@ -9,7 +9,7 @@ mod read;
 pub(super) use self::float::print as print_float;
 pub(super) use self::read::nul_error;
 
-use super::{Builtin, Scope};
+use super::{Builtin, Forcing, Scope};
 use crate::coerce::Coercion;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
@@ -42,7 +42,8 @@ fn from_json<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
 
 fn to_json<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let mut context = Vec::new();
-    let text = write(ev, args[0], pos, PathMode::CopyToStore, &mut context)?;
+    let style = (PathMode::CopyToStore, Forcing::Deep);
+    let text = write(ev, args[0], pos, style, &mut context)?;
     Ok(ev.string_of(ev.heap.bytes(&text), ev.context_from(context)))
 }
 
@@ -55,7 +56,7 @@ pub enum PathMode {
     Plain,
 }
 
-/// Writes a value as JSON, forcing all of it. What its strings depend on is added to `context`.
+/// Writes a value as JSON. What its strings depend on is added to `context`.
 ///
 /// # Errors
 /// The value cannot be evaluated, or has a function in it, or a string that is not UTF-8.
@@ -63,10 +64,11 @@ pub fn write<'h>(
     ev: &Evaluator<'h>,
     value: Value<'h>,
     pos: Pos,
-    paths: PathMode,
+    (paths, forcing): (PathMode, Forcing),
     context: &mut Vec<ContextElement>,
 ) -> Result<Vec<u8>> {
-    let mut writer = Writer { ev, paths, context, out: Vec::new(), bad_string: None };
+    let mut writer =
+        Writer { ev, paths, forcing, context, out: Vec::new(), bad_string: None };
     writer.value(value, pos)?;
     // Nix prints only what it has evaluated as a whole, so an error of evaluation comes first.
     match writer.bad_string {
@@ -78,6 +80,7 @@ pub fn write<'h>(
 struct Writer<'e, 'h> {
     ev: &'e Evaluator<'h>,
     paths: PathMode,
+    forcing: Forcing,
     context: &'e mut Vec<ContextElement>,
     out: Vec<u8>,
     /// The error of the first string that is not UTF-8.
@@ -86,7 +89,11 @@ struct Writer<'e, 'h> {
 
 impl<'h> Writer<'_, 'h> {
     fn value(&mut self, value: Value<'h>, pos: Pos) -> Result<()> {
-        match self.ev.force(value)? {
+        let value = match self.forcing {
+            Forcing::Deep => self.ev.force(value)?,
+            Forcing::Nothing => value.peek(),
+        };
+        match value {
             Value::Null => self.out.extend_from_slice(b"null"),
             Value::Bool(true) => self.out.extend_from_slice(b"true"),
             Value::Bool(false) => self.out.extend_from_slice(b"false"),
@@ -126,6 +133,10 @@ impl<'h> Writer<'_, 'h> {
             | Value::Builtin(_)
             | Value::Partial(_)
             | Value::Thunk(_)) => {
+                let pos = match other {
+                    Value::Lambda(closure) => closure.lambda.pos,
+                    _ => pos,
+                };
                 bail!(pos => Type, "cannot convert {} to JSON", other.type_phrase())
             }
         }
@@ -155,7 +166,7 @@ impl<'h> Writer<'_, 'h> {
             self.value(attr.slot.get(), attr.pos).trace(attr.pos, || {
                 format!(
                     "while evaluating attribute '{}'",
-                    self.ev.symbols.text(attr.name)
+                    self.ev.symbols.shown(attr.name)
                 )
             })?;
         }

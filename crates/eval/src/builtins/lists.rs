@@ -134,14 +134,12 @@ pub(super) const BUILTINS: &[Builtin] = &[
     },
 ];
 
-/// Suspends applications, of each array's first member to the others, in one piece of memory.
-pub(super) fn suspend_all<'h, const N: usize>(
+/// Suspended calls in one piece of memory.
+pub(super) fn suspend_all<'h>(
     ev: &Evaluator<'h>,
-    applications: impl ExactSizeIterator<Item = [Value<'h>; N]>,
+    calls: impl ExactSizeIterator<Item = Thunk<'h>>,
 ) -> &'h [Slot<'h>] {
-    let applications = ev.heap.slice_from(applications);
-    let thunks =
-        ev.heap.slice_from(applications.iter().map(|all| Thunk::application(all)));
+    let thunks = ev.heap.slice_from(calls);
     ev.heap.slice_from(thunks.iter().map(|thunk| Slot::new(Value::Thunk(thunk))))
 }
 
@@ -195,7 +193,9 @@ fn map<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>
     }
     let doing = "while evaluating the first argument passed to builtins.map";
     let function = ev.expect_function(args[0], pos, doing)?;
-    Ok(ev.list_of(suspend_all(ev, list.iter().map(|item| [function, item]))))
+    let function = ev.heap.alloc(function);
+    let calls = list.items.iter().map(|slot| Thunk::mapped(function, slot));
+    Ok(ev.list_of(suspend_all(ev, calls)))
 }
 
 fn filter<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
@@ -348,7 +348,8 @@ fn gen_list<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Valu
     let doing = "while evaluating the first argument passed to builtins.genList";
     let function = ev.expect_function(args[0], Pos::NONE, doing)?;
     let length = usize::try_from(length).expect("the range was checked");
-    let calls = (0..length).map(|index| [function, Value::Int(int(index))]);
+    let function = ev.heap.alloc(function);
+    let calls = (0..length).map(|index| Thunk::numbered(function, int(index)));
     Ok(ev.list_of(suspend_all(ev, calls)))
 }
 

@@ -100,6 +100,15 @@ const TABLES: &[&[Builtin]] = &[
     store::BUILTINS,
 ];
 
+/// How much of a value a writer of text evaluates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forcing {
+    /// All of it.
+    Deep,
+    /// Nothing; what is not evaluated is written as such, or refused.
+    Nothing,
+}
+
 /// What builtins keep between calls.
 #[derive(Default)]
 pub(crate) struct Caches {

@@ -143,7 +143,11 @@ impl<'h> Parser<'_, 'h> {
                 return Ok(());
             }
             self.pair(table)?;
-            self.scanner.end_of_line()?;
+            self.scanner.blanks();
+            // Nix's library lets a header follow on the same line.
+            if self.scanner.peek() != Some(b'[') {
+                self.scanner.end_of_line()?;
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 use rustc_hash::FxBuildHasher;
 
-use super::{Builtin, Scope};
+use super::{Builtin, Forcing, Scope};
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::expr::{Lambda, Parameter};
@@ -24,7 +24,8 @@ pub(super) const BUILTINS: &[Builtin] = &[Builtin {
 
 fn to_xml<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let mut context = Vec::new();
-    let text = write(ev, args[0], pos, Locations::Omitted, &mut context)?;
+    let style = (Locations::Omitted, Forcing::Deep);
+    let text = write(ev, args[0], pos, style, &mut context)?;
     Ok(ev.string_of(ev.heap.bytes(&text), ev.context_from(context)))
 }
 
@@ -37,7 +38,7 @@ pub enum Locations {
     Omitted,
 }
 
-/// Writes a value as XML, forcing all of it. What its strings depend on is added to `context`.
+/// Writes a value as XML. What its strings depend on is added to `context`.
 ///
 /// # Errors
 /// The value cannot be evaluated.
@@ -45,12 +46,12 @@ pub fn write<'h>(
     ev: &Evaluator<'h>,
     value: Value<'h>,
     pos: Pos,
-    locations: Locations,
+    (locations, forcing): (Locations, Forcing),
     context: &mut Vec<ContextElement>,
 ) -> Result<Vec<u8>> {
     let out = b"<?xml version='1.0' encoding='utf-8'?>\n<expr>\n".to_vec();
     let seen = HashSet::default();
-    let mut writer = Writer { ev, locations, context, out, depth: 1, seen };
+    let mut writer = Writer { ev, locations, forcing, context, out, depth: 1, seen };
     writer.value(value, pos)?;
     writer.out.extend_from_slice(b"</expr>\n");
     Ok(writer.out)
@@ -59,6 +60,7 @@ pub fn write<'h>(
 struct Writer<'e, 'h> {
     ev: &'e Evaluator<'h>,
     locations: Locations,
+    forcing: Forcing,
     context: &'e mut Vec<ContextElement>,
     out: Vec<u8>,
     depth: usize,
@@ -71,7 +73,11 @@ type XmlAttrs<'a> = [(&'a str, &'a [u8])];
 
 impl<'h> Writer<'_, 'h> {
     fn value(&mut self, value: Value<'h>, pos: Pos) -> Result<()> {
-        match self.ev.force(value)? {
+        let value = match self.forcing {
+            Forcing::Deep => self.ev.force(value)?,
+            Forcing::Nothing => value.peek(),
+        };
+        match value {
             Value::Null => self.empty("null", &[]),
             Value::Bool(bool) => {
                 let text: &[u8] = if bool { b"true" } else { b"false" };

@@ -4,8 +4,9 @@
 //! when the literal is lowered, and every set that the literal yields shares it; so does what `mapAttrs` makes
 //! of it. The values are slots in the order of the shape, which is the order of the symbols' numbers.
 //!
-//! `a // b` with a small `b` makes a layer: a set whose names hide those of its `base`. A chain of layers is at
-//! most [`MAX_LAYERS`] long; [`Attrs::flatten`] merges it, and everything that walks a set flattens it first.
+//! `a // b` makes a layer: a set whose names hide those of its `base`. A chain of layers is at most
+//! [`MAX_LAYERS`] long; [`Attrs::flatten`] merges it, and everything that walks a set flattens it first. Only
+//! where `b` is much larger than `a` are they merged at once.
 
 use std::cell::Cell;
 
@@ -16,8 +17,8 @@ use crate::symbol::Symbol;
 /// The most layers that a set may have: a look-up walks them all.
 const MAX_LAYERS: u8 = 8;
 
-/// The most attributes of a right operand of `//` that become a layer, where copying is not cheaper.
-const MAX_LAYER_LEN: usize = 16;
+/// The most attributes of a right operand of `//` that become a layer: each is looked for in the left one.
+const MAX_LAYER_LEN: usize = 512;
 
 /// Shapes up to this length are searched one by one, which is faster than halving.
 const LINEAR_SEARCH_LEN: usize = 8;
@@ -123,13 +124,21 @@ impl<'h> Attrs<'h> {
 
     /// The same set with one layer.
     pub fn flatten(&'h self, heap: &'h Heap) -> &'h Attrs<'h> {
-        let Some(base) = self.base else { return self };
+        if self.base.is_none() {
+            return self;
+        }
         if let Some(flat) = self.flat.get() {
             return flat;
         }
-        let merged = merge(base.flatten(heap), self.shape, self.values, heap);
+        let merged = self.to_builder().finish_sorted(heap);
         self.flat.set(Some(merged));
         merged
+    }
+
+    /// A builder that holds all attributes, for a set that differs a little.
+    #[must_use]
+    pub fn to_builder(&'h self) -> AttrsBuilder<'h> {
+        merge(self, None)
     }
 
     /// The attributes in the order of their symbols, which is no order that a user may see.
@@ -159,9 +168,9 @@ impl<'h> Attrs<'h> {
         let over = over.flatten(heap);
         let layered = over.len() <= MAX_LAYER_LEN
             && self.layers < MAX_LAYERS
-            && self.len() > over.len() * 2;
+            && self.len() * 4 >= over.len();
         if !layered {
-            return merge(self.flatten(heap), over.shape, over.values, heap);
+            return merge(self, Some(over)).finish_sorted(heap);
         }
         let added = over.shape.names.iter().filter(|name| self.get(**name).is_none());
         let added = u32::try_from(added.count()).unwrap_or(u32::MAX);
@@ -176,31 +185,44 @@ impl<'h> Attrs<'h> {
     }
 }
 
-/// Merges a flat set with one whose names win. Both are ascending, so one pass suffices.
-fn merge<'h>(
-    base: &'h Attrs<'h>,
-    over_shape: &'h Shape<'h>,
-    over_values: &'h [Slot<'h>],
-    heap: &'h Heap,
-) -> &'h Attrs<'h> {
-    let (base_names, over_names) = (base.shape.names, over_shape.names);
-    let mut builder = AttrsBuilder::with_capacity(base_names.len() + over_names.len());
-    let (mut i, mut j) = (0, 0);
-    while i < base_names.len() || j < over_names.len() {
-        let take_base = j == over_names.len()
-            || (i < base_names.len() && base_names[i] < over_names[j]);
-        if take_base {
-            builder.push(base_names[i], base.shape.positions[i], base.values[i].get());
-            i += 1;
-        } else {
-            if i < base_names.len() && base_names[i] == over_names[j] {
-                i += 1;
+/// The attributes of all layers of `base` and, above them, of a flat set `over`, in the order of symbols.
+///
+/// All layers go in at once: what lies between the first and the last is in no set of its own.
+fn merge<'h>(base: &'h Attrs<'h>, over: Option<&'h Attrs<'h>>) -> AttrsBuilder<'h> {
+    let mut layers: Vec<&'h Attrs<'h>> = over.into_iter().collect();
+    let mut bottom = base;
+    while let (None, Some(below)) = (bottom.flat.get(), bottom.base) {
+        layers.push(bottom);
+        bottom = below;
+    }
+    let bottom = bottom.flat.get().unwrap_or(bottom);
+    let attr = |attrs: &'h Attrs<'h>, index: usize| {
+        let shape = attrs.shape;
+        (shape.names[index], shape.positions[index], attrs.values[index].get().peek())
+    };
+    let above = layers.iter().map(|layer| layer.values.len()).sum::<usize>();
+    let mut all = AttrsBuilder::with_capacity(bottom.values.len() + above);
+    all.items.extend((0..bottom.values.len()).map(|index| attr(bottom, index)));
+    // The names that the bottom has are replaced in place, the others come behind it.
+    let mut added: Vec<(Symbol, Pos, Value<'h>)> = Vec::with_capacity(above);
+    for layer in layers.iter().rev() {
+        for index in 0..layer.values.len() {
+            let item = attr(layer, index);
+            match all.items.binary_search_by_key(&item.0, |known| known.0) {
+                Ok(place) => all.items[place] = item,
+                Err(_) => added.push(item),
             }
-            builder.push(over_names[j], over_shape.positions[j], over_values[j].get());
-            j += 1;
         }
     }
-    builder.finish_sorted(heap)
+    if !added.is_empty() {
+        // Of equal names the uppermost layer's comes first, and stays. Two ascending runs sort in one pass.
+        added.reverse();
+        added.sort_by_key(|item| item.0);
+        added.dedup_by_key(|item| item.0);
+        all.items.append(&mut added);
+        all.items.sort_by_key(|item| item.0);
+    }
+    all
 }
 
 /// Collects attributes for a new set.
@@ -226,6 +248,11 @@ impl<'h> AttrsBuilder<'h> {
     #[inline]
     pub fn push(&mut self, name: Symbol, pos: Pos, value: Value<'h>) {
         self.items.push((name, pos, value));
+    }
+
+    /// Drops the attributes whose names `keep` refuses; it sees them in order.
+    pub fn retain(&mut self, mut keep: impl FnMut(Symbol) -> bool) {
+        self.items.retain(|item| keep(item.0));
     }
 
     /// Adds an attribute that no source text defined.

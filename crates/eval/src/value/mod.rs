@@ -13,7 +13,7 @@ mod thunk;
 use std::cell::Cell;
 
 pub use attrs::{Attr, Attrs, AttrsBuilder, Shape};
-pub use heap::Heap;
+pub use heap::{Env, Heap};
 pub use string::{Context, ContextElement, PathId, Str};
 pub use thunk::{State, Thunk};
 
@@ -21,7 +21,11 @@ use crate::builtins::Builtin;
 use crate::expr::Lambda;
 
 /// A value, or a thunk that will become one.
+///
+/// The tag is a word, so that a value is copied as two words. With a tag of one byte, compilers copy the
+/// bytes between tag and payload in pieces, and every read that follows waits for them.
 #[derive(Clone, Copy)]
+#[repr(u64)]
 pub enum Value<'h> {
     /// `null`
     Null,
@@ -50,6 +54,7 @@ pub enum Value<'h> {
 }
 
 const _: () = assert!(size_of::<Value<'_>>() == 16);
+const _: () = assert!(size_of::<crate::Result<Value<'_>>>() == 16);
 
 impl<'h> Value<'h> {
     /// The value as Nix's messages name its type: "an integer", "a set".
@@ -191,20 +196,12 @@ pub struct PathValue<'h> {
     pub bytes: &'h [u8],
 }
 
-/// The variables of one scope, and the scope around it.
-pub struct Env<'h> {
-    /// One slot a variable, in the order that lowering gave them.
-    pub slots: &'h [Slot<'h>],
-    /// The enclosing scope; none at the top.
-    pub parent: Option<&'h Env<'h>>,
-}
-
 /// A function: its code and the scope that it was made in.
 pub struct Closure<'h> {
     /// The code.
     pub lambda: &'h Lambda<'h>,
     /// The scope.
-    pub env: &'h Env<'h>,
+    pub env: Env<'h>,
 }
 
 /// A builtin with some, but not all, of its arguments.

@@ -82,6 +82,7 @@ impl<'a> Parser<'a> {
         let base = self.exprs.len();
         while self.tok.begins_operand() {
             let element = self.selection(self.span.start, None);
+            self.warn_of_or();
             self.exprs.push(element);
         }
         self.expect(Tok::RBracket);

@@ -8,6 +8,7 @@ use picnix_store_core::{ContentAddressMethod, HashAlgo, JSON_KEY};
 
 use super::normalize;
 use crate::bail;
+use crate::builtins::Forcing;
 use crate::builtins::json::{self, PathMode};
 use crate::coerce::Coercion;
 use crate::error::{At, Result};
@@ -196,7 +197,13 @@ impl Recipe {
             json::print_string(key, object);
             object.push(b':');
             let (paths, context) = (PathMode::CopyToStore, &mut self.context);
-            object.extend(json::write(ev, value, Pos::NONE, paths, context)?);
+            object.extend(json::write(
+                ev,
+                value,
+                Pos::NONE,
+                (paths, Forcing::Deep),
+                context,
+            )?);
         }
         let plain = |value| ev.expect_plain_string(value, Pos::NONE, NO_TRACE);
         match attr.name {

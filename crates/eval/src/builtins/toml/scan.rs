@@ -18,11 +18,23 @@ pub(super) enum Scalar<'h> {
 pub(super) struct Problem {
     message: String,
     at: usize,
+    /// What stands at the place.
+    label: &'static str,
+    /// Lines after the excerpt.
+    hints: &'static str,
 }
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>, at: usize) -> Self {
-        Self { message: message.into(), at }
+        Self { message: message.into(), at, label: "here", hints: "" }
+    }
+
+    fn label(self, label: &'static str) -> Self {
+        Self { label, ..self }
+    }
+
+    fn hints(self, hints: &'static str) -> Self {
+        Self { hints, ..self }
     }
 
     /// The message with the line that it is about.
@@ -32,17 +44,31 @@ impl Problem {
         let start =
             text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let length = text[start..].iter().position(|byte| *byte == b'\n');
-        let line = String::from_utf8_lossy(
-            &text[start..start + length.unwrap_or(text.len() - start)],
-        );
+        let line = &text[start..start + length.unwrap_or(text.len() - start)];
+        let line = shown(line.strip_suffix(b"\r").unwrap_or(line));
         let (margin, indent) =
             (" ".repeat(number.to_string().len()), " ".repeat(at - start));
         format!(
-            "[error] {}\n {margin}--> fromTOML\n {margin} |\n {number} | {}\n {margin} | {indent}^-- here\n",
-            self.message,
-            line.trim_end()
+            "[error] {}\n --> fromTOML\n {margin} |\n {number} | {}\n {margin} | {indent}^-- {}\n{}",
+            self.message, line, self.label, self.hints
         )
     }
+}
+
+/// What integers look like.
+const INTEGER_HINTS: &str = "Hint: valid  : -42, 1_000, 1_2_3_4_5, 0xC0FFEE, 0b0010, 0o755\n\
+                             Hint: invalid: _42, 1__000, 0123\n";
+
+/// A line of a text as Nix's library shows it: what is not ASCII by its bytes' numbers.
+fn shown(line: &[u8]) -> String {
+    let mut shown = String::new();
+    for byte in line {
+        match byte {
+            b'\t' | b' '..=b'~' => shown.push(char::from(*byte)),
+            _ => shown.push_str(&format!("0x{byte:02x}")),
+        }
+    }
+    shown
 }
 
 type Parsed<T> = Result<T, Problem>;
@@ -135,7 +161,7 @@ impl<'h> Scanner<'h> {
         if self.newline() || self.at == self.text.len() {
             return Ok(());
         }
-        Err(self.problem("newline (LF / CRLF) or EOF is expected"))
+        Err(self.problem("toml::parse_table: newline (LF / CRLF) or EOF is expected"))
     }
 
     /// Skips a character beyond ASCII.
@@ -376,7 +402,10 @@ impl<'h> Scanner<'h> {
         self.digits(10)?;
         if self.text[whole] == b'0' && self.at - whole > 1 {
             self.at = whole + 1;
-            return Err(self.problem("bad integer: invalid digit after an integer"));
+            return Err(self
+                .problem("bad integer: invalid digit after an integer")
+                .label("this digit is not allowed")
+                .hints(INTEGER_HINTS));
         }
         let mut is_float = false;
         if self.take(b".") {
@@ -399,9 +428,11 @@ impl<'h> Scanner<'h> {
                 _ => Err(self.problem("failed to read floating point value from stream")),
             };
         }
-        text.parse()
-            .map(Scalar::Int)
-            .map_err(|_| self.problem("too large integer: current max digits = 2^63"))
+        text.parse().map(Scalar::Int).map_err(|_| {
+            let message =
+                "toml::parse_dec_integer: too large integer: current max digits = 2^63";
+            self.problem(message).label("must be < 2^63")
+        })
     }
 
     fn skip_one(&mut self, condition: impl Fn(u8) -> bool) -> bool {
@@ -420,7 +451,13 @@ impl<'h> Scanner<'h> {
                 .checked_mul(i64::from(radix))
                 .and_then(|int| int.checked_add(i64::from(digit)))
                 .ok_or_else(|| {
-                    self.problem("too large integer: current max value = 2^63")
+                    let name = match radix {
+                        16 => "hex",
+                        8 => "oct",
+                        _ => "bin",
+                    };
+                    let message = format!("toml::parse_{name}_integer: too large integer: current max value = 2^63");
+                    self.problem(message).label("must be < 2^63")
                 })?;
         }
         Ok(Scalar::Int(int))

@@ -1,0 +1,417 @@
+//! The flags that every command of Nix knows, and Nix's settings as far as they mean something here.
+
+use std::path::PathBuf;
+
+use picnix_engine::session::EvalOptions;
+use picnix_eval::{Feature, Severity};
+
+use super::flags::Flag;
+use super::{Stop, usage};
+use crate::args::{JobArgs, LogFormat};
+use crate::commands::Context;
+use crate::error::CommandError;
+use crate::output;
+
+/// What every command of Nix can be told.
+pub(crate) struct Common {
+    pub(crate) options: EvalOptions,
+    pub(crate) include: Vec<String>,
+    pub(crate) jobs: JobArgs,
+    pub(crate) check: bool,
+    pub(crate) store: Option<PathBuf>,
+    pub(crate) log_format: LogFormat,
+    pub(crate) system: Option<String>,
+    pub(crate) gc_warning: bool,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            options: EvalOptions::default(),
+            include: Vec::new(),
+            jobs: JobArgs { jobs: None, keep_failed: false, keep_going: false },
+            check: false,
+            store: None,
+            log_format: LogFormat::Auto,
+            system: None,
+            gc_warning: true,
+        }
+    }
+}
+
+impl Common {
+    /// The context of picnix's own commands with these settings.
+    pub(crate) fn context(&self) -> Result<Context, CommandError> {
+        let mut config = picnix_engine::Config::from_env()?;
+        if let Some(store) = &self.store {
+            config.store_root = config.current_dir.join(store);
+        }
+        if let Some(system) = &self.system {
+            config.system.clone_from(system);
+        }
+        config.prepend_search_path(&self.include);
+        Ok(Context {
+            config,
+            show_trace: self.options.show_trace,
+            log_format: self.log_format,
+        })
+    }
+}
+
+/// The flags that every command knows.
+pub(crate) const FLAGS: &[Flag<Common>] = &[
+    Flag {
+        names: &["--arg"],
+        operands: &["NAME", "EXPR"],
+        help: "pass the value of an expression to functions that take an argument of this name",
+        apply: |common, operands| {
+            let pair = (operands[0].clone(), operands[1].clone());
+            common.options.arguments.push(pair);
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--argstr"],
+        operands: &["NAME", "STRING"],
+        help: "pass a string to functions that take an argument of this name",
+        apply: |common, operands| {
+            let pair = (operands[0].clone(), operands[1].clone());
+            common.options.string_arguments.push(pair);
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["-I", "--include"],
+        operands: &["PATH"],
+        help: "add a path to those that <...> is searched in",
+        apply: |common, operands| {
+            common.include.push(operands[0].clone());
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--impure"],
+        operands: &[],
+        help: "let expressions see the machine (the default)",
+        apply: |common, _| {
+            common.options.pure = false;
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--option"],
+        operands: &["NAME", "VALUE"],
+        help: "give a setting of Nix a value",
+        apply: |common, operands| match find(&operands[0]) {
+            Some(setting) => (setting.apply)(common, &operands[1]),
+            None => {
+                output::error(&format!("warning: unknown setting '{}'", operands[0]));
+                Ok(())
+            }
+        },
+    },
+    Flag {
+        names: &["-j"],
+        operands: &["N"],
+        help: "build that many derivations at a time",
+        apply: |common, operands| set_jobs(common, &operands[0]),
+    },
+    Flag {
+        names: &["-K"],
+        operands: &[],
+        help: "keep the build directory of a build that fails",
+        apply: |common, _| set_bool(&mut common.jobs.keep_failed, "true"),
+    },
+    Flag {
+        names: &["-k"],
+        operands: &[],
+        help: "build everything that does not depend on what failed",
+        apply: |common, _| set_bool(&mut common.jobs.keep_going, "true"),
+    },
+    Flag {
+        names: &["--no-gc-warning"],
+        operands: &[],
+        help: "do not warn that a result may be collected",
+        apply: |common, _| {
+            common.gc_warning = false;
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["-Q", "--no-build-output", "--quiet"],
+        operands: &[],
+        help: "show nothing but errors",
+        apply: |common, _| {
+            common.log_format = LogFormat::Quiet;
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["-v", "--verbose", "--debug", "--readonly-mode", "--repair"],
+        operands: &[],
+        help: "",
+        apply: |_, _| Ok(()),
+    },
+    Flag {
+        names: &["--log-format", "--eval-store", "--override-flake"],
+        operands: &["VALUE"],
+        help: "",
+        apply: |_, _| Ok(()),
+    },
+];
+
+/// A setting of Nix: `--NAME`, `--no-NAME`, `--NAME VALUE`, or `--option NAME VALUE`.
+pub(crate) struct Setting {
+    name: &'static str,
+    kind: Kind,
+    pub(crate) apply: fn(&mut Common, &str) -> Result<(), Stop>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// On or off: as a flag it has no operand.
+    Switch,
+    /// As a flag it is followed by its value.
+    Valued,
+}
+
+const fn switch(
+    name: &'static str,
+    apply: fn(&mut Common, &str) -> Result<(), Stop>,
+) -> Setting {
+    Setting { name, kind: Kind::Switch, apply }
+}
+
+const fn valued(
+    name: &'static str,
+    apply: fn(&mut Common, &str) -> Result<(), Stop>,
+) -> Setting {
+    Setting { name, kind: Kind::Valued, apply }
+}
+
+/// The settings that mean something here.
+const SETTINGS: &[Setting] = &[
+    switch("abort-on-warn", |common, value| {
+        set_bool(&mut common.options.abort_on_warn, value)
+    }),
+    switch("allow-import-from-derivation", |common, value| {
+        let mut allowed = true;
+        set_bool(&mut allowed, value)?;
+        common.options.no_import_from_derivation = !allowed;
+        Ok(())
+    }),
+    switch("keep-failed", |common, value| set_bool(&mut common.jobs.keep_failed, value)),
+    switch("keep-going", |common, value| set_bool(&mut common.jobs.keep_going, value)),
+    switch("pure-eval", |common, value| set_bool(&mut common.options.pure, value)),
+    switch("restrict-eval", |_, value| {
+        let mut restricted = false;
+        set_bool(&mut restricted, value)?;
+        if restricted {
+            return usage("restricted evaluation is not supported; '--pure-eval' is");
+        }
+        Ok(())
+    }),
+    switch("show-trace", |common, value| set_bool(&mut common.options.show_trace, value)),
+    switch("trace-verbose", |common, value| {
+        set_bool(&mut common.options.trace_verbose, value)
+    }),
+    switch("warn-short-path-literals", |common, value| {
+        let mut warn = false;
+        set_bool(&mut warn, value)?;
+        common.options.lints.short_paths =
+            if warn { Severity::Warn } else { Severity::Ignore };
+        Ok(())
+    }),
+    valued("experimental-features", |common, value| {
+        common.options.features = picnix_eval::Features::default();
+        common.options.pipe_operators = false;
+        add_features(common, value)
+    }),
+    valued("extra-experimental-features", add_features),
+    valued("lint-absolute-path-literals", |common, value| {
+        set_lint(&mut common.options.lints.absolute_paths, value)
+    }),
+    valued("lint-short-path-literals", |common, value| {
+        set_lint(&mut common.options.lints.short_paths, value)
+    }),
+    valued("lint-url-literals", |common, value| {
+        set_lint(&mut common.options.lints.urls, value)
+    }),
+    valued("max-call-depth", |common, value| {
+        match value.parse() {
+            Ok(depth) => common.options.max_call_depth = Some(depth),
+            Err(_) => {
+                return usage(format!(
+                    "setting 'max-call-depth' has invalid value '{value}'"
+                ));
+            }
+        }
+        Ok(())
+    }),
+    valued("max-jobs", set_jobs),
+    valued("nix-path", |common, value| {
+        common.include.extend(value.split_whitespace().map(str::to_owned));
+        Ok(())
+    }),
+    valued("store", |common, value| {
+        common.store = Some(PathBuf::from(value));
+        Ok(())
+    }),
+    valued("system", |common, value| {
+        common.system = Some(value.to_owned());
+        Ok(())
+    }),
+];
+
+/// Reads `NAME = VALUE` lines, as in Nix's configuration files and the variable `NIX_CONFIG`.
+pub(crate) fn read_config(common: &mut Common, text: &str) -> Result<(), Stop> {
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        let Some((name, value)) = line.split_once('=') else {
+            if line.trim().is_empty() {
+                continue;
+            }
+            return usage(format!(
+                "syntax error in configuration line '{line}' in NIX_CONFIG"
+            ));
+        };
+        let (name, value) = (name.trim(), value.trim());
+        match find(name) {
+            Some(setting) => (setting.apply)(common, value)?,
+            None => output::error(&format!("warning: unknown setting '{name}'")),
+        }
+    }
+    Ok(())
+}
+
+/// Switches of Nix that are accepted and change nothing here.
+const IGNORED_SWITCHES: &[&str] = &[
+    "accept-flake-config",
+    "allow-dirty",
+    "auto-optimise-store",
+    "builders-use-substitutes",
+    "eval-cache",
+    "fallback",
+    "fsync-metadata",
+    "keep-build-log",
+    "keep-derivations",
+    "keep-outputs",
+    "print-missing",
+    "require-sigs",
+    "substitute",
+    "use-sqlite-wal",
+    "warn-dirty",
+];
+
+/// Settings of Nix with a value that are accepted and change nothing here.
+const IGNORED_VALUES: &[&str] = &[
+    "allowed-users",
+    "build-users-group",
+    "builders",
+    "connect-timeout",
+    "cores",
+    "extra-substituters",
+    "extra-trusted-public-keys",
+    "extra-trusted-substituters",
+    "http-connections",
+    "log-lines",
+    "max-silent-time",
+    "max-substitution-jobs",
+    "narinfo-cache-negative-ttl",
+    "narinfo-cache-positive-ttl",
+    "sandbox",
+    "substituters",
+    "system-features",
+    "tarball-ttl",
+    "timeout",
+    "trusted-public-keys",
+    "trusted-substituters",
+    "trusted-users",
+];
+
+static IGNORED_SWITCH: Setting = switch("", |_, value| set_bool(&mut false, value));
+static IGNORED_VALUE: Setting = valued("", |_, _| Ok(()));
+
+fn find(name: &str) -> Option<&'static Setting> {
+    if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
+        return Some(setting);
+    }
+    if IGNORED_SWITCHES.contains(&name) {
+        return Some(&IGNORED_SWITCH);
+    }
+    IGNORED_VALUES.contains(&name).then_some(&IGNORED_VALUE)
+}
+
+/// The setting that a flag sets, and its value if the flag says it already.
+pub(crate) fn as_flag(flag: &str) -> Option<(&'static Setting, Option<&'static str>)> {
+    let name = flag.strip_prefix("--")?;
+    if let Some(setting) = find(name) {
+        return Some((setting, (setting.kind == Kind::Switch).then_some("true")));
+    }
+    let setting = find(name.strip_prefix("no-")?)?;
+    (setting.kind == Kind::Switch).then_some((setting, Some("false")))
+}
+
+fn set_bool(target: &mut bool, value: &str) -> Result<(), Stop> {
+    *target = match value {
+        "true" | "yes" | "1" => true,
+        "false" | "no" | "0" => false,
+        _ => return usage(format!("Boolean setting has invalid value '{value}'")),
+    };
+    Ok(())
+}
+
+fn set_lint(target: &mut Severity, value: &str) -> Result<(), Stop> {
+    match Severity::parse(value) {
+        Some(severity) => *target = severity,
+        None => {
+            return usage(format!(
+                "setting has invalid value '{value}', expected one of: ignore, warn, fatal"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn set_jobs(common: &mut Common, value: &str) -> Result<(), Stop> {
+    common.jobs.jobs = match value {
+        "auto" => None,
+        number => match number.parse() {
+            Ok(jobs) => Some(jobs),
+            Err(_) => {
+                return usage(format!(
+                    "configuration setting 'max-jobs' should have an integer value or 'auto', not '{value}'"
+                ));
+            }
+        },
+    };
+    Ok(())
+}
+
+/// Features that change nothing here are accepted; unknown ones are warned of, as in Nix.
+fn add_features(common: &mut Common, value: &str) -> Result<(), Stop> {
+    const OF_COMMANDS: &[&str] = &[
+        "auto-allocate-uids",
+        "cgroups",
+        "daemon-trust-override",
+        "fetch-closure",
+        "fetch-tree",
+        "flakes",
+        "nix-command",
+        "no-url-literals",
+        "read-only-local-store",
+        "recursive-nix",
+        "verified-fetches",
+    ];
+    for name in value.split_whitespace() {
+        match Feature::parse(name) {
+            Some(feature) => common.options.features.enable(feature),
+            None if name == "pipe-operators" => common.options.pipe_operators = true,
+            None if OF_COMMANDS.contains(&name) => {}
+            None => {
+                output::error(&format!("warning: unknown experimental feature '{name}'"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,315 @@
+//! The examples, for real: fetched, built, booted, and compared with what the real Nix says.
+//!
+//! These tests share a store below the target directory, which stays between runs: the seed is fetched
+//! once. They run in parallel all the same, as processes that share one store may.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::common::{Ran, TestEnvironment, picnix, skip, workspace};
+
+/// What no fetch gets past.
+const NO_PROXY: &str = "http://127.0.0.1:1";
+
+fn shared() -> TestEnvironment {
+    TestEnvironment::sharing_store("examples-store")
+}
+
+fn examples() -> Vec<PathBuf> {
+    let dir = workspace().join("examples");
+    let entries = fs::read_dir(dir).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "nix"));
+    files.sort();
+    files
+}
+
+fn hello() -> PathBuf {
+    workspace().join("examples/hello.nix")
+}
+
+/// Runs picnix with the network; where that is what fails, says so.
+fn run_online(env: &TestEnvironment, args: &[&str], config: &Path) -> Ran {
+    let mut command = env.online(args.iter().copied());
+    let ran = env.run(command.arg(config));
+    assert!(
+        !ran.stderr.contains("cannot fetch "),
+        "the seed cannot be fetched, and this test needs it: connect this machine to the network, \
+         or name a Debian mirror in PICNIX_DEBIAN_MIRRORS\n{}",
+        ran.stderr
+    );
+    ran
+}
+
+/// What `picnix image --json` of an example says.
+fn image(env: &TestEnvironment) -> serde_json::Value {
+    let ran = run_online(env, &["image", "--format", "initramfs", "--json"], &hello());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn every_example_declares_tests() {
+    let env = TestEnvironment::new();
+    for example in examples() {
+        let expr = format!(
+            "builtins.attrNames (import <picnix> {{ configuration = {}; }}).config.tests",
+            example.display()
+        );
+        let names = env.succeeds(&["eval", "--json", "-E", &expr]);
+        let names: Vec<String> = serde_json::from_str(&names).unwrap();
+        assert!(!names.is_empty(), "{} declares no tests", example.display());
+    }
+}
+
+#[test]
+fn every_example_boots_and_passes_its_tests() {
+    let env = shared();
+    for example in examples() {
+        let ran = run_online(&env, &["test"], &example);
+        assert_eq!(ran.code, 0, "{}: {ran:?}", example.display());
+        let verdict = ran.stdout.lines().last().unwrap_or_default();
+        let tests = ran.stdout.matches(" ... ok (").count();
+        assert!(tests > 0, "{ran:?}");
+        assert_eq!(verdict, format!("{tests} passed, 0 failed"));
+    }
+}
+
+#[test]
+fn run_boots_with_the_console_on_its_pipes_and_ends_with_the_guest() {
+    let env = shared();
+    let mut command = env.online(["run"]);
+    let mut child = command
+        .arg(hello())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("http://127.0.0.1:") && !said.contains("127.0.0.1:") {
+        if stderr.read_line(&mut said).unwrap() == 0 {
+            break;
+        }
+    }
+    assert!(said.contains("127.0.0.1:"), "no forwarded port is printed: {said}");
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).map(|_| rest)
+    });
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut console = Vec::new();
+    let mut input = child.stdin.take().unwrap();
+    while !String::from_utf8_lossy(&console).contains("hello from picnix") {
+        let read = stdout.read_until(b'\n', &mut console).unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&console));
+    }
+    input.write_all(b"poweroff\n").unwrap();
+    stdout.read_to_end(&mut console).unwrap();
+    let status = child.wait().unwrap();
+    let console = String::from_utf8_lossy(&console);
+    assert!(status.success(), "{status}: {console}\n{}", rest.join().unwrap().unwrap());
+}
+
+#[test]
+fn a_second_image_needs_no_network() {
+    let env = shared();
+    let first = image(&env);
+    let mut command = env.picnix(["image", "--format", "initramfs", "--json"]);
+    for variable in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env(variable, NO_PROXY);
+    }
+    let ran = env.run(command.arg(hello()).env("PICNIX_DEBIAN_MIRRORS", NO_PROXY));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.stdout).unwrap(), first);
+    // The shape that other programs read.
+    assert!(first["path"].as_str().unwrap().starts_with("/nix/store/"), "{first}");
+    let files = first["files"].as_array().unwrap();
+    let sizes = files.iter().map(|file| file["size_bytes"].as_u64().unwrap());
+    assert_eq!(first["total_bytes"].as_u64().unwrap(), sizes.sum::<u64>());
+    assert!(files.iter().all(|file| !file["name"].as_str().unwrap().is_empty()));
+}
+
+#[test]
+fn a_guest_that_never_says_its_line_fails_with_timeout_and_transcript() {
+    let env = shared();
+    let config = env.write(
+        "never.nix",
+        "{\n  tests.never = {\n    timeout = 2;\n    steps = [ { waitFor = \"no such line\"; } ];\n  \
+         };\n}\n",
+    );
+    let ran = run_online(&env, &["test"], &config);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.contains("test never ... FAILED ("), "{ran:?}");
+    assert!(ran.stdout.ends_with("\n0 passed, 1 failed\n"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("step 1 (wait for \"no such line\"): the guest did not "),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains(" in time; its last lines were:\n"), "{ran:?}");
+    let transcript =
+        ran.stderr.lines().find_map(|line| line.strip_prefix("transcript: "));
+    let transcript = transcript.expect("the transcript is named");
+    let transcript = transcript.replace("$DIR", env.dir().to_str().unwrap());
+    let transcript = transcript.replace("$SRC", workspace().to_str().unwrap());
+    assert!(Path::new(&transcript).exists(), "{transcript}");
+}
+
+#[test]
+fn a_test_that_is_not_declared_is_refused_with_those_that_are() {
+    let env = shared();
+    let mut command = env.online(["test"]);
+    let ran = env.run(command.arg(hello()).arg("shel"));
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.stderr.ends_with(
+            "error: there is no test 'shel'\nhint: there are: page, power-off, shell\n"
+        ),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn two_stores_get_the_same_image() {
+    let first = shared();
+    let built = image(&first);
+    let second = TestEnvironment::new();
+    let port = serve_objects(&first.store);
+    let mirror = format!("http://127.0.0.1:{port}");
+    let mut command =
+        second.picnix(["image", "--format", "initramfs", "--json", "-j", "1"]);
+    let ran = second.run(command.arg(hello()).env("PICNIX_DEBIAN_MIRRORS", mirror));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let again: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(again["files"], built["files"]);
+    let name = built["path"].as_str().unwrap().strip_prefix("/nix/store/").unwrap();
+    for file in built["files"].as_array().unwrap() {
+        let file = Path::new("nix/store").join(name).join(file["name"].as_str().unwrap());
+        let bytes = |env: &TestEnvironment| {
+            let digest = second_name(env, name);
+            fs::read(
+                env.store.join("nix/store").join(digest).join(file.file_name().unwrap()),
+            )
+            .unwrap()
+        };
+        assert!(bytes(&first) == bytes(&second), "{} differs", file.display());
+    }
+    second.assert_store_is_sound();
+}
+
+/// The object of a store that has this name; it has the same digest in both.
+fn second_name(env: &TestEnvironment, name: &str) -> OsString {
+    let plain = name.strip_prefix("<digest>").expect("digests are made equal");
+    let entries = fs::read_dir(env.store.join("nix/store")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    let mut found: Vec<OsString> = names
+        .filter(|found| {
+            let found = found.to_str().unwrap();
+            found.ends_with(plain) && found.len() == plain.len() + 32
+        })
+        .collect();
+    found.sort();
+    found.pop().expect("the image is in the store")
+}
+
+/// Serves the packages that lie in a store to another one, by their file names.
+fn serve_objects(store: &Path) -> u16 {
+    let mut objects = BTreeMap::new();
+    for entry in fs::read_dir(store.join("nix/store")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_file() && name.contains(".deb") && !name.ends_with(".drv") {
+            objects.insert(name.split_once('-').unwrap().1.to_owned(), path);
+        }
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let objects = std::sync::Arc::new(objects);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let objects = std::sync::Arc::clone(&objects);
+            std::thread::spawn(move || serve(&mut stream.unwrap(), &objects));
+        }
+    });
+    port
+}
+
+/// Answers one request; a client that hangs up is no matter.
+fn serve(stream: &mut TcpStream, objects: &BTreeMap<String, PathBuf>) {
+    let mut line = String::new();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let _ = reader.read_line(&mut line);
+    let mut header = String::from("x");
+    while !header.trim().is_empty() {
+        header.clear();
+        if reader.read_line(&mut header).unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let name =
+        path.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    // Names in a store have other letters for some.
+    let wanted = name.replace("%2b", "+").replace("%3a", ":");
+    let found = objects.iter().find(|(object, _)| {
+        let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "");
+        plain(object) == plain(&wanted)
+    });
+    let _ = match found {
+        Some((_, path)) => {
+            let bytes = fs::read(path).unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                bytes.len()
+            );
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes))
+        }
+        None => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+    };
+}
+
+/// The real Nix's `nix-instantiate`, if there is one.
+fn peer() -> Option<Vec<String>> {
+    let prefix = std::env::var("PICNIX_PEER_NIX").unwrap_or_default();
+    let mut words: Vec<String> = prefix.split_whitespace().map(str::to_owned).collect();
+    words.push("nix-instantiate".to_owned());
+    let mut probe = Command::new(&words[0]);
+    let output = probe.args(&words[1..]).args(["--eval", "-E", "1"]).output();
+    output.is_ok_and(|output| output.status.success()).then_some(words)
+}
+
+#[test]
+fn derivations_of_the_examples_are_those_of_the_real_nix() {
+    let Some(peer) = peer() else {
+        skip(
+            "derivations_of_the_examples_are_those_of_the_real_nix",
+            "there is no 'nix-instantiate'; PICNIX_PEER_NIX may name a command to run it with",
+        );
+        return;
+    };
+    for example in examples() {
+        let example = example.strip_prefix(workspace()).unwrap().to_owned();
+        let arguments = |command: &mut Command| {
+            let output = command
+                .args(["default.nix", "--arg", "configuration"])
+                .arg(Path::new(".").join(&example))
+                .args(["-A", "config.system.build.images.initramfs"])
+                .current_dir(workspace())
+                .output()
+                .unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{command:?}: {errors}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let theirs = arguments(Command::new(&peer[0]).args(&peer[1..]));
+        let env = TestEnvironment::new();
+        let ours = arguments(env.program(picnix()).arg("instantiate"));
+        assert_eq!(ours, theirs, "{}", example.display());
+    }
+}

@@ -1,0 +1,38 @@
+//! The tests of the command `picnix`, and of the workspace as a whole.
+//!
+//! One binary, with a module a topic. A file that is not listed here fails a test.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests: what fails must be seen, and so must what is skipped"
+)]
+
+mod common;
+
+mod commands;
+mod configurations;
+mod examples;
+mod failures;
+mod interrupt;
+mod layers;
+mod nix_suites;
+mod store;
+mod tidy;
+
+#[test]
+fn every_file_of_tests_is_run() {
+    let dir = common::workspace().join("crates/cli/tests");
+    let listed = std::fs::read_to_string(dir.join("runner.rs")).unwrap();
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.starts_with('.') {
+            continue;
+        }
+        let module = name.trim_end_matches(".rs");
+        let is_run =
+            name == "runner.rs" || listed.contains(&format!("\nmod {module};\n"));
+        assert!(is_run, "crates/cli/tests/{name} is not listed in runner.rs");
+    }
+}
