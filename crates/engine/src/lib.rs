@@ -24,5 +24,5 @@ pub use config::Config;
 pub use derivations::Found;
 pub use engine::{BuildOptions, Engine, target};
 pub use error::{Error, chain};
-pub use settings::UserSettings;
 pub use fetchers::Freshness;
+pub use settings::UserSettings;

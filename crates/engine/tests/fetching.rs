@@ -1,6 +1,8 @@
 //! Fetching and flakes, on repositories, tarballs and directories that the tests make; where `PICNIX_PEER_NIX` names
 //! a command prefix that runs the real Nix, its answers are compared.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test")]
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};

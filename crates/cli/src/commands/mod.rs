@@ -4,8 +4,8 @@ mod build;
 mod cache;
 mod documentation;
 mod eval;
-mod inspect;
 mod flake;
+mod inspect;
 pub(crate) mod store;
 mod system;
 
