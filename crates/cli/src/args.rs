@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Instantiate(InstantiateArgs),
     /// Build derivations.
     Build(BuildArgs),
+    /// Look at a flake's outputs, and lock its inputs.
+    #[command(subcommand)]
+    Flake(FlakeCommand),
     /// Look at and change the store.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -77,7 +80,8 @@ pub(crate) enum Command {
 /// A configuration and the device that it is for.
 #[derive(Args, Debug)]
 pub(crate) struct ConfigArgs {
-    /// A file that holds a module, or a directory with a `configuration.nix`.
+    /// A file that holds a module, a directory with a `configuration.nix`, or a configuration of a flake:
+    /// `.#router` is `picnixConfigurations.router`.
     #[arg(value_name = "CONFIG")]
     pub(crate) config: PathBuf,
     /// The target hardware: a folder of picnix's `devices`, or a path to a module.
@@ -137,7 +141,8 @@ pub(crate) struct TestArgs {
 /// What is evaluated.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ProgramArgs {
-    /// A file, a directory with a `default.nix`, or `-` for standard input [default: `./default.nix`].
+    /// A file, a directory with a `default.nix`, `-` for standard input, or a flake with an attribute such as
+    /// `.#hello` [default: `./default.nix`].
     #[arg(value_name = "FILE", conflicts_with = "expr")]
     pub(crate) file: Option<PathBuf>,
     /// Evaluate this text instead of a file.
@@ -155,9 +160,15 @@ pub(crate) struct ProgramArgs {
     /// Add a path to those that `<...>` is searched in.
     #[arg(short = 'I', long = "include", value_name = "PATH")]
     pub(crate) include: Vec<String>,
-    /// Let expressions see nothing of the machine.
+    /// Let expressions see nothing of the machine, as flakes do by default.
     #[arg(long)]
     pub(crate) pure_eval: bool,
+    /// Let flakes see the environment, the time and the system.
+    #[arg(long, conflicts_with = "pure_eval")]
+    pub(crate) impure: bool,
+    /// Let expressions fetch only what begins with one of these URIs, which blanks separate.
+    #[arg(long, value_name = "URIS")]
+    pub(crate) allowed_uris: Option<String>,
     /// Experimental features of the language to allow, such as `pipe-operators`.
     #[arg(long = "extra-experimental-features", value_name = "FEATURES")]
     pub(crate) features: Vec<String>,
@@ -211,6 +222,30 @@ pub(crate) struct BuildArgs {
     /// Build what is valid already once more, and compare.
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum FlakeCommand {
+    /// List the outputs of a flake.
+    Show(FlakeArgs),
+    /// Write the lock file, with what is missing in it.
+    Lock(FlakeArgs),
+    /// Lock inputs anew, all of them unless some are named.
+    Update {
+        /// The inputs, such as `nixpkgs` or `a/b`.
+        #[arg(value_name = "INPUT")]
+        inputs: Vec<String>,
+        /// The flake.
+        #[arg(long, value_name = "FLAKE", default_value = ".")]
+        flake: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FlakeArgs {
+    /// The flake: a directory, or a reference such as `github:owner/repo`.
+    #[arg(value_name = "FLAKE", default_value = ".")]
+    pub(crate) flake: String,
 }
 
 #[derive(Subcommand, Debug)]

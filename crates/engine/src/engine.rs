@@ -103,6 +103,11 @@ impl Engine {
         Ok(self.builder()?.build(targets)?)
     }
 
+    /// What downloads need: mirrors, patience, and whether to go on.
+    pub(crate) fn network(&self) -> (&Mirrors, &picnix_fetch::Config, &Cancel) {
+        (&self.build_config.mirrors, &self.build_config.fetch, &self.cancel)
+    }
+
     fn builder(&self) -> Result<Builder<'_>, Error> {
         self.builder_with(self.substituters()?)
     }

@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod documentation;
 mod eval;
+mod flake;
 mod inspect;
 pub(crate) mod store;
 mod system;
@@ -55,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Eval(args) => eval::run(context, &args),
         Command::Instantiate(args) => build::instantiate(context, &args),
         Command::Build(args) => build::build(context, &args),
+        Command::Flake(command) => flake::run(context, &command),
         Command::Store(command) => store::run(context, command),
         Command::Man { dir } => documentation::man(&dir),
         Command::Completions { shell } => documentation::completions(shell),
