@@ -9,7 +9,7 @@
     clippy::disallowed_methods,
     reason = "a test that reads a folder and asks another program"
 )]
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
