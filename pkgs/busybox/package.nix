@@ -106,7 +106,7 @@ stdenv.mkDerivation {
       echo "$line" >>.config
     done <"$fragmentPath"
     sed -i -e '/^# CONFIG_EXTRA_CFLAGS/d' -e '/^# CONFIG_EXTRA_LDFLAGS/d' .config
-    # Measured: each of these makes the program smaller (docs/sizes.md).
+    # For size: no tables for unwinding, fixed addresses, no padding between segments.
     cat >>.config <<FLAGS
     CONFIG_EXTRA_CFLAGS="-Os -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables"
     CONFIG_EXTRA_LDFLAGS="-no-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none"

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use picnix_fetch::Mirrors;
 use picnix_sandbox::Limits;
@@ -9,12 +10,13 @@ use picnix_store::Store;
 use picnix_store_core::{Derivation, OutputName, StorePath};
 
 use crate::builtin::Builtins;
+use crate::cache::{CacheError, Offer, Offers, Substituters, Wanted};
 use crate::cancel::Cancel;
 use crate::error::{Error, Failure, StepError};
 use crate::observer::{Event, Observer, StepKind};
-use crate::plan::{Plan, Purpose, Recipes, Target};
+use crate::plan::{Plan, PlanCounts, Purpose, Recipes, Target, copy_steps};
 use crate::schedule::{self, Lane, Node, Outcome, Policy};
-use crate::step::Run;
+use crate::step::{Run, wait_for_locks};
 
 /// How to build.
 #[derive(Debug, Clone)]
@@ -80,6 +82,8 @@ pub struct Builder<'a> {
     pub observer: &'a dyn Observer,
     /// The caller's request to stop.
     pub cancel: &'a Cancel,
+    /// The binary caches to copy from, if any.
+    pub substituters: Option<&'a Substituters>,
 }
 
 /// The outputs asked for, all valid now, by derivation.
@@ -103,6 +107,40 @@ impl Recipes for Store {
     }
 }
 
+/// A store, and what caches have.
+struct Sourced<'a> {
+    store: &'a Store,
+    substituters: &'a Substituters,
+    warn: &'a (dyn Fn(&str) + Sync),
+}
+
+impl Recipes for Sourced<'_> {
+    fn derivation(&self, drv_path: &StorePath) -> Result<Arc<Derivation>, Error> {
+        Recipes::derivation(self.store, drv_path)
+    }
+
+    fn valid_among(
+        &self,
+        paths: &BTreeSet<StorePath>,
+    ) -> Result<BTreeSet<StorePath>, Error> {
+        Recipes::valid_among(self.store, paths)
+    }
+
+    fn offers(&self, wanted: &[Wanted<'_>]) -> Result<Offers, Error> {
+        let Some(first) = wanted.first() else { return Ok(Offers::new()) };
+        let offers = self.substituters.offers(self.store, wanted, self.warn);
+        offers.map_err(|error| no_copy(first.drv_path, error))
+    }
+}
+
+fn no_copy(path: &StorePath, reason: CacheError) -> Error {
+    match reason {
+        CacheError::Store(error) => error.into(),
+        CacheError::Interrupted => Error::Interrupted,
+        reason => Error::Copy { path: path.clone(), reason: Box::new(reason) },
+    }
+}
+
 impl Builder<'_> {
     /// What would have to be done.
     ///
@@ -110,18 +148,55 @@ impl Builder<'_> {
     /// Where a derivation is missing, malformed or of a kind that cannot be built.
     pub fn plan(&self, targets: &[Target]) -> Result<Plan, Error> {
         self.store.add_temp_roots(targets.iter().map(|target| &target.drv_path))?;
-        Plan::make(self.store, self.store.store_dir(), targets, self.config.purpose)
+        let (store_dir, purpose) = (self.store.store_dir(), self.config.purpose);
+        let warn = |message: &str| self.observer.event(&Event::Warning { message });
+        match self.substituters {
+            None => Plan::make(self.store, store_dir, targets, purpose),
+            Some(substituters) => {
+                let sourced = Sourced { store: self.store, substituters, warn: &warn };
+                Plan::make(&sourced, store_dir, targets, purpose)
+            }
+        }
     }
 
-    /// Makes outputs valid.
+    /// Makes outputs valid. What a cache promised and cannot deliver is planned for once more,
+    /// without that promise; there are fewer each time.
     ///
     /// # Errors
     /// [`Error::Failed`] with the first step that failed; [`Error::Interrupted`]. What other steps
     /// made stays valid.
     pub fn build(&self, targets: &[Target]) -> Result<Built, Error> {
-        let plan = self.plan(targets)?;
-        self.carry_out(&plan)?;
-        Ok(plan.wanted)
+        loop {
+            let plan = self.plan(targets)?;
+            match self.carry_out(&plan) {
+                Ok(()) => return Ok(plan.wanted),
+                Err(Error::Copy { path, reason }) if !reason.is_local() => {
+                    let message = format!("cannot copy '{path}': {reason}");
+                    self.observer.event(&Event::Warning { message: &message });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes paths valid by copying their closures from the caches.
+    ///
+    /// # Errors
+    /// [`Error::Copy`] where no cache has one of them, or cannot deliver; [`Error::Interrupted`].
+    pub fn copy(&self, paths: &BTreeSet<StorePath>) -> Result<(), Error> {
+        let missing = |path: &StorePath| no_copy(path, CacheError::Missing(path.clone()));
+        let wanted = Recipes::valid_among(self.store, paths)?;
+        let wanted: BTreeSet<StorePath> = paths.difference(&wanted).cloned().collect();
+        let Some(first) = wanted.first() else { return Ok(()) };
+        let substituters = self.substituters.ok_or_else(|| missing(first))?;
+        let warn = |message: &str| self.observer.event(&Event::Warning { message });
+        let offers = substituters.offers_of_paths(self.store, &wanted, &warn);
+        let offers = offers.map_err(|error| no_copy(first, error))?;
+        if let Some(path) = wanted.iter().find(|path| !offers.contains_key(*path)) {
+            return Err(missing(path));
+        }
+        let copies = copy_steps(&offers)?;
+        self.carry_out(&Plan { copies, steps: Vec::new(), wanted: BTreeMap::new() })
     }
 
     /// Does what a plan says.
@@ -130,19 +205,9 @@ impl Builder<'_> {
     /// As [`Builder::build`].
     pub fn carry_out(&self, plan: &Plan) -> Result<(), Error> {
         let counts = plan.counts();
-        let (builds, fetches) = (counts.builds, counts.fetches);
-        self.observer.event(&Event::Planned { builds, fetches });
-        let nodes: Vec<Node> = plan
-            .steps
-            .iter()
-            .map(|step| {
-                let lane = match step.kind {
-                    StepKind::Fetch => Lane::Fetch,
-                    StepKind::Builtin | StepKind::Box => Lane::Build,
-                };
-                Node { lane, needs: step.needs.clone() }
-            })
-            .collect();
+        let PlanCounts { builds, fetches, copies } = counts;
+        self.observer.event(&Event::Planned { builds, fetches, copies });
+        let nodes = nodes_of(plan);
         let policy = Policy {
             build_threads: self.config.jobs,
             fetch_threads: self.config.fetch_jobs,
@@ -152,9 +217,11 @@ impl Builder<'_> {
         let stop = Cancel::new();
         let inner = stop.clone();
         let forwarded = self.cancel.on_cancel(move || inner.cancel());
-        let outcome = schedule::run(&nodes, policy, &stop, &|index| {
-            self.run_step(&plan.steps[index], &stop)
-        });
+        let outcome =
+            schedule::run(&nodes, policy, &stop, &|index| match plan.copies.get(index) {
+                Some(copy) => self.run_copy(&copy.offer, &stop),
+                None => self.run_step(&plan.steps[index - copies], &stop),
+            });
         drop(forwarded);
         self.judge(plan, &nodes, outcome)
     }
@@ -175,30 +242,102 @@ impl Builder<'_> {
         result
     }
 
+    /// Copies an object, unless it has become valid. A failure stops nothing that runs: what was
+    /// to be copied is built instead.
+    fn run_copy(&self, offer: &Arc<Offer>, stop: &Cancel) -> Result<(), StepError> {
+        let path = &offer.info.path;
+        let Some(substituters) = self.substituters else {
+            return Err(StepError::Copy(Box::new(CacheError::Missing(path.clone()))));
+        };
+        let started = Instant::now();
+        self.store.add_temp_roots([path])?;
+        let locks = wait_for_locks(self.store, [path], stop, &|| {
+            self.observer.event(&Event::Waiting { drv_path: path });
+        })?;
+        if !self.store.is_valid(path)? {
+            self.observer.event(&Event::Started { drv_path: path, kind: StepKind::Copy });
+            let progress = |done_bytes, total_bytes| {
+                let drv_path = path;
+                self.observer.event(&Event::Progress {
+                    drv_path,
+                    done_bytes,
+                    total_bytes,
+                });
+            };
+            let warn = |message: &str| self.observer.event(&Event::Warning { message });
+            let copied = substituters.copy(self.store, offer, stop, &progress, &warn);
+            if let Err(error) = copied {
+                if matches!(error, CacheError::Interrupted) {
+                    return Err(StepError::Interrupted);
+                }
+                let message = &*error.to_string();
+                self.observer.event(&Event::Failed { drv_path: path, message });
+                return Err(StepError::Copy(Box::new(error)));
+            }
+        }
+        drop(locks);
+        let (outputs, duration) = (&BTreeMap::new(), started.elapsed());
+        self.observer.event(&Event::Finished { drv_path: path, outputs, duration });
+        Ok(())
+    }
+
     fn judge(
         &self,
         plan: &Plan,
         nodes: &[Node],
         outcome: Outcome<StepError>,
     ) -> Result<(), Error> {
-        let failures = outcome.failures.into_iter();
-        let mut failures =
-            failures.filter(|(_, error)| !matches!(error, StepError::Interrupted));
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let Some((index, reason)) = failures.next() else {
-            return if outcome.not_run == 0 { Ok(()) } else { Err(Error::Interrupted) };
+        let copies = plan.copies.len();
+        let mut first = None;
+        let mut others = Vec::new();
+        let mut copy_failed = None;
+        for (index, reason) in outcome.failures {
+            match (reason, plan.copies.get(index)) {
+                (StepError::Interrupted, _) => {}
+                (StepError::Copy(reason), Some(copy)) => {
+                    let path = copy.offer.info.path.clone();
+                    copy_failed.get_or_insert(Error::Copy { path, reason });
+                }
+                (StepError::Store(error), Some(_)) => return Err(Error::Store(error)),
+                (reason, _) if first.is_none() => first = Some((index, reason)),
+                (..) => others.push(plan.steps[index - copies].drv_path.clone()),
+            }
+        }
+        let Some((index, reason)) = first else {
+            return match copy_failed {
+                Some(error) => Err(error),
+                None if outcome.not_run == 0 => Ok(()),
+                None => Err(Error::Interrupted),
+            };
         };
-        let drv_path = plan.steps[index].drv_path.clone();
+        let drv_path = plan.steps[index - copies].drv_path.clone();
         Err(Error::Failed(Box::new(Failure {
             drv: self.store.store_dir().print(&drv_path),
             drv_path,
             reason,
             dependents: schedule::count_dependents(nodes, index),
-            others: failures
-                .map(|(index, _)| plan.steps[index].drv_path.clone())
-                .collect(),
+            others,
         })))
     }
+}
+
+/// A plan as the scheduler sees it: first the copies, then the steps.
+fn nodes_of(plan: &Plan) -> Vec<Node> {
+    let copies = plan.copies.len();
+    let copying = plan
+        .copies
+        .iter()
+        .map(|copy| Node { lane: Lane::Fetch, needs: copy.needs.clone() });
+    let steps = plan.steps.iter().map(|step| {
+        let lane = match step.kind {
+            StepKind::Fetch | StepKind::Copy => Lane::Fetch,
+            StepKind::Builtin | StepKind::Box => Lane::Build,
+        };
+        let needs = step.needs.iter().map(|need| need + copies);
+        Node { lane, needs: needs.chain(step.needs_copies.iter().copied()).collect() }
+    });
+    copying.chain(steps).collect()
 }

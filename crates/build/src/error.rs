@@ -57,6 +57,14 @@ pub enum Error {
     /// A step failed.
     #[error("{0}")]
     Failed(Box<Failure>),
+    /// A binary cache failed; what it had must be found elsewhere or built.
+    #[error("cannot copy '{path}': {reason}")]
+    Copy {
+        /// The path that was to be copied.
+        path: StorePath,
+        /// Why it could not.
+        reason: Box<crate::cache::CacheError>,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -203,6 +211,9 @@ pub enum StepError {
     /// A file could not be fetched.
     #[error("{}", chain(.0))]
     Fetch(Box<picnix_fetch::Error>),
+    /// A store object could not be copied from a binary cache.
+    #[error("{}", chain(.0.as_ref()))]
+    Copy(Box<crate::cache::CacheError>),
     /// The store could not be read or written.
     #[error("{}", chain(.0.as_ref()))]
     Store(Box<picnix_store::Error>),

@@ -14,8 +14,10 @@
 //! store (one of its inputs): its `usr`, `bin`, `sbin`, `lib*` and `etc/alternatives` are shown at
 //! the root of the box.
 //!
-//! What is not here: expressions, substituters, and the terminal ([`Observer`] is told what
-//! happens).
+//! An output that a binary cache has is copied with its closure instead of being built; [`cache`]
+//! is everything about caches, in both directions.
+//!
+//! What is not here: expressions, and the terminal ([`Observer`] is told what happens).
 
 mod cancel;
 mod error;
@@ -29,6 +31,8 @@ mod environment;
 mod json;
 mod options;
 mod structured;
+
+pub mod cache;
 
 mod build;
 mod builtin;
@@ -47,4 +51,4 @@ pub use error::{BuiltinError, Error, Failure, StepError, Unsupported};
 pub use logs::{find_log, log_path};
 pub use observer::{Event, Observer, Silent, StepKind};
 pub use options::BOX_ROOT;
-pub use plan::{Outputs, Plan, PlanCounts, Purpose, Recipes, Step, Target};
+pub use plan::{CopyStep, Outputs, Plan, PlanCounts, Purpose, Recipes, Step, Target};

@@ -29,6 +29,8 @@ pub enum Event<'a> {
         builds: usize,
         /// How many files will be fetched.
         fetches: usize,
+        /// How many store objects will be copied from caches.
+        copies: usize,
     },
     /// A step waits for another process that builds the same.
     Waiting {
@@ -67,6 +69,11 @@ pub enum Event<'a> {
         /// How long it took.
         duration: Duration,
     },
+    /// Something is not as it should be, and the build goes on without it.
+    Warning {
+        /// What, in one line.
+        message: &'a str,
+    },
     /// A step failed.
     Failed {
         /// The derivation.
@@ -79,6 +86,8 @@ pub enum Event<'a> {
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {
+    /// Copy a store object from a cache; the object takes the place of the derivation in events.
+    Copy,
     /// Fetch a file of a known hash.
     Fetch,
     /// Run a builtin builder in this process.

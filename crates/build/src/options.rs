@@ -164,6 +164,32 @@ impl OutputCheck {
     }
 }
 
+/// May the outputs be had from caches? Nix's `allowSubstitutes`, which trivial builders set to false.
+pub(crate) fn allows_substitutes(derivation: &Derivation) -> bool {
+    match structured(derivation) {
+        Ok(Some(attrs)) => {
+            attrs.get("allowSubstitutes").is_none_or(|v| v.as_bool() != Some(false))
+        }
+        Ok(None) | Err(_) => {
+            let value = derivation.env.get(b"allowSubstitutes".as_slice());
+            value.is_none_or(|value| value == b"1")
+        }
+    }
+}
+
+/// Does the derivation ask for what Nix does not have: `boxRoot`, or a builtin builder of ours?
+pub(crate) fn is_only_ours(derivation: &Derivation) -> bool {
+    let nix_has: [&[u8]; 3] =
+        [b"builtin:fetchurl", b"builtin:buildenv", b"builtin:unpack-channel"];
+    if derivation.is_builtin() {
+        return !nix_has.contains(&derivation.builder.as_slice());
+    }
+    match structured(derivation) {
+        Ok(Some(attrs)) => attrs.contains_key(BOX_ROOT),
+        Ok(None) | Err(_) => derivation.env.contains_key(BOX_ROOT.as_bytes()),
+    }
+}
+
 /// The structured attributes, if the derivation has some.
 pub(crate) fn structured(
     derivation: &Derivation,

@@ -1,8 +1,10 @@
 //! What has to be done for some outputs to be valid, and in which order.
 //!
 //! As in Nix, a derivation whose wanted outputs are valid is not looked into: what it was built
-//! from need not exist. Everything else becomes a step, with its place in a graph. The work is
-//! linear in the number of derivations and edges.
+//! from need not exist. One whose wanted outputs binary caches have is not looked into either: its
+//! outputs and their closures become copies. Everything else becomes a step, with its place in a
+//! graph. The work is linear in the number of derivations and edges; caches are asked once for each
+//! layer of the graph, for everything in it at a time.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fmt::Write;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use picnix_store_core::{Derivation, DerivationKind, OutputName, StoreDir, StorePath};
 
+use crate::cache::{Offer, Offers, Wanted, order_of};
 use crate::error::{Error, Unsupported};
 use crate::observer::StepKind;
 
@@ -47,6 +50,14 @@ pub trait Recipes {
         &self,
         paths: &BTreeSet<StorePath>,
     ) -> Result<BTreeSet<StorePath>, Error>;
+
+    /// What binary caches have of some outputs, closures included. By default nothing.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked. A cache that fails offers nothing.
+    fn offers(&self, _wanted: &[Wanted<'_>]) -> Result<Offers, Error> {
+        Ok(Offers::new())
+    }
 }
 
 /// Whether valid outputs are taken as they are.
@@ -73,11 +84,24 @@ pub struct Step {
     pub is_check: bool,
     /// The steps that must be done before, by index.
     pub(crate) needs: BTreeSet<usize>,
+    /// The copies that must be done before, by index.
+    pub(crate) needs_copies: BTreeSet<usize>,
 }
 
-/// What has to be done. Steps come after the steps they need.
+/// One store object to be copied from a cache.
+#[derive(Debug, Clone)]
+pub struct CopyStep {
+    /// The object and where it is.
+    pub offer: Arc<Offer>,
+    /// The copies that must be done before, by index.
+    pub(crate) needs: BTreeSet<usize>,
+}
+
+/// What has to be done. Steps come after the steps they need, and copies after the copies.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// The objects to copy from caches.
+    pub copies: Vec<CopyStep>,
     /// The steps.
     pub steps: Vec<Step>,
     /// The outputs asked for, by derivation, whether they must be built or not.
@@ -95,8 +119,13 @@ impl Plan {
         targets: &[Target],
         purpose: Purpose,
     ) -> Result<Self, Error> {
-        let mut search =
-            Search { recipes, store_dir, found: BTreeMap::new(), todo: Vec::new() };
+        let mut search = Search {
+            recipes,
+            store_dir,
+            found: BTreeMap::new(),
+            todo: Vec::new(),
+            offers: Offers::new(),
+        };
         let mut wanted: BTreeMap<StorePath, BTreeMap<OutputName, StorePath>> =
             BTreeMap::new();
         for target in targets {
@@ -105,15 +134,17 @@ impl Plan {
             wanted.entry(target.drv_path.clone()).or_default().extend(outputs);
         }
         search.look_into_all()?;
-        Ok(Self { steps: search.into_steps()?, wanted })
+        let copies = search.copies()?;
+        Ok(Self { steps: search.into_steps(&copies)?, copies, wanted })
     }
 
-    /// How many steps fetch a file, and how many build.
+    /// How many steps fetch a file, how many build, and how many objects are copied.
     #[must_use]
     pub fn counts(&self) -> PlanCounts {
         let fetches =
             self.steps.iter().filter(|step| step.kind == StepKind::Fetch).count();
-        PlanCounts { fetches, builds: self.steps.len() - fetches }
+        let builds = self.steps.len() - fetches;
+        PlanCounts { fetches, builds, copies: self.copies.len() }
     }
 
     /// What would be done, in the words of Nix; empty if nothing.
@@ -144,6 +175,15 @@ impl Plan {
             built,
         );
         list("this file will be fetched", "these {} files will be fetched", of(true));
+        let offers = self.copies.iter().map(|copy| &copy.offer);
+        let unpacked: u64 = offers.clone().map(|offer| offer.info.nar_size).sum();
+        let download: u64 = offers.clone().filter_map(|offer| offer.download_bytes).sum();
+        let sizes = format!("({download} bytes download, {unpacked} bytes unpacked)");
+        list(
+            &format!("this path will be copied from a cache {sizes}"),
+            &format!("these {{}} paths will be copied from caches {sizes}"),
+            offers.map(|offer| &offer.info.path).collect(),
+        );
         text
     }
 }
@@ -155,6 +195,8 @@ pub struct PlanCounts {
     pub fetches: usize,
     /// All other steps.
     pub builds: usize,
+    /// Objects that are copied from caches.
+    pub copies: usize,
 }
 
 /// A derivation that was looked at.
@@ -162,16 +204,31 @@ struct Found {
     derivation: Arc<Derivation>,
     outputs: BTreeMap<OutputName, StorePath>,
     valid: BTreeSet<OutputName>,
+    /// The outputs that somebody needs.
+    wanted: BTreeSet<OutputName>,
+    /// Those of them that caches have.
+    offered: BTreeSet<OutputName>,
+    is_queued: bool,
     is_step: bool,
     is_check: bool,
+}
+
+impl Found {
+    /// Must it be built, for all that is known by now?
+    fn is_needed(&self) -> bool {
+        let is_there = |name| self.valid.contains(name) || self.offered.contains(name);
+        self.is_check || !self.wanted.iter().all(is_there)
+    }
 }
 
 struct Search<'a> {
     recipes: &'a dyn Recipes,
     store_dir: &'a StoreDir,
     found: BTreeMap<StorePath, Found>,
-    /// Steps whose inputs were not looked at yet.
+    /// Derivations that were not looked into yet.
     todo: Vec<StorePath>,
+    /// What caches have of all that they were asked for.
+    offers: Offers,
 }
 
 impl Search<'_> {
@@ -201,26 +258,87 @@ impl Search<'_> {
             paths.insert(name.clone(), path.clone());
         }
         found.is_check |= is_check;
-        let is_needed = is_check || !names.is_subset(&found.valid);
-        if is_needed && !found.is_step {
-            found.is_step = true;
+        found.wanted.extend(names);
+        if found.is_needed() && !found.is_step && !found.is_queued {
+            found.is_queued = true;
             self.todo.push(drv_path.clone());
         }
         Ok(paths)
     }
 
+    /// Layer by layer: what caches have is left at that, everything else is a step.
     fn look_into_all(&mut self) -> Result<(), Error> {
-        while let Some(drv_path) = self.todo.pop() {
-            let derivation = self.found[&drv_path].derivation.clone();
-            for (input, outputs) in &derivation.input_drvs {
-                self.want(input, &Outputs::Some(outputs.outputs.clone()), false)?;
+        while !self.todo.is_empty() {
+            let layer = std::mem::take(&mut self.todo);
+            self.look_for(&layer)?;
+            for drv_path in layer {
+                let Some(found) = self.found.get_mut(&drv_path) else { continue };
+                found.is_queued = false;
+                if !found.is_needed() {
+                    continue;
+                }
+                found.is_step = true;
+                let derivation = found.derivation.clone();
+                for (input, outputs) in &derivation.input_drvs {
+                    self.want(input, &Outputs::Some(outputs.outputs.clone()), false)?;
+                }
             }
         }
         Ok(())
     }
 
+    /// Asks caches for the missing outputs of some derivations.
+    fn look_for(&mut self, drv_paths: &[StorePath]) -> Result<(), Error> {
+        let wanted = drv_paths.iter().filter_map(|drv_path| {
+            let found = &self.found[drv_path];
+            let missing = found.wanted.difference(&found.valid);
+            let paths = missing.map(|name| found.outputs[name].clone()).collect();
+            let derivation = &*found.derivation;
+            (!found.is_check).then_some(Wanted { drv_path, derivation, paths })
+        });
+        let wanted: Vec<Wanted<'_>> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let offers = self.recipes.offers(&wanted)?;
+        for drv_path in drv_paths {
+            let Some(found) = self.found.get_mut(drv_path) else { continue };
+            let outputs = found.outputs.iter();
+            let offered = outputs.filter(|(_, path)| offers.contains_key(*path));
+            found.offered = offered.map(|(name, _)| name.clone()).collect();
+        }
+        self.offers.extend(offers);
+        Ok(())
+    }
+
+    /// What has to be copied for the derivations that are no steps, references first.
+    fn copies(&self) -> Result<Vec<CopyStep>, Error> {
+        let mut chosen = Offers::new();
+        let copied = self.found.values().filter(|found| !found.is_step);
+        let mut todo: Vec<&StorePath> = copied
+            .flat_map(|found| {
+                let missing = found.wanted.difference(&found.valid);
+                missing.map(|name| &found.outputs[name])
+            })
+            .collect();
+        while let Some(path) = todo.pop() {
+            // A reference that is not offered is valid.
+            if let Some(offer) = self.offers.get(path)
+                && chosen.insert(path.clone(), offer.clone()).is_none()
+            {
+                todo.extend(&offer.info.references);
+            }
+        }
+        copy_steps(&chosen)
+    }
+
     /// Orders the steps so that each comes after those it needs.
-    fn into_steps(self) -> Result<Vec<Step>, Error> {
+    fn into_steps(self, copies: &[CopyStep]) -> Result<Vec<Step>, Error> {
+        let copied: BTreeMap<&StorePath, usize> = copies
+            .iter()
+            .enumerate()
+            .map(|(index, copy)| (&copy.offer.info.path, index))
+            .collect();
         let mut steps: Vec<Step> = Vec::new();
         let mut index: BTreeMap<&StorePath, usize> = BTreeMap::new();
         let mut entered: BTreeSet<&StorePath> = BTreeSet::new();
@@ -254,10 +372,40 @@ impl Search<'_> {
                 kind: kind_of(&found.derivation),
                 is_check: found.is_check,
                 needs,
+                needs_copies: self.inputs_among(&found.derivation, &copied),
             });
         }
         Ok(steps)
     }
+
+    /// The copies that are inputs of a derivation.
+    fn inputs_among(
+        &self,
+        derivation: &Derivation,
+        copied: &BTreeMap<&StorePath, usize>,
+    ) -> BTreeSet<usize> {
+        let mut needs = BTreeSet::new();
+        for (input, wanted) in &derivation.input_drvs {
+            let outputs = &self.found[input].outputs;
+            let paths = wanted.outputs.iter().filter_map(|name| outputs.get(name));
+            needs.extend(paths.filter_map(|path| copied.get(path).copied()));
+        }
+        needs
+    }
+}
+
+/// Copies of all that is offered, references first.
+pub(crate) fn copy_steps(offers: &Offers) -> Result<Vec<CopyStep>, Error> {
+    let order = order_of(offers).map_err(picnix_store::Error::from)?;
+    let index: BTreeMap<&StorePath, usize> =
+        order.iter().enumerate().map(|(index, path)| (path, index)).collect();
+    let copy = |path: &StorePath| {
+        let offer = offers[path].clone();
+        let references = offer.info.references.iter().filter(|other| *other != path);
+        let needs = references.filter_map(|other| index.get(other).copied());
+        CopyStep { needs: needs.collect(), offer }
+    };
+    Ok(order.iter().map(copy).collect())
 }
 
 fn look_at(
@@ -284,7 +432,16 @@ fn look_at(
     let valid_paths = recipes.valid_among(&outputs.values().cloned().collect())?;
     let valid = outputs.iter().filter(|(_, path)| valid_paths.contains(path));
     let valid = valid.map(|(name, _)| name.clone()).collect();
-    Ok(Found { derivation, outputs, valid, is_step: false, is_check: false })
+    Ok(Found {
+        derivation,
+        outputs,
+        valid,
+        wanted: BTreeSet::new(),
+        offered: BTreeSet::new(),
+        is_queued: false,
+        is_step: false,
+        is_check: false,
+    })
 }
 
 fn kind_of(derivation: &Derivation) -> StepKind {
@@ -325,7 +482,7 @@ mod tests {
         assert_eq!(order.len(), 5);
         assert!(at("src") < at("library") && at("tool") < at("library"));
         assert!(at("library") < at("program") && at("program") < at("image"));
-        assert_eq!(plan.counts(), PlanCounts { fetches: 1, builds: 4 });
+        assert_eq!(plan.counts(), PlanCounts { fetches: 1, builds: 4, copies: 0 });
         let text = plan.describe(&StoreDir::default());
         assert!(text.starts_with("these 4 derivations will be built:\n  /nix/store/"));
         assert!(text.contains("this file will be fetched:\n  /nix/store/"), "{text}");
@@ -338,6 +495,34 @@ mod tests {
         let plan = make(&recipes, &image, Purpose::Check);
         assert_eq!(names(&plan), ["src", "program", "image"]);
         assert!(plan.steps[2].is_check && !plan.steps[1].is_check);
+    }
+
+    #[test]
+    fn what_caches_have_is_copied_and_not_looked_into() {
+        let mut recipes = TestRecipes::default();
+        let source = recipes.add("source", "builtin:fetchurl", &[]);
+        let library = recipes.add("library", "/bin/sh", &[&source]);
+        let tool = recipes.add("tool", "/bin/sh", &[&library]);
+        let program = recipes.add("program", "/bin/sh", &[&library, &tool]);
+        recipes.offer(&library, &[]);
+        recipes.offer(&tool, &[&library]);
+        let plan = make(&recipes, &program, Purpose::Realise);
+        assert_eq!(names(&plan), ["program"]);
+        let copied: Vec<&str> =
+            plan.copies.iter().map(|copy| copy.offer.info.path.name()).collect();
+        assert_eq!(copied, ["library", "tool"], "references come first");
+        assert_eq!(plan.copies[1].needs, BTreeSet::from([0]));
+        assert_eq!(plan.steps[0].needs_copies, BTreeSet::from([0, 1]));
+        assert_eq!(plan.counts(), PlanCounts { fetches: 0, builds: 1, copies: 2 });
+        let text = plan.describe(&StoreDir::default());
+        let line = "these 2 paths will be copied from caches (100 bytes download, \
+                    240 bytes unpacked):\n  /nix/store/";
+        assert!(text.contains(line), "{text}");
+        let check = make(&recipes, &tool, Purpose::Check);
+        assert_eq!(names(&check), ["tool"], "what is compared is built");
+        recipes.offer(&program, &[&tool]);
+        let plan = make(&recipes, &program, Purpose::Realise);
+        assert!(plan.steps.is_empty() && plan.copies.len() == 3);
     }
 
     #[test]

@@ -77,20 +77,9 @@ impl Run<'_> {
 
     /// Waits for the locks on the outputs, as long as nobody asks to stop.
     fn lock(&self) -> Result<PathLocks, StepError> {
-        let mut is_first = true;
-        loop {
-            if let Some(locks) = self.store.try_lock_paths(self.step.outputs.values())? {
-                return Ok(locks);
-            }
-            if is_first {
-                self.observer.event(&Event::Waiting { drv_path: &self.step.drv_path });
-                is_first = false;
-            }
-            if self.cancel.is_cancelled() {
-                return Err(StepError::Interrupted);
-            }
-            std::thread::sleep(LOCK_INTERVAL);
-        }
+        wait_for_locks(self.store, self.step.outputs.values(), self.cancel, &|| {
+            self.observer.event(&Event::Waiting { drv_path: &self.step.drv_path });
+        })
     }
 
     fn make(&self, direct_inputs: &BTreeSet<StorePath>) -> Result<(), StepError> {
@@ -108,7 +97,7 @@ impl Run<'_> {
             caller: &self.config.caller_env,
         };
         match self.step.kind {
-            StepKind::Fetch => self.fetch(&work.path)?,
+            StepKind::Fetch | StepKind::Copy => self.fetch(&work.path)?,
             StepKind::Builtin => self.run_builtin(&work.path, &sources)?,
             StepKind::Box => self.run_box(&work.path, &sources)?,
         }
@@ -330,6 +319,29 @@ impl Run<'_> {
     /// A directory of this crate beside the store's own.
     fn state_dir(&self, name: &str) -> PathBuf {
         self.store.config().root.join("nix/var/picnix").join(name)
+    }
+}
+
+/// Waits for locks on paths as long as nobody asks to stop; says so if it takes any time.
+pub(crate) fn wait_for_locks<'p>(
+    store: &Store,
+    paths: impl IntoIterator<Item = &'p StorePath> + Clone,
+    cancel: &Cancel,
+    waiting: &dyn Fn(),
+) -> Result<PathLocks, StepError> {
+    let mut is_first = true;
+    loop {
+        if let Some(locks) = store.try_lock_paths(paths.clone())? {
+            return Ok(locks);
+        }
+        if is_first {
+            waiting();
+            is_first = false;
+        }
+        if cancel.is_cancelled() {
+            return Err(StepError::Interrupted);
+        }
+        std::thread::sleep(LOCK_INTERVAL);
     }
 }
 

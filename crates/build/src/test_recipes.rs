@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use picnix_store_core::{
-    Derivation, DerivationOutput, DrvHash, InputOutputs, OutputName, StoreDir, StorePath,
+    Derivation, DerivationOutput, DrvHash, InputOutputs, NarInfo, OutputName, PathInfo,
+    Sha256, StoreDir, StorePath,
 };
 
+use crate::cache::{Compression, Offer, Offers, Wanted};
 use crate::error::Error;
 use crate::plan::Recipes;
 
@@ -15,6 +17,8 @@ pub(crate) struct TestRecipes {
     derivations: BTreeMap<StorePath, Derivation>,
     hashes: BTreeMap<StorePath, Arc<DrvHash>>,
     valid: BTreeSet<StorePath>,
+    /// What caches have, with all that it refers to.
+    offered: Offers,
 }
 
 impl TestRecipes {
@@ -51,6 +55,30 @@ impl TestRecipes {
         path
     }
 
+    /// Lets a cache have the output of a derivation, which refers to those of others.
+    pub(crate) fn offer(&mut self, drv_path: &StorePath, references: &[&StorePath]) {
+        let path = self.output(drv_path);
+        let mut info = PathInfo::new(path.clone(), Sha256([0; 32]), 120);
+        info.references =
+            references.iter().map(|drv_path| self.output(drv_path)).collect();
+        let narinfo = NarInfo {
+            info: info.clone(),
+            url: "nar/x".to_owned(),
+            compression: "none".to_owned(),
+            file_hash: None,
+            file_size: Some(50),
+        };
+        let (compression, download_bytes) = (Compression::None, narinfo.file_size);
+        let offer = Offer { info, download_bytes, cache: 0, compression, narinfo };
+        self.offered.insert(path, Arc::new(offer));
+    }
+
+    fn output(&self, drv_path: &StorePath) -> StorePath {
+        let outputs =
+            self.derivations[drv_path].output_paths(&StoreDir::default()).unwrap();
+        outputs[&OutputName::out()].clone().unwrap()
+    }
+
     /// Makes the outputs of a derivation valid.
     pub(crate) fn make_valid(&mut self, drv_path: &StorePath) {
         let outputs =
@@ -69,5 +97,18 @@ impl Recipes for TestRecipes {
         paths: &BTreeSet<StorePath>,
     ) -> Result<BTreeSet<StorePath>, Error> {
         Ok(paths.intersection(&self.valid).cloned().collect())
+    }
+
+    fn offers(&self, wanted: &[Wanted<'_>]) -> Result<Offers, Error> {
+        let mut found = Offers::new();
+        let mut todo: Vec<StorePath> =
+            wanted.iter().flat_map(|wanted| wanted.paths.clone()).collect();
+        while let Some(path) = todo.pop() {
+            if let Some(offer) = self.offered.get(&path) {
+                todo.extend(offer.info.references.clone());
+                found.insert(path, offer.clone());
+            }
+        }
+        Ok(found)
     }
 }

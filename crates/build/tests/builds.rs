@@ -417,6 +417,7 @@ fn victim() {
         builtins: &Builtins::new(),
         observer: &Echo,
         cancel: &Cancel::new(),
+        substituters: None,
     };
     builder.build(&[common::target(&drv_path)]).unwrap();
 }

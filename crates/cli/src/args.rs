@@ -17,6 +17,15 @@ pub(crate) struct Cli {
     /// Show the whole trace of an error.
     #[arg(long, global = true)]
     pub(crate) show_trace: bool,
+    /// Set something that 'picnix.conf' could set.
+    #[arg(long = "option", global = true, num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append)]
+    pub(crate) options: Vec<String>,
+    /// The binary caches to ask, separated by spaces.
+    #[arg(long, global = true, value_name = "URLS")]
+    pub(crate) substituters: Option<String>,
+    /// Ask no binary cache.
+    #[arg(long, global = true, conflicts_with = "substituters")]
+    pub(crate) no_substitutes: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -50,6 +59,9 @@ pub(crate) enum Command {
     Instantiate(InstantiateArgs),
     /// Build derivations.
     Build(BuildArgs),
+    /// Look at a flake's outputs, and lock its inputs.
+    #[command(subcommand)]
+    Flake(FlakeCommand),
     /// Look at and change the store.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -68,7 +80,8 @@ pub(crate) enum Command {
 /// A configuration and the device that it is for.
 #[derive(Args, Debug)]
 pub(crate) struct ConfigArgs {
-    /// A file that holds a module, or a directory with a `configuration.nix`.
+    /// A file that holds a module, a directory with a `configuration.nix`, or a configuration of a flake:
+    /// `.#router` is `picnixConfigurations.router`.
     #[arg(value_name = "CONFIG")]
     pub(crate) config: PathBuf,
     /// The target hardware: a folder of picnix's `devices`, or a path to a module.
@@ -128,7 +141,8 @@ pub(crate) struct TestArgs {
 /// What is evaluated.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ProgramArgs {
-    /// A file, a directory with a `default.nix`, or `-` for standard input [default: `./default.nix`].
+    /// A file, a directory with a `default.nix`, `-` for standard input, or a flake with an attribute such as
+    /// `.#hello` [default: `./default.nix`].
     #[arg(value_name = "FILE", conflicts_with = "expr")]
     pub(crate) file: Option<PathBuf>,
     /// Evaluate this text instead of a file.
@@ -146,9 +160,15 @@ pub(crate) struct ProgramArgs {
     /// Add a path to those that `<...>` is searched in.
     #[arg(short = 'I', long = "include", value_name = "PATH")]
     pub(crate) include: Vec<String>,
-    /// Let expressions see nothing of the machine.
+    /// Let expressions see nothing of the machine, as flakes do by default.
     #[arg(long)]
     pub(crate) pure_eval: bool,
+    /// Let flakes see the environment, the time and the system.
+    #[arg(long, conflicts_with = "pure_eval")]
+    pub(crate) impure: bool,
+    /// Let expressions fetch only what begins with one of these URIs, which blanks separate.
+    #[arg(long, value_name = "URIS")]
+    pub(crate) allowed_uris: Option<String>,
     /// Experimental features of the language to allow, such as `pipe-operators`.
     #[arg(long = "extra-experimental-features", value_name = "FEATURES")]
     pub(crate) features: Vec<String>,
@@ -202,6 +222,30 @@ pub(crate) struct BuildArgs {
     /// Build what is valid already once more, and compare.
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum FlakeCommand {
+    /// List the outputs of a flake.
+    Show(FlakeArgs),
+    /// Write the lock file, with what is missing in it.
+    Lock(FlakeArgs),
+    /// Lock inputs anew, all of them unless some are named.
+    Update {
+        /// The inputs, such as `nixpkgs` or `a/b`.
+        #[arg(value_name = "INPUT")]
+        inputs: Vec<String>,
+        /// The flake.
+        #[arg(long, value_name = "FLAKE", default_value = ".")]
+        flake: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FlakeArgs {
+    /// The flake: a directory, or a reference such as `github:owner/repo`.
+    #[arg(value_name = "FLAKE", default_value = ".")]
+    pub(crate) flake: String,
 }
 
 #[derive(Subcommand, Debug)]
@@ -282,5 +326,128 @@ pub(crate) enum StoreCommand {
         /// Forget objects that are damaged, so that they are made again.
         #[arg(long)]
         repair: bool,
+    },
+    /// Copy objects, with everything that they refer to, to or from a binary cache.
+    Copy(CopyArgs),
+    /// Sign objects with a key.
+    Sign {
+        /// The file with the secret key.
+        #[arg(short, long, value_name = "FILE")]
+        key_file: PathBuf,
+        /// Sign everything that they refer to as well.
+        #[arg(short, long)]
+        recursive: bool,
+        /// The objects.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Make a secret key for signing, and print the public key that belongs to it.
+    GenerateKey {
+        /// The key's name, such as 'cache.example.org-1'.
+        name: String,
+        /// The file for the secret key; it must not exist.
+        file: PathBuf,
+    },
+    /// Serve the store as a binary cache over HTTP.
+    Serve {
+        /// Where to listen.
+        #[arg(short, long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5000")]
+        listen: String,
+        /// Sign what is served with the key in this file.
+        #[arg(short, long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+    },
+    /// Show what an object refers to, as a tree.
+    Tree {
+        /// The object.
+        path: PathBuf,
+    },
+    /// List everything that objects refer to, directly or not, and the objects.
+    Requisites {
+        /// The objects.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// List what refers to objects.
+    Referrers {
+        /// The objects.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Follow referrers of referrers too.
+        #[arg(short, long)]
+        recursive: bool,
+    },
+    /// Print the closure of objects as a graph for Graphviz.
+    Dot {
+        /// The objects.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Show why an object needs another: the ways, and the files that hold the references.
+    Why {
+        /// The object that needs.
+        path: PathBuf,
+        /// The object that is needed.
+        needed: PathBuf,
+        /// Show every way, not only a shortest one.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Compare the closures of two objects, by package.
+    Diff {
+        /// The old one.
+        before: PathBuf,
+        /// The new one.
+        after: PathBuf,
+    },
+    /// Look at derivations.
+    #[command(subcommand)]
+    Derivation(DerivationCommand),
+}
+
+/// Where objects are copied.
+#[derive(Args, Debug)]
+pub(crate) struct CopyArgs {
+    #[command(flatten)]
+    pub(crate) place: CopyPlace,
+    /// The objects.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How to compress: none, zstd, xz, bzip2 or gzip [default: zstd].
+    #[arg(long, value_name = "METHOD", conflicts_with = "from")]
+    pub(crate) compression: Option<String>,
+    /// How hard to compress [default: the method's usual level].
+    #[arg(long, value_name = "LEVEL", conflicts_with = "from")]
+    pub(crate) level: Option<i32>,
+    /// Sign what is copied with the key in this file.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Believe the cache without signatures.
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) no_check_sigs: bool,
+}
+
+/// One of two directions.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct CopyPlace {
+    /// Copy to this binary cache: a 'file', 'http' or 'https' URL.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Copy from this binary cache.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum DerivationCommand {
+    /// Print derivations as JSON, in Nix's format.
+    Show {
+        /// Derivations, or what they produced.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Show what they are built from too.
+        #[arg(short, long)]
+        recursive: bool,
     },
 }

@@ -60,9 +60,9 @@ impl Progress {
         Self { style, state: Mutex::default() }
     }
 
-    fn planned(&self, state: &mut State, builds: usize, fetches: usize) {
+    fn planned(&self, state: &mut State, builds: usize, fetches: usize, copies: usize) {
         BUILDING.store(true, Ordering::SeqCst);
-        state.total = builds + fetches;
+        state.total = builds + fetches + copies;
         state.done = 0;
         if state.total == 0 {
             return;
@@ -74,19 +74,38 @@ impl Progress {
                 state.summary = Some(bar);
             }
             Style::Lines => output::error(&format!(
-                "picnix: {} to fetch, {} to build",
+                "picnix: {}{} to fetch, {} to build",
+                if copies == 0 {
+                    String::new()
+                } else {
+                    format!("{} to copy from caches, ", count(copies, "path"))
+                },
                 count(fetches, "file"),
                 count(builds, "derivation")
             )),
             Style::Json => emit(&json!({
-                "event": "planned", "builds": builds, "fetches": fetches
+                "event": "planned", "builds": builds, "fetches": fetches,
+                "copies": copies
             })),
+            Style::Quiet => {}
+        }
+    }
+
+    fn warned(&self, message: &str) {
+        match &self.style {
+            Style::Bars(bars) => {
+                // That a terminal cannot be written cannot be reported anywhere.
+                let _ = bars.println(format!("warning: {message}"));
+            }
+            Style::Lines => output::error(&format!("warning: {message}")),
+            Style::Json => emit(&json!({ "event": "warning", "message": message })),
             Style::Quiet => {}
         }
     }
 
     fn started(&self, state: &mut State, path: &StorePath, kind: StepKind) {
         let verb = match kind {
+            StepKind::Copy => "copying",
             StepKind::Fetch => "fetching",
             StepKind::Builtin | StepKind::Box => "building",
         };
@@ -162,9 +181,10 @@ impl Observer for Progress {
     fn event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Planned { builds, fetches } => {
-                self.planned(&mut state, *builds, *fetches);
+            Event::Planned { builds, fetches, copies } => {
+                self.planned(&mut state, *builds, *fetches, *copies);
             }
+            Event::Warning { message } => self.warned(message),
             Event::Started { drv_path, kind } => {
                 self.started(&mut state, drv_path, *kind)
             }

@@ -2,7 +2,7 @@
 //!
 //! `tests/tree/*.nix` and `tests/lib/*.nix` evaluate to the list of their failures. `tests/lib/run.sh`
 //! runs the latter, the messages and the examples of `lib`'s comments with anything that can be called as
-//! `nix-instantiate`, and nixpkgs' own tests of its library where `PICNIX_NIXPKGS_LIB` names a checkout.
+//! `nix-instantiate`, as picnix can.
 
 use std::fs;
 
@@ -40,9 +40,6 @@ fn the_suites_of_the_library_pass() {
     std::os::unix::fs::symlink(picnix(), &evaluator).unwrap();
     let mut command = env.program("sh");
     command.arg(workspace().join("tests/lib/run.sh")).env("NIX_INSTANTIATE", &evaluator);
-    if let Some(theirs) = std::env::var_os("PICNIX_NIXPKGS_LIB") {
-        command.env("PICNIX_NIXPKGS_LIB", theirs);
-    }
     let ran = env.run(&mut command);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     for suite in ["modules.nix", "library.nix", "messages/conflict.nix", "doc comments"] {

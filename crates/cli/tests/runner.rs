@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "tests: what fails must be seen, and so must what is skipped"
 )]
 
@@ -21,6 +22,7 @@ mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod sharing;
 mod store;
 mod tidy;
 

@@ -17,7 +17,7 @@ const LONG: &[(&str, &str)] =
     &[("Cargo.lock", "cargo writes it"), ("pkgs/seed/", "pins: data")];
 /// The folders of `tests`, and what runs them.
 const SUITES: &[(&str, &str)] = &[
-    ("lang", "crates/testkit and the evaluator's tests"),
+    ("lang", "crates/eval/tests/lang_suite.rs"),
     ("lib", "crates/cli/tests/nix_suites.rs"),
     ("tree", "crates/cli/tests/nix_suites.rs"),
 ];
@@ -263,7 +263,9 @@ fn no_suite_and_no_file_of_an_example_is_dead() {
                     "tests/{folder} is run by nobody; say in SUITES what runs it"
                 );
             }
-            (Some("tests"), Some(file), None) => panic!("tests/{file} is run by nobody"),
+            (Some("tests"), Some(file), None) => {
+                assert!(file.ends_with(".md"), "tests/{file} is run by nobody");
+            }
             (Some("examples"), Some(name), _) if extension(Path::new(name)) != "nix" => {
                 let name_in = |text: &str| text.contains(&format!("./{name}"));
                 let is_used = examples.iter().any(|(_, text)| name_in(text));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use picnix_store_core::StoreDir;
 
 use crate::Error;
+use crate::settings::UserSettings;
 
 /// The settings of one run of picnix.
 #[derive(Clone, Debug)]
@@ -27,19 +28,33 @@ pub struct Config {
     pub search_path: Vec<(Vec<u8>, Vec<u8>)>,
     /// The platform that builds run on: `x86_64-linux`.
     pub system: String,
+    /// What the user set in Nix's syntax: caches, keys, timeouts.
+    pub settings: UserSettings,
     /// The variables that expressions may ask for.
     pub env: Vec<(OsString, OsString)>,
 }
 
 impl Config {
-    /// Reads the environment of this process.
+    /// Reads the environment of this process, and the user's settings.
     ///
     /// # Errors
-    /// The current directory is gone, or there is no place for a store.
+    /// The current directory is gone, there is no place for a store, or a setting makes no sense.
     pub fn from_env() -> Result<Self, Error> {
         let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let current_dir = std::env::current_dir().map_err(Error::CurrentDir)?;
-        Self::new(env, current_dir)
+        let mut config = Self::new(env, current_dir)?;
+        let get = |name: &str| config.var(name).filter(|value| !value.is_empty());
+        let folder = get("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| config.home_dir.as_ref().map(|home| home.join(".config")));
+        let inline = get("PICNIX_CONFIG");
+        if let Some(folder) = folder {
+            config.settings.read(&folder.join("picnix/picnix.conf"))?;
+        }
+        if let Some(text) = inline {
+            config.settings.apply(&text.to_string_lossy(), "PICNIX_CONFIG")?;
+        }
+        Ok(config)
     }
 
     /// Makes the settings out of an environment.
@@ -79,6 +94,7 @@ impl Config {
             search_path,
             system: format!("{}-linux", std::env::consts::ARCH),
             current_dir,
+            settings: UserSettings::default(),
             env,
         })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use picnix_build::cache::Substituters;
 use picnix_build::{
     BuildConfig, Builder, Builtins, Cancel, Observer, Outputs, Plan, Purpose, Target,
 };
@@ -33,9 +34,10 @@ pub struct Engine {
     pub config: Config,
     build_config: BuildConfig,
     builtins: Builtins,
-    observer: Arc<dyn Observer>,
-    cancel: Cancel,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) cancel: Cancel,
     store: OnceCell<Store>,
+    pub(crate) substituters: OnceCell<Option<Substituters>>,
 }
 
 impl Engine {
@@ -67,7 +69,8 @@ impl Engine {
             })
             .collect();
         let builtins = crate::builders::registry();
-        Self { config, build_config, builtins, observer, cancel, store: OnceCell::new() }
+        let (store, substituters) = (OnceCell::new(), OnceCell::new());
+        Self { config, build_config, builtins, observer, cancel, store, substituters }
     }
 
     /// The store; opened, and made if there is none, when it is first asked for.
@@ -100,14 +103,32 @@ impl Engine {
         Ok(self.builder()?.build(targets)?)
     }
 
+    /// What downloads need: mirrors, patience, and whether to go on.
+    pub(crate) fn network(&self) -> (&Mirrors, &picnix_fetch::Config, &Cancel) {
+        (&self.build_config.mirrors, &self.build_config.fetch, &self.cancel)
+    }
+
     fn builder(&self) -> Result<Builder<'_>, Error> {
+        self.builder_with(self.substituters()?)
+    }
+
+    pub(crate) fn builder_with<'a>(
+        &'a self,
+        substituters: Option<&'a Substituters>,
+    ) -> Result<Builder<'a>, Error> {
         Ok(Builder {
             store: self.store()?,
             config: &self.build_config,
             builtins: &self.builtins,
             observer: &*self.observer,
             cancel: &self.cancel,
+            substituters,
         })
+    }
+
+    /// How many builds run at a time.
+    pub(crate) fn jobs(&self) -> usize {
+        self.build_config.jobs
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use picnix_store_core::{Hash, HashFormat};
+
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +30,45 @@ pub enum Error {
     /// A build failed, or could not be planned.
     #[error(transparent)]
     Build(#[from] picnix_build::Error),
+    /// A binary cache is of no use.
+    #[error(transparent)]
+    Cache(#[from] picnix_build::cache::CacheError),
+    /// The server of the store failed.
+    #[error("cannot serve the store")]
+    Serve(#[source] std::io::Error),
+    /// A setting makes no sense.
+    #[error("invalid setting '{name}' with the value '{value}': {reason}")]
+    Setting {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A line of a settings file makes no sense.
+    #[error("{whence}:{line}: {reason}")]
+    SettingsLine {
+        /// The file.
+        whence: String,
+        /// The line's number.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file holds no key.
+    #[error("in the key file '{}'", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: picnix_store_core::Error,
+    },
+    /// A key cannot have that name.
+    #[error(
+        "'{0}' cannot be the name of a key; use something like 'cache.example.org-1'"
+    )]
+    KeyName(String),
     /// A virtual machine could not be described or started.
     #[error(transparent)]
     Vm(#[from] picnix_vm::VmError),
@@ -47,6 +88,51 @@ pub enum Error {
     /// A build did not give what it was asked for.
     #[error("the build of '{0}' gave no such output")]
     NoOutput(String),
+    /// Something could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] picnix_fetch::Error),
+    /// What came is not what was expected.
+    #[error(
+        "hash mismatch in file downloaded from '{url}':\n  specified: {}\n  got:       {}",
+        wanted.print_prefixed(HashFormat::Nix32), got.print_prefixed(HashFormat::Nix32)
+    )]
+    HashMismatch {
+        /// Where it came from.
+        url: String,
+        /// The hash that it should have.
+        wanted: Box<Hash>,
+        /// The hash that it has.
+        got: Box<Hash>,
+    },
+    /// A tarball could not be unpacked.
+    #[error("cannot unpack '{url}'")]
+    Archive {
+        /// Where it came from.
+        url: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// `git` failed.
+    #[error("'git {command}' failed in '{}': {reason}", dir.display())]
+    Git {
+        /// Its command, such as "fetch".
+        command: String,
+        /// Where it ran.
+        dir: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// Something cannot be fetched.
+    #[error("cannot fetch {what}: {reason}")]
+    CannotFetch {
+        /// What it is.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A reference to a tree is wrong.
+    #[error(transparent)]
+    Reference(#[from] picnix_eval::flake::RefError),
     /// An evaluation failed; the text is complete, with places and trace.
     #[error("{0}")]
     Evaluation(String),

@@ -5,13 +5,17 @@
 //! [`system::System`] goes the whole way from a configuration to an image or a virtual machine.
 
 mod builders;
+pub mod caches;
 mod config;
 pub mod deb;
 mod derivations;
 mod engine;
 mod error;
+mod fetchers;
+pub mod flakes;
 pub mod image_builtin;
 pub mod session;
+mod settings;
 pub mod system;
 pub mod tree;
 pub mod world;
@@ -20,3 +24,5 @@ pub use config::Config;
 pub use derivations::Found;
 pub use engine::{BuildOptions, Engine, target};
 pub use error::{Error, chain};
+pub use fetchers::Freshness;
+pub use settings::UserSettings;

@@ -11,6 +11,8 @@ use picnix_eval::value::{Attrs, AttrsBuilder};
 use picnix_eval::{Evaluator, Features, Heap, Lints, Settings, Value, report};
 
 use crate::engine::Engine;
+use crate::fetchers::Freshness;
+use crate::flakes::FlakeTarget;
 use crate::world::{RealWorld, Writes};
 use crate::{Config, Error};
 
@@ -27,6 +29,8 @@ pub struct EvalOptions {
     pub trace_verbose: bool,
     /// `builtins.warn` ends the evaluation.
     pub abort_on_warn: bool,
+    /// How long answers of the network are believed.
+    pub freshness: Freshness,
     /// The deepest chain of calls; none means the usual.
     pub max_call_depth: Option<usize>,
     /// Evaluation may build nothing.
@@ -35,6 +39,8 @@ pub struct EvalOptions {
     pub features: Features,
     /// What happens at literals that are better written otherwise.
     pub lints: Lints,
+    /// What may be fetched begins with one of these; none means that everything may.
+    pub allowed_uris: Option<Vec<String>>,
     /// `--arg NAME EXPR`
     pub arguments: Vec<(String, String)>,
     /// `--argstr NAME STRING`
@@ -52,6 +58,8 @@ pub enum Program {
     Text(String),
     /// `-`
     Stdin(Vec<u8>),
+    /// `.#name`
+    Flake(FlakeTarget),
 }
 
 /// One evaluation: what its work may use.
@@ -77,7 +85,8 @@ pub fn evaluate<T>(
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
     let heap = Heap::new();
-    let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message));
+    let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message))
+        .with_freshness(options.freshness);
     let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
@@ -136,6 +145,7 @@ fn settings(config: &Config, options: &EvalOptions) -> Settings {
         max_call_depth: options.max_call_depth.unwrap_or(defaults.max_call_depth),
         features: options.features,
         lints: options.lints,
+        allowed_uris: options.allowed_uris.clone(),
     }
 }
 
@@ -171,19 +181,26 @@ impl<'h> Session<'_, 'h> {
         &self,
         program: &Program,
         base_dir: &Path,
-    ) -> picnix_eval::Result<Value<'h>> {
+    ) -> Result<Value<'h>, WorkError> {
         let base_dir = base_dir.as_os_str().as_bytes();
-        match program {
+        let value = match program {
             Program::File(path) => {
                 let path = picnix_eval::canonical_path(path.as_os_str().as_bytes());
                 self.ev
-                    .import_file(self.ev.heap.bytes(&path), picnix_eval::pos::Pos::NONE)
+                    .import_file(self.ev.heap.bytes(&path), picnix_eval::pos::Pos::NONE)?
             }
             Program::Text(text) => {
-                self.ev.eval_text(text.as_bytes(), base_dir, Origin::Text)
+                self.ev.eval_text(text.as_bytes(), base_dir, Origin::Text)?
             }
-            Program::Stdin(text) => self.ev.eval_text(text, base_dir, Origin::Stdin),
-        }
+            Program::Stdin(text) => self.ev.eval_text(text, base_dir, Origin::Stdin)?,
+            Program::Flake(target) => {
+                let system = &self.config().system;
+                let roots =
+                    ["packages", "legacyPackages"].map(|set| format!("{set}.{system}"));
+                return self.load_target(target, &roots);
+            }
+        };
+        Ok(value)
     }
 
     /// The value at an attribute path such as `config.system.build` or `packages."a.b"`.
@@ -201,7 +218,7 @@ impl<'h> Session<'_, 'h> {
 ///
 /// # Errors
 /// A quote is not closed.
-fn parse_attr_path(path: &str) -> picnix_eval::Result<Vec<String>> {
+pub(crate) fn parse_attr_path(path: &str) -> picnix_eval::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut name = String::new();
     let mut quoted = false;

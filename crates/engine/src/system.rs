@@ -10,6 +10,7 @@ use picnix_eval::{Value, report};
 use picnix_vm::{TestPlan, VmSpec};
 
 use crate::engine::{Engine, target};
+use crate::flakes::FlakeTarget;
 use crate::session::{EvalOptions, Session, WorkError, evaluate};
 use crate::world::Writes;
 use crate::{Error, tree};
@@ -118,6 +119,29 @@ impl System {
         Ok((spec.map_paths(physical), TestPlan::parse(&tests)?))
     }
 
+    /// The flake that the configuration is in, if it is given as `.#name`.
+    fn flake_target(&self, config: &crate::Config) -> Result<Option<FlakeTarget>, Error> {
+        match self.configuration.to_str() {
+            Some(text) if text.contains('#') && !self.configuration.exists() => {
+                FlakeTarget::parse(text, &config.current_dir).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn configuration_file(&self, config: &crate::Config) -> Result<PathBuf, Error> {
+        let configuration = config.current_dir.join(&self.configuration);
+        let configuration = if configuration.is_dir() {
+            configuration.join("configuration.nix")
+        } else {
+            configuration
+        };
+        if configuration.exists() {
+            return Ok(configuration);
+        }
+        Err(Error::NoConfiguration(configuration))
+    }
+
     /// The options, for errors that speak of the configuration and not of the modules that read it.
     fn eval_options(
         engine: &Engine,
@@ -136,17 +160,18 @@ impl System {
             let path = picnix_eval::canonical_path(absolute.as_os_str().as_bytes());
             ev.path(ev.heap.bytes(&path))
         };
-        let configuration = config.current_dir.join(&self.configuration);
-        let configuration = if configuration.is_dir() {
-            configuration.join("configuration.nix")
-        } else {
-            configuration
+        let configuration = match self.flake_target(config)? {
+            Some(target) => {
+                let value =
+                    session.load_target(&target, &["picnixConfigurations".into()])?;
+                vec![(ev.symbol(b"configuration"), value)]
+            }
+            None => {
+                let path = self.configuration_file(config)?;
+                vec![(ev.symbol(b"configuration"), path_value(&path))]
+            }
         };
-        if !configuration.exists() {
-            return Err(Error::NoConfiguration(configuration).into());
-        }
-        let mut arguments =
-            vec![(ev.symbol(b"configuration"), path_value(&configuration))];
+        let mut arguments = configuration;
         if let Some(device) = &self.device {
             let is_path = device.contains('/') || device.ends_with(".nix");
             let value = if is_path {

@@ -6,14 +6,16 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use picnix_build::{Outputs, Target};
+use picnix_eval::flake::Input;
 use picnix_eval::world::{
-    FileKind, Ingestion, PathFilter, Realisation, World, WorldError, WorldResult,
+    FetchedTree, FileKind, Ingestion, PathFilter, Realisation, UrlFetch, World,
+    WorldError, WorldResult,
 };
 use picnix_store::{AddRequest, EntryKind, FilterStopped, TextObject};
 use picnix_store_core::{
@@ -22,6 +24,7 @@ use picnix_store_core::{
 };
 
 use crate::engine::Engine;
+use crate::fetchers::{Fetchers, Freshness};
 
 /// Shows the lines of `builtins.trace`.
 pub type ShowMessage<'a> = Box<dyn Fn(&str) + 'a>;
@@ -45,6 +48,9 @@ pub struct RealWorld<'a> {
     texts: RefCell<BTreeMap<StorePath, PendingText>>,
     /// Sources whose paths were computed only: where they are and what they are called.
     sources: RefCell<Vec<(PathBuf, AddRequest)>>,
+    /// Trees that this evaluation fetched.
+    trees: RefCell<BTreeMap<Input, FetchedTree>>,
+    freshness: Freshness,
 }
 
 /// A text object that is not in the store yet.
@@ -76,7 +82,16 @@ impl<'a> RealWorld<'a> {
             pure,
             texts: RefCell::default(),
             sources: RefCell::default(),
+            trees: RefCell::default(),
+            freshness: Freshness::Cached,
         }
+    }
+
+    /// Says how long answers of the network are believed.
+    #[must_use]
+    pub fn with_freshness(mut self, freshness: Freshness) -> Self {
+        self.freshness = freshness;
+        self
     }
 
     /// Writes what the evaluation has added, in one transaction.
@@ -114,15 +129,21 @@ impl<'a> RealWorld<'a> {
 
     /// Where a path of the language really lies.
     fn physical(&self, path: &[u8]) -> PathBuf {
-        let store_dir = self.engine.config.store_dir.as_str().as_bytes();
-        let is_inside = path
-            .strip_prefix(store_dir)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
-        let relative = path.strip_prefix(b"/").unwrap_or(path);
-        if is_inside {
-            return self.engine.config.store_root.join(OsStr::from_bytes(relative));
-        }
-        PathBuf::from(OsString::from_vec(path.to_vec()))
+        self.engine.physical(path)
+    }
+
+    fn fetchers(&self) -> Fetchers<'_> {
+        Fetchers::new(self.engine, self.current_time, self.freshness, &self.show_message)
+    }
+
+    /// Forgets which trees were fetched, because one has changed.
+    pub fn forget_trees(&self) {
+        self.trees.borrow_mut().clear();
+    }
+
+    /// Lets Git know a file of a working tree, unless it is to ignore it.
+    pub(crate) fn show_to_git(&self, dir: &Path, file: &str) -> Result<(), crate::Error> {
+        self.fetchers().show_to_git(dir, file)
     }
 
     fn pending_text<T>(
@@ -444,6 +465,20 @@ impl World for RealWorld<'_> {
         }
         let shown = self.store_dir().print(path);
         Err(WorldError::new(format!("path '{shown}' is not valid")))
+    }
+
+    fn fetch_url(&self, request: &UrlFetch<'_>) -> WorldResult<StorePath> {
+        self.fetchers().fetch_url(request).map_err(|error| world_error(&error))
+    }
+
+    fn fetch_tree(&self, input: &Input) -> WorldResult<FetchedTree> {
+        if let Some(known) = self.trees.borrow().get(input) {
+            return Ok(known.clone());
+        }
+        let fetched = self.fetchers().fetch_tree(input);
+        let fetched = fetched.map_err(|error| world_error(&error))?;
+        self.trees.borrow_mut().insert(input.clone(), fetched.clone());
+        Ok(fetched)
     }
 
     fn message(&self, line: &str) {

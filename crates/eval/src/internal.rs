@@ -9,6 +9,7 @@ pub(crate) const DIR: &[u8] = "/«nix-internal»".as_bytes();
 pub(crate) fn file(path: &[u8]) -> Option<&'static [u8]> {
     match path.strip_prefix(DIR)? {
         b"/fetchurl.nix" => Some(include_bytes!("internal/fetchurl.nix")),
+        b"/call-flake.nix" => Some(include_bytes!("internal/call-flake.nix")),
         _ => None,
     }
 }

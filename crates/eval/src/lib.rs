@@ -27,6 +27,7 @@ mod print;
 pub mod builtins;
 pub mod error;
 pub mod expr;
+pub mod flake;
 pub mod pos;
 pub mod report;
 pub mod source;

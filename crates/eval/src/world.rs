@@ -10,6 +10,7 @@
 use picnix_store_core::{Derivation, DerivationText, Hash, StoreDir, StorePath};
 
 use crate::features::Features;
+use crate::flake::Input;
 use crate::lints::Lints;
 
 /// An answer of the outside, or a message that says why there is none.
@@ -89,6 +90,28 @@ pub enum Realisation {
     Built(StorePath, String),
     /// A derivation with everything that it refers to.
     DrvDeep(StorePath),
+}
+
+/// A file or a tarball that is to be fetched by its URL.
+#[derive(Clone, Debug)]
+pub struct UrlFetch<'a> {
+    /// Where it is.
+    pub url: &'a str,
+    /// The name of the store object.
+    pub name: &'a str,
+    /// Whether it is a tarball whose contents are the store object.
+    pub unpack: bool,
+    /// The hash that the file, or the NAR of what is unpacked, must have.
+    pub expected: Option<Hash>,
+}
+
+/// A tree that was fetched.
+#[derive(Clone, Debug)]
+pub struct FetchedTree {
+    /// The store object.
+    pub path: StorePath,
+    /// What is known of it: the input with everything that fetching found, `narHash` among it.
+    pub locked: Input,
 }
 
 /// The outside, as evaluation sees it. Every method may be called many times and must answer alike.
@@ -189,6 +212,39 @@ pub trait World {
     /// It is not valid.
     fn ensure_path(&self, path: &StorePath) -> WorldResult<()>;
 
+    /// Fetches a file, or what is in a tarball, into the store.
+    ///
+    /// # Errors
+    /// It cannot be had, or has another hash than was expected.
+    fn fetch_url(&self, request: &UrlFetch<'_>) -> WorldResult<StorePath> {
+        Err(WorldError::new(format!(
+            "cannot fetch '{}': there is no network here",
+            request.url
+        )))
+    }
+
+    /// Fetches a tree into the store.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn fetch_tree(&self, input: &Input) -> WorldResult<FetchedTree> {
+        Err(WorldError::new(format!(
+            "cannot fetch '{}': there is no network here",
+            input.show()
+        )))
+    }
+
+    /// What a registry says that a name means; none if no registry has it.
+    ///
+    /// # Errors
+    /// A registry cannot be read.
+    fn lookup_flake(
+        &self,
+        _input: &Input,
+    ) -> WorldResult<Option<crate::flake::FlakeRef>> {
+        Ok(None)
+    }
+
     /// Shows a line of `builtins.trace` or `builtins.warn`, without a newline at its end.
     fn message(&self, line: &str);
 }
@@ -204,6 +260,8 @@ pub struct Settings {
     pub home_dir: Option<Vec<u8>>,
     /// No impure builtins: `currentTime`, `currentSystem`, `getEnv`, absolute paths outside the store.
     pub pure: bool,
+    /// In restricted mode, the prefixes of URIs that may be fetched.
+    pub allowed_uris: Option<Vec<String>>,
     /// Whether `|>` and `<|` are operators.
     pub pipe_operators: bool,
     /// Whether import from derivation is allowed.
@@ -229,6 +287,7 @@ impl Default for Settings {
             base_dir: b"/".to_vec(),
             home_dir: None,
             pure: false,
+            allowed_uris: None,
             pipe_operators: false,
             allow_import_from_derivation: true,
             max_call_depth: 10_000,

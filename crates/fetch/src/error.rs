@@ -50,6 +50,22 @@ pub enum Error {
         /// The lists that exist.
         known: Vec<String>,
     },
+    /// A URL gave nothing.
+    #[error("cannot fetch '{url}': {reason}")]
+    Get {
+        /// The URL.
+        url: String,
+        /// Why not, the last time it was tried.
+        reason: String,
+    },
+    /// Nothing could be stored at a URL.
+    #[error("cannot upload to '{url}': {reason}")]
+    Put {
+        /// The URL.
+        url: String,
+        /// Why not, the last time it was tried.
+        reason: String,
+    },
     /// No URL was given.
     #[error("no URL to fetch from")]
     NoUrl,

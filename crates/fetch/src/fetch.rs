@@ -222,7 +222,7 @@ impl Job<'_> {
         &mut self,
         url: &str,
         total_bytes: Option<u64>,
-        mut body: Box<dyn Read>,
+        mut body: Box<dyn Read + Send>,
     ) -> Result<Try, Error> {
         self.check_size(url, total_bytes.unwrap_or(0))?;
         let before = self.part.len();
@@ -315,13 +315,13 @@ impl Job<'_> {
 }
 
 /// Opens the file of a `file` URL as if it were an answer.
-fn open_file(path: &str, start: u64) -> Result<Answer, Refusal> {
-    // `file://host/path`: only the empty host and this one make sense.
-    let path = path.strip_prefix("localhost").unwrap_or(path);
-    let path = percent_decode(path);
+pub(crate) fn open_file(path: &str, start: u64) -> Result<Answer, Refusal> {
+    let path = file_path(path);
     let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
-    let (found, mut file) =
-        opened.map_err(|error| Refusal::lasting(error.to_string()))?;
+    let (found, mut file) = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Refusal::absent(error.to_string()),
+        _ => Refusal::lasting(error.to_string()),
+    })?;
     if !found.is_file() {
         return Err(Refusal::lasting("not a regular file"));
     }
@@ -333,6 +333,12 @@ fn open_file(path: &str, start: u64) -> Result<Answer, Refusal> {
         .map_err(|error| Refusal::lasting(error.to_string()))?;
     let body = Box::new(file);
     Ok(Answer::Bytes { start, total_bytes: Some(total_bytes), validator: None, body })
+}
+
+/// The file of a `file` URL, given what follows its `file://`.
+pub(crate) fn file_path(path: &str) -> PathBuf {
+    // `file://host/path`: only the empty host and this one make sense.
+    percent_decode(path.strip_prefix("localhost").unwrap_or(path))
 }
 
 fn percent_decode(text: &str) -> PathBuf {

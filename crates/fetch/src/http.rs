@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body, Proxy, SendBody};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(crate) enum Answer {
         /// By what to recognise the same state of the file later.
         validator: Option<Validator>,
         /// The bytes.
-        body: Box<dyn Read>,
+        body: Box<dyn Read + Send>,
     },
     /// There is nothing after the position that was asked for.
     Complete,
@@ -41,15 +41,21 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
     /// Whether the next try may do better.
     pub(crate) is_passing: bool,
+    /// Whether the server answered, and has no such thing.
+    pub(crate) is_absent: bool,
 }
 
 impl Refusal {
     pub(crate) fn passing(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_passing: true }
+        Self { reason: reason.into(), is_passing: true, is_absent: false }
     }
 
     pub(crate) fn lasting(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_passing: false }
+        Self { reason: reason.into(), is_passing: false, is_absent: false }
+    }
+
+    pub(crate) fn absent(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_passing: false, is_absent: true }
     }
 }
 
@@ -60,7 +66,16 @@ pub(crate) fn ask(
     start: u64,
     validator: Option<&Validator>,
 ) -> Result<Result<Answer, Refusal>, Error> {
-    let agent = agent(config, url)?;
+    Ok(ask_with(&agent(config, url)?, url, start, validator))
+}
+
+/// Asks a URL for its bytes from `start` on, by a client that is there already.
+pub(crate) fn ask_with(
+    agent: &Agent,
+    url: &str,
+    start: u64,
+    validator: Option<&Validator>,
+) -> Result<Answer, Refusal> {
     let mut request = agent.get(url).header("accept-encoding", "identity");
     if start > 0 {
         request = request.header("range", format!("bytes={start}-"));
@@ -68,15 +83,41 @@ pub(crate) fn ask(
             request = request.header("if-range", &validator.text);
         }
     }
-    Ok(match request.call() {
+    match request.call() {
         Ok(response) => interpret(url, start, response),
         Err(error) => Err(refusal(&error)),
-    })
+    }
 }
 
-/// A client for a URL. Made anew for each request: what takes time in it, the certificates, is
-/// kept.
-fn agent(config: &Config, url: &str) -> Result<Agent, Error> {
+/// Does a URL have anything?
+pub(crate) fn look(agent: &Agent, url: &str) -> Result<(), Refusal> {
+    let response = agent.head(url).call().map_err(|error| refusal(&error))?;
+    judge(response.status())
+}
+
+/// Stores bytes at a URL.
+pub(crate) fn put(
+    agent: &Agent,
+    url: &str,
+    content_type: &str,
+    body: &mut dyn Read,
+    size_bytes: u64,
+) -> Result<(), Refusal> {
+    let request = agent
+        .put(url)
+        .header("content-type", content_type)
+        .header("content-length", size_bytes);
+    let sent = request.send(SendBody::from_reader(body));
+    judge(sent.map_err(|error| refusal(&error))?.status())
+}
+
+fn judge(status: StatusCode) -> Result<(), Refusal> {
+    if status.is_success() { Ok(()) } else { Err(refused(status)) }
+}
+
+/// A client for a URL. It keeps connections open; what takes time in making it, the certificates,
+/// is kept in any case.
+pub(crate) fn agent(config: &Config, url: &str) -> Result<Agent, Error> {
     let proxy = match config.proxies.of(url) {
         Some(address) => {
             let proxy = address.to_owned();
@@ -145,16 +186,20 @@ fn interpret(url: &str, start: u64, response: Response<Body>) -> Result<Answer, 
             }
             _ => Ok(Answer::Restart),
         },
-        _ => {
-            let reason = format!("HTTP status {status}");
-            let is_passing = status.is_server_error()
-                || matches!(
-                    status,
-                    StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-                );
-            Err(Refusal { reason, is_passing })
-        }
+        _ => Err(refused(status)),
     }
+}
+
+/// What a status says that is no success. Object stores answer 403 for what they do not have when
+/// their list is not public.
+fn refused(status: StatusCode) -> Refusal {
+    let is_passing = status.is_server_error()
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    let is_absent = matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN
+    );
+    Refusal { reason: format!("HTTP status {status}"), is_passing, is_absent }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -201,5 +246,5 @@ fn refusal(error: &ureq::Error) -> Refusal {
         ureq::Error::Io(error) => error.to_string(),
         other => other.to_string(),
     };
-    Refusal { reason, is_passing }
+    Refusal { reason, is_passing, is_absent: false }
 }

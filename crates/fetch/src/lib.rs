@@ -6,6 +6,9 @@
 //! wherever the rest can be had, and if the whole then has the wrong hash it is fetched once more
 //! from its beginning before anything is called a mismatch.
 //!
+//! A [`Client`] speaks to one place often, such as a binary cache: it keeps connections, reads
+//! without a file ([`Stream`] continues what breaks off), and uploads. Its callers check what comes.
+//!
 //! What it does not do: it knows no store, keeps no cache, and unpacks nothing.
 
 mod apt;
@@ -13,12 +16,16 @@ mod config;
 mod error;
 mod mirrors;
 
+mod client;
 mod fetch;
 mod http;
 mod part;
+mod stream;
 
 pub use apt::{debian_mirrors, read_apt_sources};
+pub use client::{Client, Patience, Upload};
 pub use config::{Config, Proxies};
 pub use error::{Attempt, Error};
 pub use fetch::{Fetched, Progress, Request, fetch};
 pub use mirrors::{Mirrors, SNAPSHOT_KEY};
+pub use stream::Stream;

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use picnix_fetch::{Config, Error, Fetched, Mirrors, Request, fetch};
+use picnix_fetch::{
+    Client, Config, Error, Fetched, Mirrors, Patience, Request, Upload, fetch,
+};
 use picnix_store_core::{Hash, HashAlgo};
 
 /// What a request said: its first line and its headers, in small letters.
@@ -354,4 +356,93 @@ fn what_cannot_be_written_is_named() {
     case.request.dest = case.request.dest.join("below-nothing");
     let error = case.run().unwrap_err();
     assert!(error.to_string().contains("below-nothing"), "{error}");
+}
+
+fn client() -> Client {
+    let backoff = Duration::from_millis(1);
+    Client::new(Config { backoff, ..Config::default() })
+}
+
+fn read_all(client: &Client, url: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let stream = client.get(url, Patience::Retry).unwrap().expect("there is something");
+    { stream }.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_continued() {
+    let body = contents();
+    let server = Server::new(move |seen, _| match seen.start() {
+        None => announced(body.len(), &body[..500_000]),
+        Some(start) if start < 1_000_000 => rest(&body, start)[..200_000].to_vec(),
+        Some(start) => rest(&body, start),
+    });
+    let got = read_all(&client(), &server.url("nar")).unwrap();
+    assert!(got == contents(), "other bytes");
+    assert!(server.seen().len() > 2);
+    assert!(server.seen()[1..].iter().all(|seen| seen.headers["if-range"] == "\"v1\""));
+}
+
+#[test]
+fn a_stream_is_continued_from_a_server_that_knows_no_ranges() {
+    let server = Server::new(move |_, number| {
+        let body = contents();
+        if number == 0 { announced(body.len(), &body[..70_000]) } else { whole(&body) }
+    });
+    assert!(read_all(&client(), &server.url("nar")).unwrap() == contents());
+}
+
+#[test]
+fn a_stream_that_never_gets_further_ends_with_an_error() {
+    let server = Server::new(move |seen, _| match seen.start() {
+        None => announced(1000, b"begin"),
+        Some(_) => status("503 Busy"),
+    });
+    let error = read_all(&client(), &server.url("nar")).unwrap_err().to_string();
+    assert!(error.contains("503") && error.contains("/nar'"), "{error}");
+    assert_eq!(server.seen().len(), 4);
+}
+
+#[test]
+fn absent_is_not_broken() {
+    let server = Server::new(|seen, _| match seen.line.contains("absent") {
+        true => status("404 Not Found"),
+        false => status("500 Broken"),
+    });
+    let client = client();
+    let get = |name: &str| client.get_bytes(&server.url(name), Patience::Once, 10);
+    assert_eq!(get("absent").unwrap(), None);
+    assert!(get("broken").is_err());
+    assert_eq!(server.seen().len(), 2, "whoever asks once asks once");
+    assert!(!client.exists(&server.url("absent")).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}/a/b", dir.path().display());
+    assert_eq!(client.get_bytes(&url, Patience::Once, 10).unwrap(), None);
+    client.put(&url, "text/plain", Upload::Bytes(b"twelve bytes")).unwrap();
+    assert!(client.exists(&url).unwrap());
+    assert_eq!(
+        client.get_bytes(&url, Patience::Once, 12).unwrap().unwrap(),
+        b"twelve bytes"
+    );
+    let error = client.get_bytes(&url, Patience::Once, 11).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }));
+}
+
+#[test]
+fn an_upload_arrives_whole() {
+    let server = Server::new(|seen, _| match seen.line.starts_with("PUT ") {
+        true => status("201 Created"),
+        false => status("405 No"),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, b"nar").unwrap();
+    let client = client();
+    client.put(&server.url("a"), "text/x-nix-narinfo", Upload::Bytes(b"x: y\n")).unwrap();
+    client.put(&server.url("b"), "application/x-nix-nar", Upload::File(&file)).unwrap();
+    let seen = server.seen();
+    assert_eq!(seen[0].headers["content-length"], "5");
+    assert_eq!(seen[0].headers["content-type"], "text/x-nix-narinfo");
+    assert_eq!(seen[1].headers["content-length"], "3");
 }

@@ -16,7 +16,9 @@ use crate::error::{Context, Error, Result};
 use crate::pipe::{HashPipe, Maybe, Tee};
 use crate::place::Placement;
 use crate::store::Store;
-use crate::tree::{Filter, dump, dump_filtered, read_flat, restore, write_file};
+use crate::tree::{
+    Filter, dump, dump_filtered, read_flat, remove_tree, restore, write_file,
+};
 
 /// Up to this size a source is kept in memory while it is hashed, and read only once.
 const BUFFER_SIZE: usize = 32 << 20;
@@ -278,8 +280,13 @@ impl Store {
             return Ok(());
         }
         let from = self.temp_path()?;
-        checked_restore(source, &from, info)?;
-        self.check_content_address(&from, info)?;
+        let restored = checked_restore(source, &from, info)
+            .and_then(|()| self.check_content_address(&from, info));
+        if let Err(error) = restored {
+            // It may be large. What cannot be removed now goes with the session.
+            let _ = remove_tree(&from);
+            return Err(error);
+        }
         let info = PathInfo { registration_time: 0, ..info.clone() };
         self.place(vec![Placement { from, info }])
     }

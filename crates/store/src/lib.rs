@@ -15,10 +15,11 @@
 //! to decide what is garbage. Locks on single paths ([`Store::lock_paths`]) are for builds and
 //! downloads, which should not be done twice at once; they protect no invariant.
 //!
-//! Not here: who may be trusted (a path info is checked against contents only), building,
-//! substituters, and the network.
+//! Not here: who may be trusted (a path info is checked against contents only), building, and the
+//! network. What binary caches said is remembered here ([`Answers`]); who asks them is `build`.
 
 mod add;
+mod answers;
 mod config;
 mod database;
 mod error;
@@ -34,6 +35,7 @@ mod tree;
 mod verify;
 
 pub use add::{AddRequest, TextObject};
+pub use answers::{Answer, Answers};
 pub use config::{Access, Durability, StoreConfig};
 pub use error::{Error, Result};
 pub use gc::{GcOptions, GcReport};

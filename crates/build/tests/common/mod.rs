@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use picnix_build::cache::Substituters;
 use picnix_build::{
     BuildConfig, Builder, Built, Builtins, Cancel, Error, Event, Observer, Outputs,
     Target,
@@ -32,7 +33,8 @@ pub(crate) struct World {
     pub(crate) events: Events,
     pub(crate) cancel: Cancel,
     pub(crate) shell: Shell,
-    hashes: Mutex<BTreeMap<StorePath, Arc<DrvHash>>>,
+    pub(crate) substituters: Option<Substituters>,
+    pub(crate) hashes: Mutex<BTreeMap<StorePath, Arc<DrvHash>>>,
 }
 
 /// How a derivation runs the shell.
@@ -60,7 +62,12 @@ impl Events {
 impl Observer for Events {
     fn event(&self, event: &Event<'_>) {
         let text = match event {
-            Event::Planned { builds, fetches } => format!("planned {builds} {fetches}"),
+            Event::Planned { builds, fetches, copies } => {
+                let copies =
+                    if *copies == 0 { String::new() } else { format!(" {copies}") };
+                format!("planned {builds} {fetches}{copies}")
+            }
+            Event::Warning { message } => format!("warning {message}"),
             Event::Started { drv_path, kind } => {
                 format!("started {} {kind:?}", drv_path.name())
             }
@@ -112,6 +119,7 @@ impl World {
             events: Events::default(),
             cancel: Cancel::new(),
             shell,
+            substituters: None,
             hashes: Mutex::default(),
         }
     }
@@ -197,6 +205,7 @@ impl World {
             builtins: &self.builtins,
             observer: &self.events,
             cancel: &self.cancel,
+            substituters: self.substituters.as_ref(),
         }
     }
 

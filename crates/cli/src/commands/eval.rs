@@ -2,8 +2,10 @@
 
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 
+use picnix_engine::flakes::FlakeTarget;
 use picnix_engine::session::{EvalOptions, Program, Session, WorkError, evaluate};
 use picnix_engine::world::Writes;
 use picnix_engine::{Config, tree};
@@ -96,12 +98,20 @@ pub(crate) fn prepare(
             })?;
             Program::Stdin(text)
         }
+        (None, Some(file)) if is_flake(file) => {
+            let text = file.to_string_lossy();
+            Program::Flake(FlakeTarget::parse(&text, &config.current_dir)?)
+        }
         (None, Some(file)) => Program::File(config.current_dir.join(file)),
         (None, None) => Program::File(config.current_dir.join("default.nix")),
     };
     let mut options = EvalOptions {
         show_trace: context.show_trace,
-        pure: args.pure_eval,
+        pure: args.pure_eval || (matches!(program, Program::Flake(_)) && !args.impure),
+        allowed_uris: args
+            .allowed_uris
+            .as_ref()
+            .map(|uris| uris.split_whitespace().map(str::to_owned).collect()),
         trace_verbose: args.trace_verbose,
         abort_on_warn: args.abort_on_warn,
         arguments: pairs(&args.args),
@@ -122,6 +132,11 @@ pub(crate) fn prepare(
         }
     }
     Ok((program, options))
+}
+
+/// Whether an argument names an attribute of a flake, rather than a file.
+fn is_flake(file: &Path) -> bool {
+    file.to_str().is_some_and(|text| text.contains('#')) && !file.exists()
 }
 
 /// Lets `<picnix>` be found, unless the user says where it is.

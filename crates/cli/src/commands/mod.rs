@@ -1,8 +1,11 @@
 //! One file a command.
 
 mod build;
+mod cache;
 mod documentation;
 mod eval;
+mod flake;
+mod inspect;
 pub(crate) mod store;
 mod system;
 
@@ -35,6 +38,15 @@ pub(crate) fn run(cli: Cli) -> Outcome {
     if let Some(store) = cli.store {
         config.store_root = config.current_dir.join(store);
     }
+    for option in cli.options.chunks_exact(2) {
+        config.settings.set(&option[0], &option[1]);
+    }
+    if let Some(urls) = &cli.substituters {
+        config.settings.set("substituters", urls);
+    }
+    if cli.no_substitutes {
+        config.settings.set("substitute", "false");
+    }
     let context =
         Context { config, show_trace: cli.show_trace, log_format: cli.log_format };
     match cli.command {
@@ -44,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Eval(args) => eval::run(context, &args),
         Command::Instantiate(args) => build::instantiate(context, &args),
         Command::Build(args) => build::build(context, &args),
+        Command::Flake(command) => flake::run(context, &command),
         Command::Store(command) => store::run(context, command),
         Command::Man { dir } => documentation::man(&dir),
         Command::Completions { shell } => documentation::completions(shell),

@@ -14,7 +14,7 @@ use picnix_store_core::{PathInfo, StorePath};
 use serde_json::json;
 
 use super::{Context, Outcome};
-use crate::args::{JobArgs, StoreCommand};
+use crate::args::{DerivationCommand, JobArgs, StoreCommand};
 use crate::error::CommandError;
 use crate::output;
 
@@ -42,6 +42,25 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
         StoreCommand::Verify { check_contents, repair } => {
             shell.verify(check_contents, repair)
         }
+        StoreCommand::Copy(args) => shell.copy(&args),
+        StoreCommand::Sign { key_file, recursive, paths } => {
+            shell.sign(&key_file, recursive, &paths)
+        }
+        StoreCommand::GenerateKey { name, file } => shell.generate_key(&name, &file),
+        StoreCommand::Serve { listen, key_file } => {
+            shell.serve(&listen, key_file.as_deref())
+        }
+        StoreCommand::Tree { path } => shell.tree(&path),
+        StoreCommand::Requisites { paths } => shell.requisites(&paths),
+        StoreCommand::Referrers { paths, recursive } => {
+            shell.referrers(&paths, recursive)
+        }
+        StoreCommand::Dot { paths } => shell.dot(&paths),
+        StoreCommand::Why { path, needed, all } => shell.why(&path, &needed, all),
+        StoreCommand::Diff { before, after } => shell.diff(&before, &after),
+        StoreCommand::Derivation(DerivationCommand::Show { paths, recursive }) => {
+            shell.show_derivations(&paths, recursive)
+        }
     }
 }
 
@@ -51,11 +70,11 @@ pub(crate) struct Shell<'e> {
     pub(crate) engine: &'e Engine,
 }
 
-fn store_error(error: picnix_store::Error) -> CommandError {
+pub(super) fn store_error(error: picnix_store::Error) -> CommandError {
     CommandError::store(&error)
 }
 
-fn file_error(action: &str, path: &Path, error: &io::Error) -> CommandError {
+pub(super) fn file_error(action: &str, path: &Path, error: &io::Error) -> CommandError {
     CommandError::user(format!("cannot {action} '{}': {error}", path.display()))
 }
 
@@ -271,7 +290,7 @@ impl Shell<'_> {
         Ok(ExitCode::from(1))
     }
 
-    fn print(&self, path: &StorePath) -> String {
+    pub(super) fn print(&self, path: &StorePath) -> String {
         self.store.store_dir().print(path)
     }
 

@@ -102,6 +102,11 @@ pub(super) fn print_parsed(
         }
         Program::Text(text) => ev.print_parsed(text.as_bytes(), base_dir, Origin::Text),
         Program::Stdin(text) => ev.print_parsed(text, base_dir, Origin::Stdin),
+        Program::Flake(target) => picnix_eval::bail!(
+            Other,
+            "flake '{}' is no text that could be parsed",
+            target.reference.show()
+        ),
     }
 }
 

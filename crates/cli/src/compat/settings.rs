@@ -22,6 +22,8 @@ pub(crate) struct Common {
     pub(crate) log_format: LogFormat,
     pub(crate) system: Option<String>,
     pub(crate) gc_warning: bool,
+    /// Settings that picnix has too, under Nix's names: caches and keys.
+    pub(crate) user_settings: Vec<(&'static str, String)>,
 }
 
 impl Default for Common {
@@ -35,6 +37,7 @@ impl Default for Common {
             log_format: LogFormat::Auto,
             system: None,
             gc_warning: true,
+            user_settings: Vec::new(),
         }
     }
 }
@@ -50,6 +53,9 @@ impl Common {
             config.system.clone_from(system);
         }
         config.prepend_search_path(&self.include);
+        for (name, value) in &self.user_settings {
+            config.settings.set(name, value);
+        }
         Ok(Context {
             config,
             show_trace: self.options.show_trace,
@@ -211,7 +217,9 @@ const SETTINGS: &[Setting] = &[
         }
         Ok(())
     }),
+    switch("require-sigs", |common, value| keep(common, "require-sigs", value)),
     switch("show-trace", |common, value| set_bool(&mut common.options.show_trace, value)),
+    switch("substitute", |common, value| keep(common, "substitute", value)),
     switch("trace-verbose", |common, value| {
         set_bool(&mut common.options.trace_verbose, value)
     }),
@@ -221,6 +229,24 @@ const SETTINGS: &[Setting] = &[
         common.options.lints.short_paths =
             if warn { Severity::Warn } else { Severity::Ignore };
         Ok(())
+    }),
+    valued("connect-timeout", |common, value| keep(common, "connect-timeout", value)),
+    valued("extra-substituters", |common, value| {
+        keep(common, "extra-substituters", value)
+    }),
+    valued("extra-trusted-public-keys", |common, value| {
+        keep(common, "extra-trusted-public-keys", value)
+    }),
+    valued("http-connections", |common, value| keep(common, "http-connections", value)),
+    valued("narinfo-cache-negative-ttl", |common, value| {
+        keep(common, "narinfo-cache-negative-ttl", value)
+    }),
+    valued("narinfo-cache-positive-ttl", |common, value| {
+        keep(common, "narinfo-cache-positive-ttl", value)
+    }),
+    valued("substituters", |common, value| keep(common, "substituters", value)),
+    valued("trusted-public-keys", |common, value| {
+        keep(common, "trusted-public-keys", value)
     }),
     valued("experimental-features", |common, value| {
         common.options.features = picnix_eval::Features::default();
@@ -297,8 +323,6 @@ const IGNORED_SWITCHES: &[&str] = &[
     "keep-derivations",
     "keep-outputs",
     "print-missing",
-    "require-sigs",
-    "substitute",
     "use-sqlite-wal",
     "warn-dirty",
 ];
@@ -308,23 +332,15 @@ const IGNORED_VALUES: &[&str] = &[
     "allowed-users",
     "build-users-group",
     "builders",
-    "connect-timeout",
     "cores",
-    "extra-substituters",
-    "extra-trusted-public-keys",
     "extra-trusted-substituters",
-    "http-connections",
     "log-lines",
     "max-silent-time",
     "max-substitution-jobs",
-    "narinfo-cache-negative-ttl",
-    "narinfo-cache-positive-ttl",
     "sandbox",
-    "substituters",
     "system-features",
     "tarball-ttl",
     "timeout",
-    "trusted-public-keys",
     "trusted-substituters",
     "trusted-users",
 ];
@@ -358,6 +374,12 @@ fn set_bool(target: &mut bool, value: &str) -> Result<(), Stop> {
         "false" | "no" | "0" => false,
         _ => return usage(format!("Boolean setting has invalid value '{value}'")),
     };
+    Ok(())
+}
+
+/// Notes a setting that the engine understands by itself.
+fn keep(common: &mut Common, name: &'static str, value: &str) -> Result<(), Stop> {
+    common.user_settings.push((name, value.to_owned()));
     Ok(())
 }
 

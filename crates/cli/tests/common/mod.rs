@@ -97,6 +97,8 @@ impl TestEnvironment {
             .env("TMPDIR", self.dir.path().join("tmp"))
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("PICNIX_STORE", &self.store)
+            // Tests that want a cache name one.
+            .env("PICNIX_CONFIG", "substituters =")
             .current_dir(&self.work)
             .stdin(Stdio::null());
         command

@@ -28,12 +28,15 @@ pub mod xml;
 // Files and the store.
 mod context;
 mod derivation;
+mod fetch;
 mod files;
+mod flakes;
 mod hashing;
 mod paths;
 mod store;
 
 pub(crate) use derivation::imported as imported_derivation;
+pub(crate) use flakes::FETCH_FINAL_TREE;
 
 /// The code of a builtin. It is given exactly as many arguments as its arity, none of them forced.
 pub type Function = for<'h> fn(&Evaluator<'h>, &[Value<'h>], Pos) -> Result<Value<'h>>;
@@ -89,7 +92,9 @@ const TABLES: &[&[Builtin]] = &[
     // Files and the store.
     context::BUILTINS,
     derivation::BUILTINS,
+    fetch::BUILTINS,
     files::BUILTINS,
+    flakes::BUILTINS,
     hashing::BUILTINS,
     paths::BUILTINS,
     store::BUILTINS,

@@ -30,6 +30,9 @@ const FIRST_CHUNK_BYTES: usize = 128 * 1024;
 /// The largest size of a chunk that is not made for one large object.
 const MAX_CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
+/// What memory that was taken back is filled with where debug assertions are on.
+const POISON: u8 = 0xEE;
+
 /// The arena of one evaluation.
 pub struct Heap {
     /// Where the next object goes; never above `end`.
@@ -242,6 +245,12 @@ impl Heap {
     #[inline]
     pub(crate) fn release(&self, mark: Mark) {
         if self.end.get() == mark.end && self.kept.get() <= mark.at {
+            if cfg!(debug_assertions) && self.at.get() > mark.at {
+                let bytes = self.at.get().addr() - mark.at.addr();
+                // SAFETY: these bytes of the chunk were given out and nothing refers to them any more. Who
+                // still does breaks the contract, and finds it out in the tests.
+                unsafe { mark.at.write_bytes(POISON, bytes) };
+            }
             self.at.set(mark.at);
         }
     }

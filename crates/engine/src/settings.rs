@@ -1,0 +1,293 @@
+//! The settings that users know from Nix, in the syntax of `nix.conf`.
+//!
+//! They come from `picnix/picnix.conf` in the user's configuration directory, from the variable
+//! `PICNIX_CONFIG`, and from `--option`; later ones win, and `extra-NAME` adds to what there is. Nix's
+//! own `nix.conf` is not read: what a machine's Nix trusts is not what its picnix trusts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use picnix_build::cache::{CacheAddress, CachePolicy};
+use picnix_store_core::{PublicKey, PublicKeys};
+
+use crate::Error;
+
+/// How deep files may include files.
+const MAX_INCLUDES: usize = 16;
+
+/// The settings that mean something here, and their defaults.
+const KNOWN: &[(&str, &str)] = &[
+    ("connect-timeout", "5"),
+    ("download-attempts", "4"),
+    ("http-connections", "16"),
+    ("narinfo-cache-negative-ttl", "3600"),
+    ("narinfo-cache-positive-ttl", "2592000"),
+    ("require-sigs", "true"),
+    ("stalled-download-timeout", "30"),
+    ("substitute", "true"),
+    ("substituters", "https://cache.nixos.org"),
+    (
+        "trusted-public-keys",
+        "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=",
+    ),
+];
+/// Other names of some, which Nix accepts too.
+const ALIASES: &[(&str, &str)] = &[
+    ("binary-cache-public-keys", "trusted-public-keys"),
+    ("binary-caches", "substituters"),
+    ("use-binary-caches", "substitute"),
+];
+
+/// Settings by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserSettings {
+    values: BTreeMap<String, String>,
+    /// Names that were set and mean nothing here.
+    unknown: Vec<String>,
+}
+
+impl Default for UserSettings {
+    fn default() -> Self {
+        let values = KNOWN.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Self { values: values.collect(), unknown: Vec::new() }
+    }
+}
+
+impl UserSettings {
+    /// Sets what a file says; a file that does not exist says nothing.
+    ///
+    /// # Errors
+    /// The file cannot be read or breaks the syntax.
+    pub fn read(&mut self, path: &Path) -> Result<(), Error> {
+        self.read_file(path, true, 0)
+    }
+
+    /// Sets what a text in the syntax of `nix.conf` says.
+    ///
+    /// # Errors
+    /// It breaks the syntax; `whence` names it.
+    pub fn apply(&mut self, text: &str, whence: &str) -> Result<(), Error> {
+        self.apply_text(text, whence, None, 0)
+    }
+
+    /// Sets one value.
+    pub fn set(&mut self, name: &str, value: &str) {
+        let alias = |name: &str| {
+            let found = ALIASES.iter().find(|(alias, _)| *alias == name);
+            found.map_or(name, |(_, name)| name).to_owned()
+        };
+        let (name, is_extra) = match name.strip_prefix("extra-") {
+            Some(base) => (alias(base), true),
+            None => (alias(name), false),
+        };
+        match self.values.get_mut(&name) {
+            Some(old) if is_extra => {
+                old.push(' ');
+                old.push_str(value);
+            }
+            Some(old) => value.clone_into(old),
+            None => self.unknown.push(name),
+        }
+    }
+
+    /// The names that were set and mean nothing here.
+    #[must_use]
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
+    /// The caches to ask, and who is believed.
+    ///
+    /// # Errors
+    /// A value makes no sense.
+    pub fn cache_policy(&self) -> Result<CachePolicy, Error> {
+        let mut policy =
+            CachePolicy { keys: self.trusted_keys()?, ..self.base_policy()? };
+        if self.flag("substitute")? {
+            for address in self.words("substituters") {
+                let parsed = CacheAddress::parse(address)
+                    .map_err(|error| self.invalid("substituters", &error.to_string()))?;
+                policy.addresses.push(parsed);
+            }
+        }
+        Ok(policy)
+    }
+
+    fn base_policy(&self) -> Result<CachePolicy, Error> {
+        let seconds = |name| self.number(name).map(Duration::from_secs);
+        let connections = self.number("http-connections")?;
+        let attempts = self.number("download-attempts")?;
+        Ok(CachePolicy {
+            require_signatures: self.flag("require-sigs")?,
+            negative_lifetime: seconds("narinfo-cache-negative-ttl")?,
+            positive_lifetime: seconds("narinfo-cache-positive-ttl")?,
+            connections: usize::try_from(connections).unwrap_or(1).clamp(1, 256),
+            fetch: picnix_fetch::Config {
+                retries: u32::try_from(attempts).unwrap_or(1).saturating_sub(1),
+                connect_timeout: seconds("connect-timeout")?.max(Duration::from_secs(1)),
+                stall_timeout: seconds("stalled-download-timeout")?
+                    .max(Duration::from_secs(1)),
+                ..picnix_fetch::Config::default()
+            },
+            ..CachePolicy::default()
+        })
+    }
+
+    fn trusted_keys(&self) -> Result<PublicKeys, Error> {
+        let name = "trusted-public-keys";
+        let parse = |key| {
+            PublicKey::parse(key).map_err(|error| self.invalid(name, &error.to_string()))
+        };
+        let keys: Result<Vec<PublicKey>, Error> = self.words(name).map(parse).collect();
+        Ok(PublicKeys::new(keys?))
+    }
+
+    fn value(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", String::as_str)
+    }
+
+    fn words(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.value(name).split_whitespace()
+    }
+
+    fn number(&self, name: &str) -> Result<u64, Error> {
+        let number = self.value(name).parse();
+        number.map_err(|_| self.invalid(name, "it is not a number"))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, Error> {
+        match self.value(name) {
+            "true" | "yes" | "1" => Ok(true),
+            "false" | "no" | "0" => Ok(false),
+            _ => Err(self.invalid(name, "it is not 'true' or 'false'")),
+        }
+    }
+
+    fn invalid(&self, name: &str, reason: &str) -> Error {
+        let value = self.value(name).to_owned();
+        Error::Setting { name: name.to_owned(), value, reason: reason.to_owned() }
+    }
+
+    fn read_file(
+        &mut self,
+        path: &Path,
+        optional: bool,
+        depth: usize,
+    ) -> Result<(), Error> {
+        let text = match fs::read_to_string(path) {
+            Err(error) if optional && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(());
+            }
+            other => other.map_err(|source| Error::File {
+                action: "read",
+                path: path.to_owned(),
+                source,
+            })?,
+        };
+        self.apply_text(&text, &path.display().to_string(), path.parent(), depth)
+    }
+
+    fn apply_text(
+        &mut self,
+        text: &str,
+        whence: &str,
+        folder: Option<&Path>,
+        depth: usize,
+    ) -> Result<(), Error> {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or(line);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                [] => {}
+                [include @ ("include" | "!include"), file] => {
+                    let place = folder.unwrap_or(Path::new("/"));
+                    let file: PathBuf = place.join(file);
+                    if depth == MAX_INCLUDES {
+                        let reason = "files include each other".to_owned();
+                        return Err(Error::SettingsLine {
+                            whence: whence.to_owned(),
+                            line: number + 1,
+                            reason,
+                        });
+                    }
+                    self.read_file(&file, *include == "!include", depth + 1)?;
+                }
+                [name, "=", value @ ..] => self.set(name, &value.join(" ")),
+                _ => {
+                    let reason =
+                        format!("expected 'NAME = VALUE' but found '{}'", line.trim());
+                    let (whence, line) = (whence.to_owned(), number + 1);
+                    return Err(Error::SettingsLine { whence, line, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(settings: &UserSettings) -> Vec<String> {
+        let policy = settings.cache_policy().unwrap();
+        policy.addresses.into_iter().map(|address| address.url).collect()
+    }
+
+    #[test]
+    fn the_public_cache_is_known_from_the_start() {
+        let settings = UserSettings::default();
+        assert_eq!(urls(&settings), ["https://cache.nixos.org"]);
+        assert!(settings.cache_policy().unwrap().require_signatures);
+    }
+
+    #[test]
+    fn the_syntax_is_that_of_nix() {
+        let mut settings = UserSettings::default();
+        let text = "# caches\nsubstituters = file:///a  http://b # two\n\n\
+                    extra-substituters = https://c\nrequire-sigs = false\nno-such = 1\n";
+        settings.apply(text, "test").unwrap();
+        assert_eq!(urls(&settings), ["file:///a", "http://b", "https://c"]);
+        assert!(!settings.cache_policy().unwrap().require_signatures);
+        assert_eq!(settings.unknown(), ["no-such"]);
+        settings.set("binary-caches", "http://d");
+        assert_eq!(urls(&settings), ["http://d"]);
+        settings.set("substitute", "false");
+        assert_eq!(urls(&settings), Vec::<String>::new());
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        let error = |text: &str| {
+            let mut settings = UserSettings::default();
+            let applied = settings.apply(text, "x.conf");
+            applied
+                .and_then(|()| settings.cache_policy().map(|_| ()))
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error("substitute\n").contains("x.conf:1: expected 'NAME = VALUE'"));
+        assert!(
+            error("\nsubstituters = nowhere").contains("invalid setting 'substituters'")
+        );
+        assert!(error("require-sigs = maybe").contains("'maybe'"));
+        assert!(error("trusted-public-keys = a:b").contains("trusted-public-keys"));
+        assert!(error("include /no/such/file").contains("/no/such/file"));
+    }
+
+    #[test]
+    fn files_include_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("picnix.conf");
+        fs::write(&path, "include more.conf\n!include no-such\n").unwrap();
+        fs::write(dir.path().join("more.conf"), "substituters = http://more\n").unwrap();
+        let mut settings = UserSettings::default();
+        settings.read(&path).unwrap();
+        assert_eq!(urls(&settings), ["http://more"]);
+        settings.read(Path::new("/no/such/file")).unwrap();
+        fs::write(&path, "include picnix.conf\n").unwrap();
+        assert!(settings.read(&path).unwrap_err().to_string().contains("each other"));
+    }
+}

@@ -1,0 +1,47 @@
+//! References to trees that are not here yet, and flakes.
+//!
+//! [`Url`] is a URL as Nix reads and writes it, [`Input`] says where a tree comes from, [`FlakeRef`] adds a
+//! directory in it, [`LockFile`] is `flake.lock`. They are pure: what must be fetched is asked of the
+//! [`crate::World`]. The words of messages are Nix's.
+
+mod input;
+mod lock;
+mod lockfile;
+mod reference;
+mod source;
+mod url;
+
+pub use input::{Input, InputAttrs, InputValue, Scheme, is_legal_ref_name, is_rev};
+pub use lock::{LockFlags, Locked};
+pub use lockfile::{Edge, InputPath, LockFile, LockedNode, Node, NodeId};
+pub use reference::{FlakeRef, RefForm, split_path};
+pub(crate) use source::TreeShape;
+pub use url::{Authority, Strictness, Url, fix_git_url, percent_decode, percent_encode};
+
+/// Why a text is no reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefError {
+    /// It is no URL, or one of a form that the scheme does not know; it may still be a path.
+    #[error("{0}")]
+    BadUrl(String),
+    /// It is a reference, and wrong.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl From<RefError> for crate::Error {
+    fn from(error: RefError) -> Self {
+        crate::err!(Other, "{error}")
+    }
+}
+
+/// What reading a reference gives.
+pub type RefResult<T> = std::result::Result<T, RefError>;
+
+fn bad_url<T>(message: impl Into<String>) -> RefResult<T> {
+    Err(RefError::BadUrl(message.into()))
+}
+
+fn wrong<T>(message: impl Into<String>) -> RefResult<T> {
+    Err(RefError::Wrong(message.into()))
+}
