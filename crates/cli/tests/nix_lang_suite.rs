@@ -5,11 +5,6 @@
 //! the exit status and the last `error:` line with what follows it are compared, and whole reports are counted.
 //! `nix_lang_suite.pending` lists the cases that do not pass yet: one that starts to pass must leave the list.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "the suite tells its counts, and when it is skipped"
-)]
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

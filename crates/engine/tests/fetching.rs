@@ -117,7 +117,7 @@ impl Bench {
     }
 
     fn lock(&self, flake: &str, flags: &LockFlags) -> Result<(), Error> {
-        let target = FlakeTarget::parse(flake, &self.path("")).unwrap();
+        let target = FlakeTarget::parse(&format!("./{flake}"), &self.path("")).unwrap();
         let options = EvalOptions::default();
         evaluate(
             &self.engine,

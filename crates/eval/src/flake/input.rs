@@ -754,7 +754,7 @@ mod tests {
             "path:/a/b?lastModified=1",
             "path:./a",
             "github:a/b",
-            "github:a/b/c/d?host=example.org",
+            "github:a/b/c%2Fd?host=example.org",
             &format!("gitlab:a/b/{REV}"),
             &format!("git+https://example.org/x?ref=y&rev={REV}&shallow=1"),
             "git+file:///a/b",
