@@ -33,7 +33,7 @@ fn inside() {
             // The first process of a namespace ignores signals it does not handle.
             rustix::process::kill_process(
                 rustix::process::getpid(),
-                rustix::process::Signal::SEGV,
+                rustix::process::Signal::USR1,
             )
             .unwrap();
             std::process::exit(9);
