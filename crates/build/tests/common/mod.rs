@@ -106,7 +106,11 @@ impl World {
     }
 
     pub(crate) fn at(dir: tempfile::TempDir) -> Self {
-        let store = open_store(dir.path());
+        Self::with(open_store(dir.path()), dir)
+    }
+
+    /// A world whose store lies elsewhere.
+    pub(crate) fn with(store: Store, dir: tempfile::TempDir) -> Self {
         let shell = add_shell(&store, dir.path());
         let mut config = BuildConfig::new("test-system", 2);
         config.mirrors.public = false;
