@@ -206,6 +206,9 @@ const SETTINGS: &[Setting] = &[
         common.options.no_import_from_derivation = !allowed;
         Ok(())
     }),
+    switch("builders-use-substitutes", |common, value| {
+        keep(common, "builders-use-substitutes", value)
+    }),
     switch("keep-failed", |common, value| set_bool(&mut common.jobs.keep_failed, value)),
     switch("keep-going", |common, value| set_bool(&mut common.jobs.keep_going, value)),
     switch("pure-eval", |common, value| set_bool(&mut common.options.pure, value)),
@@ -230,6 +233,7 @@ const SETTINGS: &[Setting] = &[
             if warn { Severity::Warn } else { Severity::Ignore };
         Ok(())
     }),
+    valued("builders", |common, value| keep(common, "builders", value)),
     valued("connect-timeout", |common, value| keep(common, "connect-timeout", value)),
     valued("extra-substituters", |common, value| {
         keep(common, "extra-substituters", value)
@@ -315,7 +319,6 @@ const IGNORED_SWITCHES: &[&str] = &[
     "accept-flake-config",
     "allow-dirty",
     "auto-optimise-store",
-    "builders-use-substitutes",
     "eval-cache",
     "fallback",
     "fsync-metadata",
@@ -331,7 +334,6 @@ const IGNORED_SWITCHES: &[&str] = &[
 const IGNORED_VALUES: &[&str] = &[
     "allowed-users",
     "build-users-group",
-    "builders",
     "cores",
     "extra-trusted-substituters",
     "log-lines",
