@@ -134,7 +134,7 @@ fn a_graph_is_built_elsewhere_and_its_outputs_come_back() {
     assert_eq!(world.text(&program), format!("code {text}\n"));
     let built = format!("unix://{}", far.socket.display());
     let events = world.events.all();
-    assert!(events.contains(&"log library compiling".to_owned()), "{events:?}");
+    assert!(events.contains(&"log library.drv compiling".to_owned()), "{events:?}");
     assert!(!events.iter().any(|event| event.starts_with("failed")), "{events:?}");
     let info = world.store.path_info(&world.output(&program, "out")).unwrap();
     assert!(!info.ultimate && info.deriver.as_ref() == Some(&program), "{built}");
@@ -159,7 +159,7 @@ fn a_failure_there_is_a_failure_here_with_its_log() {
     let text = failure.to_string();
     assert!(text.contains("failed with exit code 3"), "{text}");
     assert!(text.contains("> before") && text.contains("picnix store log"), "{text}");
-    assert_eq!(world.events.count("log broken before"), 1, "it is not tried twice");
+    assert_eq!(world.events.count("log broken.drv before"), 1, "it is not tried twice");
     // After a failure the connection is in order.
     let fine = world.script("fine", "echo fine > $out", &[]);
     assert_eq!(world.text(&fine), "fine\n");
