@@ -29,6 +29,8 @@ pub mod error;
 pub mod expr;
 pub mod flake;
 pub mod fragment;
+#[cfg(fuzzing)]
+pub mod fuel;
 pub mod pos;
 pub mod report;
 pub mod source;

@@ -11,7 +11,7 @@ use picnix_engine::{Engine, Found, target};
 use picnix_store_core::{OutputName, StorePath};
 
 use super::Stop;
-use super::eval::{Programs, value_at};
+use super::eval::Programs;
 use super::flags::{self, Arguments, Flag};
 use super::settings::{self, Common};
 use crate::error::CommandError;

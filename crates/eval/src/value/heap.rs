@@ -338,6 +338,8 @@ impl Heap {
 
 impl Heap {
     fn chunk(&self, bytes: usize) -> *mut u8 {
+        #[cfg(fuzzing)]
+        crate::fuel::burn(bytes as u64 / 64);
         let layout = Layout::from_size_align(bytes, ALIGN).expect("memory is finite");
         // SAFETY: no caller asks for zero bytes.
         let start = unsafe { alloc(layout) };
