@@ -30,7 +30,8 @@ pub(crate) enum Member<'h> {
 /// What the search for derivations sees.
 pub(crate) enum Look<'h> {
     Derivation(&'h Attrs<'h>),
-    Members(Vec<Member<'h>>),
+    /// The members, and what they are the members of.
+    Members(Value<'h>, Vec<Member<'h>>),
     Nothing,
 }
 
@@ -91,19 +92,20 @@ impl<'h> Session<'_, 'h> {
                 "sets and lists of derivations are nested deeper than {MAX_DEPTH}"
             );
         }
-        Ok(match self.ev.auto_call(value, self.arguments)? {
+        let value = self.ev.auto_call(value, self.arguments)?;
+        Ok(match value {
             Value::Attrs(attrs) if self.ev.is_derivation(attrs)? => {
                 Look::Derivation(attrs)
             }
             Value::Attrs(attrs) => {
                 let sorted = self.ev.sorted_by_name(attrs).into_iter();
                 let member = |attr: Attr<'h>| Member::Attr { slot: attr.slot, depth };
-                Look::Members(sorted.map(member).collect())
+                Look::Members(value, sorted.map(member).collect())
             }
             Value::List(list) => {
                 let depth = depth + 1;
                 let members = list.iter().map(|value| Member::Item { value, depth });
-                Look::Members(members.collect())
+                Look::Members(value, members.collect())
             }
             _ => Look::Nothing,
         })
@@ -118,7 +120,7 @@ impl<'h> Session<'_, 'h> {
         match look {
             Look::Nothing => {}
             Look::Derivation(attrs) => found.push(self.found(attrs)?),
-            Look::Members(members) => {
+            Look::Members(_, members) => {
                 for member in members {
                     self.collect(self.look(member)?, found)?;
                 }

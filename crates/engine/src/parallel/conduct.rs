@@ -14,7 +14,7 @@ use super::{MAX_DEATHS, MIN_SHARE_BYTES, PATIENCE, WARM_UP_BYTES};
 use crate::session::{Session, WorkError};
 
 /// After so many places, or so much memory taken in bytes, helpers are listened to.
-const PLACES_PER_VISIT: usize = 64;
+const PLACES_PER_VISIT: usize = 16;
 const BYTES_PER_VISIT: usize = 1 << 20;
 
 /// This process, among those that numbered objects.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use picnix_eval::{Error, Result};
+use picnix_eval::{Error, Evaluator, Result, Value};
 
 use super::territory::Place;
 use super::{MAX_ENTERED_DEPTH, MAX_MEMBERS, MIN_MEMBERS};
@@ -45,6 +45,20 @@ pub(super) trait Work {
     /// How many objects were numbered so far.
     fn numbered(&self) -> u32 {
         0
+    }
+}
+
+/// Values that stay reachable although nothing else in the evaluation may refer to them any more: a chain on the heap,
+/// whose head lies on the stack as long as its owner does.
+pub(super) struct Kept<'h>(Value<'h>);
+
+impl<'h> Kept<'h> {
+    pub(super) fn new() -> Self {
+        Self(Value::Null)
+    }
+
+    pub(super) fn keep(&mut self, ev: &Evaluator<'h>, values: &[Value<'h>]) {
+        self.0 = ev.list(&[self.0, ev.list(values)]);
     }
 }
 

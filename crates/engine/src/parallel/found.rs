@@ -4,7 +4,7 @@ use picnix_eval::{Error, Result, Value};
 use picnix_store_core::{OutputName, StorePath};
 
 use super::conduct::{Harvest, conduct};
-use super::explore::{Entered, Explorer, Wanted, Work};
+use super::explore::{Entered, Explorer, Kept, Wanted, Work};
 use super::territory::Place;
 use super::wire::{Reader, Writer};
 use crate::derivations::{Found, Look, Member};
@@ -16,6 +16,7 @@ struct Search<'s, 'e, 'h> {
     attrs: &'s [String],
     /// What the last look saw: looking may call a function.
     seen: Option<Look<'h>>,
+    kept: Kept<'h>,
 }
 
 #[derive(Clone, Copy)]
@@ -36,7 +37,7 @@ pub(super) fn find<'h>(
     if session.cores < 2 {
         return Ok(None);
     }
-    let work = Search { session, root, attrs, seen: None };
+    let work = Search { session, root, attrs, seen: None, kept: Kept::new() };
     let explorer = Explorer::new(work, Part::All);
     let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
     let mut found = Vec::new();
@@ -68,7 +69,8 @@ impl<'h> Work for Search<'_, '_, 'h> {
         let members: Vec<Part<'h>> = match part {
             Part::All => (0..self.attrs.len()).map(Part::At).collect(),
             part => match self.look(*part)? {
-                Look::Members(members) if wanted.includes(members.len()) => {
+                Look::Members(value, members) if wanted.includes(members.len()) => {
+                    self.kept.keep(self.session.ev, &[value]);
                     members.into_iter().map(Part::Member).collect()
                 }
                 other => {

@@ -6,12 +6,15 @@ use picnix_eval::pos::Pos;
 use picnix_eval::{Result, Value, sym};
 
 use super::conduct::{Harvest, conduct};
-use super::explore::{Entered, Explorer, Wanted, Work};
+use super::explore::{Entered, Explorer, Kept, Wanted, Work};
 use super::territory::Place;
 use super::wire::{Reader, Writer};
 use crate::session::{Session, WorkError};
 
-struct Json<'s, 'e, 'h>(&'s Session<'e, 'h>);
+struct Json<'s, 'e, 'h> {
+    session: &'s Session<'e, 'h>,
+    kept: Kept<'h>,
+}
 
 #[derive(Clone, Copy)]
 struct Part<'h> {
@@ -29,7 +32,7 @@ pub(super) fn print<'h>(
         return Ok(None);
     }
     let top = Part { value, pos: Pos::NONE, depth: 0 };
-    let explorer = Explorer::new(Json(session), top);
+    let explorer = Explorer::new(Json { session, kept: Kept::new() }, top);
     let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
     let mut out = Vec::new();
     join(&harvest, &mut Vec::new(), &mut out).ok_or(WorkError::Again)?;
@@ -40,7 +43,7 @@ impl<'h> Json<'_, '_, 'h> {
     fn write(&self, part: Part<'h>) -> Result<Vec<u8>> {
         let style = (PathMode::CopyToStore, Forcing::Deep);
         let Part { value, pos, depth } = part;
-        let ev = self.0.ev;
+        let ev = self.session.ev;
         ev.deeper(depth, || json::write(ev, value, pos, style, &mut Vec::new()))
     }
 }
@@ -53,11 +56,13 @@ impl<'h> Work for Json<'_, '_, 'h> {
         part: &Part<'h>,
         wanted: Wanted,
     ) -> Result<Option<Entered<Part<'h>>>> {
-        let ev = self.0.ev;
+        let ev = self.session.ev;
         let (pos, depth) = (part.pos, part.depth + 1);
         let mut shape = Vec::new();
         let mut writer = Writer(&mut shape);
-        let members = match ev.deeper(part.depth, || ev.force(part.value))? {
+        let members: Vec<Part<'h>> = match ev
+            .deeper(part.depth, || ev.force(part.value))?
+        {
             Value::List(list) if wanted.includes(list.len()) => {
                 writer.byte(b'[');
                 list.iter().map(|value| Part { value, pos, depth }).collect()
@@ -79,6 +84,8 @@ impl<'h> Work for Json<'_, '_, 'h> {
             }
             _ => return Ok(None),
         };
+        let values: Vec<_> = members.iter().map(|part| part.value).collect();
+        self.kept.keep(ev, &values);
         Ok(Some(Entered { shape, members }))
     }
 

@@ -13,7 +13,7 @@ use picnix_eval::pos::Pos;
 use picnix_eval::{Error, Result, Seen, Value, print_attr_name};
 
 use super::conduct::{Harvest, OURSELVES, conduct};
-use super::explore::{Entered, Explorer, Wanted, Work};
+use super::explore::{Entered, Explorer, Kept, Wanted, Work};
 use super::territory::Place;
 use super::wire::{Reader, Writer};
 use crate::session::{Session, WorkError};
@@ -25,6 +25,7 @@ struct Plain<'s, 'e, 'h> {
     session: &'s Session<'e, 'h>,
     seen: Seen,
     numbers: Numbers,
+    kept: Kept<'h>,
 }
 
 #[derive(Clone, Copy)]
@@ -42,8 +43,8 @@ pub(super) fn print<'h>(
     if session.cores < 2 {
         return Ok(None);
     }
-    let (seen, numbers) = (Seen::default(), Numbers::default());
-    let work = Plain { session, seen, numbers };
+    let (seen, numbers, kept) = (Seen::default(), Numbers::default(), Kept::new());
+    let work = Plain { session, seen, numbers, kept };
     let explorer = Explorer::new(work, Part { value, pos: Pos::NONE, depth: 0 });
     let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
     if harvest.known_at_start.len() == 1 {
@@ -92,7 +93,7 @@ impl<'h> Work for Plain<'_, '_, 'h> {
         let depth = part.depth + 1;
         let mut shape = number.to_le_bytes().to_vec();
         let mut writer = Writer(&mut shape);
-        let mut members = Vec::with_capacity(count);
+        let mut members: Vec<Part<'h>> = Vec::with_capacity(count);
         match value {
             Value::Attrs(attrs) => {
                 writer.byte(b'a');
@@ -110,6 +111,8 @@ impl<'h> Work for Plain<'_, '_, 'h> {
             }
             _ => {}
         }
+        let values: Vec<_> = members.iter().map(|part| part.value).collect();
+        self.kept.keep(ev, &values);
         Ok(Some(Entered { shape, members }))
     }
 
