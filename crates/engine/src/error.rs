@@ -138,22 +138,6 @@ pub enum Error {
     Evaluation(String),
 }
 
-/// The message of an error with those of its causes, without saying anything twice.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.ends_with(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 fn did_you_mean(similar: &[String]) -> String {
     similar.first().map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }

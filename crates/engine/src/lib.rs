@@ -23,6 +23,7 @@ pub mod world;
 pub use config::Config;
 pub use derivations::Found;
 pub use engine::{BuildOptions, Engine, target};
-pub use error::{Error, chain};
+pub use error::Error;
 pub use fetchers::Freshness;
+pub use picnix_build::chain;
 pub use settings::UserSettings;

@@ -251,7 +251,7 @@ fn kind_of(file_type: fs::FileType) -> FileKind {
 
 /// An error of a lower layer with its causes, as evaluation reports it.
 fn world_error(error: &dyn std::error::Error) -> WorldError {
-    WorldError::new(crate::error::chain(error))
+    WorldError::new(crate::chain(error))
 }
 
 fn io_error(action: &str, path: &[u8], error: &std::io::Error) -> WorldError {

@@ -1,5 +1,7 @@
 //! Turning values into strings and paths, and the contexts of strings.
 
+pub use picnix_syntax::canonical_path;
+
 use crate::bail;
 use crate::err;
 use crate::error::{At, Error, Kind, Result};
@@ -289,27 +291,4 @@ impl<'h> Evaluator<'h> {
         sorted.sort_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
         sorted
     }
-}
-
-/// An absolute path without `.`, `..`, doubled and trailing slashes; `..` at the root stays there.
-#[must_use]
-pub fn canonical_path(path: &[u8]) -> Vec<u8> {
-    let mut canonical: Vec<u8> = Vec::with_capacity(path.len() + 1);
-    for component in path.split(|byte| *byte == b'/') {
-        match component {
-            b"" | b"." => {}
-            b".." => {
-                let parent = memchr::memrchr(b'/', &canonical).unwrap_or(0);
-                canonical.truncate(parent);
-            }
-            name => {
-                canonical.push(b'/');
-                canonical.extend_from_slice(name);
-            }
-        }
-    }
-    if canonical.is_empty() {
-        canonical.push(b'/');
-    }
-    canonical
 }

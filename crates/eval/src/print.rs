@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use picnix_syntax::float_text;
+
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
@@ -324,39 +326,6 @@ pub fn print_attr_name(out: &mut Vec<u8>, name: &[u8]) {
         out.extend_from_slice(name);
     } else {
         print_string(out, name, usize::MAX);
-    }
-}
-
-/// A float as C's `%g` prints it, which is what C++ streams do.
-#[must_use]
-pub fn float_text(float: f64) -> String {
-    const PRECISION: i32 = 6;
-    if float.is_nan() {
-        return if float.is_sign_negative() { "-nan".into() } else { "nan".into() };
-    }
-    if float.is_infinite() {
-        return if float < 0.0 { "-inf".into() } else { "inf".into() };
-    }
-    if float == 0.0 {
-        return if float.is_sign_negative() { "-0".into() } else { "0".into() };
-    }
-    let scientific = format!("{float:.5e}");
-    let (mantissa, exponent) =
-        scientific.split_once('e').expect("the format has an exponent");
-    let exponent: i32 = exponent.parse().expect("the format's exponent is a number");
-    if !(-4..PRECISION).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim_zeros(mantissa), exponent.abs());
-    }
-    let decimals = usize::try_from(PRECISION - 1 - exponent).unwrap_or(0);
-    trim_zeros(&format!("{float:.decimals$}")).to_owned()
-}
-
-fn trim_zeros(text: &str) -> &str {
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
     }
 }
 

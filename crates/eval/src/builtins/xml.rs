@@ -1,6 +1,7 @@
 //! `toXML`: the layout that Nix's documentation describes by example.
 
 use hashbrown::HashSet;
+use picnix_syntax::float_text;
 use rustc_hash::FxBuildHasher;
 
 use super::{Builtin, Forcing, Scope};
@@ -8,7 +9,6 @@ use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::expr::{Lambda, Parameter};
 use crate::pos::Pos;
-use crate::print::float_text;
 use crate::sym;
 use crate::symbol::Symbol;
 use crate::value::{Attrs, ContextElement, Value};
