@@ -13,6 +13,7 @@ mod common;
 
 mod commands;
 mod configurations;
+mod corepkgs;
 mod examples;
 mod failures;
 mod interrupt;
