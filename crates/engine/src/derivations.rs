@@ -24,7 +24,7 @@ pub struct Found {
 #[derive(Clone, Copy)]
 pub(crate) enum Member<'h> {
     Attr { slot: &'h Slot<'h>, depth: usize },
-    Item { value: Value<'h>, depth: usize },
+    Item { slot: &'h Slot<'h>, depth: usize },
 }
 
 /// What the search for derivations sees.
@@ -62,8 +62,8 @@ impl<'h> Session<'_, 'h> {
     /// What a member of a set or list is.
     pub(crate) fn look(&self, member: Member<'h>) -> picnix_eval::Result<Look<'h>> {
         let (slot, depth) = match member {
-            Member::Item { value, depth } => {
-                return self.look_inside(self.ev.force(value)?, depth);
+            Member::Item { slot, depth } => {
+                return self.look_inside(self.ev.force(slot.get())?, depth);
             }
             Member::Attr { slot, depth } => (slot, depth),
         };
@@ -104,7 +104,7 @@ impl<'h> Session<'_, 'h> {
             }
             Value::List(list) => {
                 let depth = depth + 1;
-                let members = list.iter().map(|value| Member::Item { value, depth });
+                let members = list.items.iter().map(|slot| Member::Item { slot, depth });
                 Look::Members(value, members.collect())
             }
             _ => Look::Nothing,
