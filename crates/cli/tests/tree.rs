@@ -24,15 +24,19 @@ let
       path = tryEval value.drvPath;
     in
     if path.success then path.value else "fails";
-  names = builtins.filter (name: (readDir (root + "/pkgs")).${name} == "directory") (
-    attrNames (readDir (root + "/pkgs"))
-  );
+  isPackage =
+    name:
+    builtins.any (file: builtins.pathExists (root + "/pkgs/${name}/${file}")) [
+      "package.nix"
+      "prebuilt.nix"
+    ];
+  names = builtins.filter isPackage (attrNames (readDir (root + "/pkgs")));
   packagesOf =
     set:
     mapAttrs (
       name: _:
       let
-        found = tryEval set.${name};
+        found = tryEval (set.${name} or null);
       in
       if !found.success then
         "fails"
@@ -51,6 +55,8 @@ let
 
   options = lib.optionAttrSetToDocList (import root { }).options;
   switches = builtins.filter (option: lib.last option.loc == "enable" && !lib.elem "<name>" option.loc) options;
+  # What a module needs beside being turned on.
+  required."services.httpd.enable".services.httpd.root = "/srv";
 in
 {
   packages = packagesOf pkgs;
@@ -64,7 +70,12 @@ in
   modules = listToAttrs (
     map (option: {
       inherit (option) name;
-      value = pathOf (picnix { configuration = lib.setAttrByPath option.loc true; }).toplevel;
+      value = systemOf (picnix {
+        configuration.imports = [
+          (lib.setAttrByPath option.loc true)
+          (required.${option.name} or { })
+        ];
+      });
     }) switches
   );
 }
