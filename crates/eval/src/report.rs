@@ -17,6 +17,8 @@ use crate::source::{Origin, Place, Source};
 const WEIGHT_SHOWN: usize = 3;
 /// The most frames shown before that are shown once more.
 const DUPLICATES_SHOWN: usize = 5;
+/// The most bytes of a line that an excerpt shows.
+const LINE_SHOWN_BYTES: usize = 500;
 /// The most names that "did you mean" offers.
 const MAX_SUGGESTIONS: usize = 5;
 /// The largest edit distance of a name that is offered.
@@ -187,13 +189,19 @@ fn excerpt_of<'h>(
     out: &mut String,
 ) {
     let lines = ev.sources.line_index(source);
+    let column = place.column as usize;
+    // Of a line that no terminal can show, the part around the place.
+    let left_out =
+        if column > LINE_SHOWN_BYTES { column - LINE_SHOWN_BYTES / 2 } else { 0 };
     let _ = write!(out, "\n{indent}at {}:", show_place(place));
     for line in place.line.saturating_sub(1).max(1)..=place.line + 1 {
         let Some(text) = lines.line(source.text, line) else { continue };
+        let text = text.get(left_out..).unwrap_or_default();
+        let text = &text[..text.len().min(LINE_SHOWN_BYTES)];
         let text = String::from_utf8_lossy(text);
         let _ = write!(out, "\n {line:>5}| {text}");
         if line == place.line {
-            let space = " ".repeat(place.column as usize);
+            let space = " ".repeat(column - left_out);
             let _ = write!(out, "\n      |{space}^");
         }
     }
