@@ -23,6 +23,7 @@ mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod parallel;
 mod sharing;
 mod store;
 mod tidy;

@@ -287,8 +287,12 @@ impl<'h> Evaluator<'h> {
 
     /// The attributes of a set in the order that users see: by the bytes of their names.
     pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Vec<Attr<'h>> {
-        let mut sorted: Vec<Attr<'h>> = attrs.iter(self.heap).collect();
-        sorted.sort_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
-        sorted
+        let (shape, slots) = attrs.parts(self.heap);
+        let attr = |(_, index): (u64, usize)| Attr {
+            name: shape.names[index],
+            pos: shape.positions[index],
+            slot: &slots[index],
+        };
+        self.symbols.sorted(shape.names).into_iter().map(attr).collect()
     }
 }

@@ -18,6 +18,9 @@ use crate::{bail, err};
 
 pub(crate) type Map<K, V> = HashMap<K, V, FxBuildHasher>;
 
+/// The largest buffer that is kept to be used again, in bytes.
+const MAX_REUSED_BYTES: usize = 256 * 1024;
+
 /// One evaluation.
 pub struct Evaluator<'h> {
     /// Where values live.
@@ -53,6 +56,10 @@ pub struct Evaluator<'h> {
     pub(crate) single_shapes: RefCell<Map<(Symbol, Pos), &'h Shape<'h>>>,
     /// Directories with their links resolved.
     pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
+    /// Empty buffers for texts in the making.
+    buffers: RefCell<Vec<Vec<u8>>>,
+    /// Where syntax trees live until they are lowered.
+    pub(crate) syntax_arena: Cell<Option<bumpalo::Bump>>,
     /// What builtins keep between calls: compiled patterns, hashes of derivations.
     pub(crate) caches: crate::builtins::Caches,
     empty_attrs: &'h Attrs<'h>,
@@ -79,7 +86,7 @@ impl<'h> Evaluator<'h> {
     /// Starts an evaluation whose values live in `heap`.
     #[must_use]
     pub fn new(heap: &'h Heap, world: &'h dyn World, settings: Settings) -> Self {
-        let shape = heap.alloc(Shape { names: &[], positions: &[] });
+        let shape = heap.alloc(Shape::new(&[], &[]));
         Self {
             heap,
             symbols: Symbols::new(heap),
@@ -98,6 +105,8 @@ impl<'h> Evaluator<'h> {
             contexts: RefCell::default(),
             single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
+            buffers: RefCell::default(),
+            syntax_arena: Cell::default(),
             caches: crate::builtins::Caches::default(),
             empty_attrs: heap.alloc(Attrs::new(shape, &[])),
             empty_list: heap.alloc(List { items: &[] }),
@@ -163,6 +172,22 @@ impl<'h> Evaluator<'h> {
         all.push(function);
         all.extend_from_slice(arguments);
         Value::Thunk(self.heap.alloc(Thunk::application(self.heap.slice(&all))))
+    }
+
+    // ---- buffers --------------------------------------------------------------------------------
+
+    /// An empty buffer for a text that will be copied onto the heap. It is given back with
+    /// [`Self::reuse_buffer`], or dropped where an error comes between.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn reuse_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= MAX_REUSED_BYTES {
+            buffer.clear();
+            self.buffers.borrow_mut().push(buffer);
+        }
     }
 
     // ---- store paths in contexts ----------------------------------------------------------------
