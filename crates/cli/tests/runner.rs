@@ -13,6 +13,8 @@ mod common;
 
 mod commands;
 mod configurations;
+mod corepkgs;
+mod diagnostics;
 mod examples;
 mod failures;
 mod interrupt;
@@ -21,9 +23,11 @@ mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod parallel;
 mod sharing;
 mod store;
 mod tidy;
+mod tree;
 
 #[test]
 fn every_file_of_tests_is_run() {

@@ -13,7 +13,7 @@ use picnix_eval::{Evaluator, Features, Heap, Lints, Settings, Value, report};
 use crate::engine::Engine;
 use crate::fetchers::Freshness;
 use crate::flakes::FlakeTarget;
-use crate::world::{RealWorld, Writes};
+use crate::world::{RealWorld, Remains, Writes};
 use crate::{Config, Error};
 
 /// What evaluation is told from outside, beside the [`Config`].
@@ -47,6 +47,8 @@ pub struct EvalOptions {
     pub string_arguments: Vec<(String, String)>,
     /// Files and directories that a trace leaves out, unless all of it is shown.
     pub internal: Vec<Vec<u8>>,
+    /// How errors are laid out.
+    pub layout: report::Layout,
 }
 
 /// A program that a user named.
@@ -71,9 +73,11 @@ pub struct Session<'s, 'h> {
     pub world: &'s RealWorld<'s>,
     /// The arguments for functions at the top.
     pub arguments: &'h Attrs<'h>,
+    /// How many processes may work at a time.
+    pub(crate) cores: usize,
 }
 
-/// Runs `work` in a new evaluation.
+/// Runs `work` in a new evaluation, on one core.
 ///
 /// # Errors
 /// Whatever the work fails with; an error of the language as rendered text.
@@ -84,24 +88,75 @@ pub fn evaluate<T>(
     show_message: impl Fn(&str),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
+    let (result, _) =
+        attempt(engine, (writes, options), &show_message, (1, Remains::default()), work);
+    result.unwrap_or_else(|| unreachable!("one core is enough for one core"))
+}
+
+/// Runs `work` in a new evaluation, with as many cores as the settings allow for what the session offers to do in
+/// parallel. It may be run a second time, from the beginning, on one core.
+///
+/// # Errors
+/// Whatever the work fails with; an error of the language as rendered text.
+pub fn evaluate_in_parallel<T>(
+    engine: &Engine,
+    writes: Writes,
+    options: &EvalOptions,
+    show_message: impl Fn(&str),
+    mut work: impl FnMut(&Session<'_, '_>) -> Result<T, WorkError>,
+) -> Result<T, Error> {
+    let mut cores = engine.config.settings.eval_cores()?;
+    let mut earlier = Remains::default();
+    loop {
+        let (result, remains) = attempt(
+            engine,
+            (writes, options),
+            &show_message,
+            (cores, earlier),
+            &mut work,
+        );
+        match result {
+            Some(result) => return result,
+            None => (cores, earlier) = (1, remains),
+        }
+    }
+}
+
+/// One attempt at an evaluation. No result means that it has to be done once more, on one core.
+fn attempt<T>(
+    engine: &Engine,
+    (writes, options): (Writes, &EvalOptions),
+    show_message: &dyn Fn(&str),
+    (cores, earlier): (usize, Remains),
+    work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
+) -> (Option<Result<T, Error>>, Remains) {
     let heap = Heap::new();
     let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message))
-        .with_freshness(options.freshness);
+        .with_freshness(options.freshness)
+        .after(earlier);
     let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
         let detail = report::Detail {
             show_trace: options.show_trace,
             internal: &options.internal,
+            layout: options.layout,
         };
         Error::Evaluation(report::render(&ev, error, detail))
     };
-    let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
-    let session = Session { ev: &ev, engine, world: &world, arguments };
-    work(&session).map_err(|error| match error {
-        WorkError::Language(error) => render(&error),
-        WorkError::Engine(error) => error,
-    })
+    let arguments = match arguments(&ev, config, options) {
+        Ok(arguments) => arguments,
+        Err(error) => return (Some(Err(render(&error))), Remains::default()),
+    };
+    let session = Session { ev: &ev, engine, world: &world, arguments, cores };
+    match work(&session) {
+        Ok(result) => (Some(Ok(result)), Remains::default()),
+        Err(WorkError::Language(error)) => {
+            (Some(Err(render(&error))), Remains::default())
+        }
+        Err(WorkError::Engine(error)) => (Some(Err(error)), Remains::default()),
+        Err(WorkError::Again) => (None, world.remains()),
+    }
 }
 
 /// Why the work of an evaluation failed.
@@ -110,6 +165,8 @@ pub enum WorkError {
     Language(picnix_eval::Error),
     /// Something else is.
     Engine(Error),
+    /// Nothing is wrong, but everything has to be done once more, on one core.
+    Again,
 }
 
 impl From<picnix_eval::Error> for WorkError {

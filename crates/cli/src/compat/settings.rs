@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use picnix_engine::session::EvalOptions;
+use picnix_eval::report::Layout;
 use picnix_eval::{Feature, Severity};
 
 use super::flags::Flag;
@@ -29,7 +30,8 @@ pub(crate) struct Common {
 impl Default for Common {
     fn default() -> Self {
         Self {
-            options: EvalOptions::default(),
+            // What scripts and suites look for in reports is where Nix has it.
+            options: EvalOptions { layout: Layout::Nix, ..EvalOptions::default() },
             include: Vec::new(),
             jobs: JobArgs { jobs: None, keep_failed: false, keep_going: false },
             check: false,
@@ -231,6 +233,7 @@ const SETTINGS: &[Setting] = &[
         Ok(())
     }),
     valued("connect-timeout", |common, value| keep(common, "connect-timeout", value)),
+    valued("eval-cores", |common, value| keep(common, "eval-cores", value)),
     valued("extra-substituters", |common, value| {
         keep(common, "extra-substituters", value)
     }),
