@@ -186,9 +186,9 @@ fn errors_are_those_of_the_first_place_that_fails() {
         (90, "throw \"late\""),
         (90, "let x = x; in x"),
         (90, "{ }.missing"),
-        (119, "abort \"last\""),
+        (112, "abort \"last\""),
         (70, "builtins.trace \"said\" (throw \"after words\")"),
-        (70, "(builtins.tryEval shared).success && shared"),
+        (70, "builtins.seq (builtins.tryEval shared) shared"),
     ] {
         let body = format!(
             "let shared = builtins.trace \"once\" (throw \"shared\"); in {{ deep = many 120 (n: \
