@@ -78,7 +78,7 @@ fn strict(body: &str) -> Seen {
 #[test]
 fn several_processes_work_where_several_may() {
     let env = TestEnvironment::new();
-    let body = "many 120 (n: builtins.head (builtins.split \" \" (builtins.readFile \"/proc/self/stat\")))";
+    let body = "many 200 (n: builtins.head (builtins.split \" \" (builtins.readFile \"/proc/self/stat\")))";
     env.write("x.nix", format!("{PRELUDE}{body}"));
     let processes = |cores: usize| {
         let seen = run(&env, cores, "picnix", &["eval", "--strict", "x.nix"]);
