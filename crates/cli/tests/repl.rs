@@ -217,6 +217,7 @@ fn the_transcripts_of_nixs_own_suite_are_ours() {
             !line.starts_with("Added ")
                 && !line.starts_with("Nix <nix version>")
                 && !line.starts_with("Type :?")
+                && !line.starts_with("error: ")
         };
         let tidy = |text: &str| {
             let lines = text.lines().filter(is_said).map(str::trim_end);
