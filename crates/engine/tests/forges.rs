@@ -1,7 +1,7 @@
 //! Forges, tarballs, files and registries over HTTP, from a server that the test is: which URLs are asked, what comes
 //! of the answers, and what is said where there is none.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
