@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "tests: what fails must be seen, and so must what is skipped"
 )]
 
@@ -17,6 +18,7 @@ mod corepkgs;
 mod diagnostics;
 mod examples;
 mod failures;
+mod flakes;
 mod interrupt;
 mod layers;
 mod nix_commands;
@@ -24,6 +26,8 @@ mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
 mod parallel;
+mod purity;
+mod repl;
 mod sharing;
 mod store;
 mod tidy;

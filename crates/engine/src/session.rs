@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use picnix_eval::source::Origin;
 use picnix_eval::value::{Attrs, AttrsBuilder};
-use picnix_eval::{Evaluator, Features, Heap, Lints, Settings, Value, report};
+use picnix_eval::{Evaluator, Features, Heap, Interrupt, Lints, Settings, Value, report};
 
 use crate::engine::Engine;
 use crate::fetchers::Freshness;
 use crate::flakes::FlakeTarget;
 use crate::world::{RealWorld, Remains, Writes};
-use crate::{Config, Error};
+use crate::{Config, Error, Visibility};
 
 /// What evaluation is told from outside, beside the [`Config`].
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,11 @@ pub struct EvalOptions {
     pub features: Features,
     /// What happens at literals that are better written otherwise.
     pub lints: Lints,
-    /// What may be fetched begins with one of these; none means that everything may.
+    /// A request to stop evaluating.
+    pub interrupt: Interrupt,
+    /// Let the program see only the search path, and what it puts into the store itself.
+    pub restricted: bool,
+    /// What may be fetched begins with one of these; none means that everything may, unless `restricted`.
     pub allowed_uris: Option<Vec<String>>,
     /// `--arg NAME EXPR`
     pub arguments: Vec<(String, String)>,
@@ -105,7 +109,9 @@ pub fn evaluate_in_parallel<T>(
     show_message: impl Fn(&str),
     mut work: impl FnMut(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
-    let mut cores = engine.config.settings.eval_cores()?;
+    // What one core has made and may therefore see, the others would not know of.
+    let is_limited = options.pure || options.restricted;
+    let mut cores = if is_limited { 1 } else { engine.config.settings.eval_cores()? };
     let mut earlier = Remains::default();
     loop {
         let (result, remains) = attempt(
@@ -131,7 +137,12 @@ fn attempt<T>(
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> (Option<Result<T, Error>>, Remains) {
     let heap = Heap::new();
-    let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message))
+    let visibility = match (options.pure, options.restricted) {
+        (true, _) => Visibility::Pure,
+        (false, true) => Visibility::Restricted,
+        (false, false) => Visibility::Everything,
+    };
+    let world = RealWorld::new(engine, writes, visibility, Box::new(show_message))
         .with_freshness(options.freshness)
         .after(earlier);
     let config = &engine.config;
@@ -190,7 +201,7 @@ impl From<picnix_eval::world::WorldError> for WorkError {
 fn settings(config: &Config, options: &EvalOptions) -> Settings {
     let defaults = Settings::default();
     Settings {
-        search_path: config.search_path.clone(),
+        search_path: if options.pure { Vec::new() } else { config.search_path.clone() },
         base_dir: config.current_dir.as_os_str().as_bytes().to_vec(),
         home_dir: config.home_dir.as_ref().map(|dir| dir.as_os_str().as_bytes().to_vec()),
         pure: options.pure,
@@ -202,6 +213,8 @@ fn settings(config: &Config, options: &EvalOptions) -> Settings {
         max_call_depth: options.max_call_depth.unwrap_or(defaults.max_call_depth),
         features: options.features,
         lints: options.lints,
+        interrupt: options.interrupt.clone(),
+        restricted: options.restricted,
         allowed_uris: options.allowed_uris.clone(),
     }
 }
@@ -228,6 +241,29 @@ impl<'h> Session<'_, 'h> {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.engine.config
+    }
+
+    /// What builds and fetches for this evaluation.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        self.engine
+    }
+
+    /// An error as text, for work that goes on after it.
+    #[must_use]
+    pub fn render(&self, error: WorkError) -> Error {
+        match error {
+            WorkError::Engine(error) => error,
+            WorkError::Again => Error::Evaluation(
+                "error: the evaluation has to be done again, on one core".to_owned(),
+            ),
+            WorkError::Language(error) => {
+                let show_trace = self.ev.show_trace.get();
+                let layout = report::Layout::Nix;
+                let detail = report::Detail { show_trace, internal: &[], layout };
+                Error::Evaluation(report::render(self.ev, &error, detail))
+            }
+        }
     }
 
     /// The value of a program.
@@ -279,24 +315,18 @@ pub(crate) fn parse_attr_path(path: &str) -> picnix_eval::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut name = String::new();
     let mut quoted = false;
-    let mut any = false;
     for character in path.chars() {
         match character {
-            '"' => {
-                quoted = !quoted;
-                any = true;
-            }
-            '.' if !quoted => {
-                names.push(std::mem::take(&mut name));
-                any = false;
-            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => names.push(std::mem::take(&mut name)),
             other => name.push(other),
         }
     }
     if quoted {
         picnix_eval::bail!(Syntax, "missing closing quote in selection path '{path}'");
     }
-    if any || !name.is_empty() {
+    // As in Nix, an empty name at the end is none.
+    if !name.is_empty() {
         names.push(name);
     }
     Ok(names)
@@ -312,6 +342,7 @@ mod tests {
         assert_eq!(parse(""), Vec::<String>::new());
         assert_eq!(parse("a.b"), ["a", "b"]);
         assert_eq!(parse("a.\"b.c\".d"), ["a", "b.c", "d"]);
+        assert_eq!(parse("\"\""), Vec::<String>::new());
         assert!(parse_attr_path("a.\"b").is_err());
     }
 }

@@ -25,6 +25,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("connect-timeout", "5"),
     ("download-attempts", "4"),
     ("eval-cores", "0"),
+    ("flake-registry", "https://channels.nixos.org/flake-registry.json"),
+    ("forge-mirror", ""),
     ("http-connections", "16"),
     ("narinfo-cache-negative-ttl", "3600"),
     ("narinfo-cache-positive-ttl", "2592000"),
@@ -117,6 +119,18 @@ impl UserSettings {
             }
         }
         Ok(policy)
+    }
+
+    /// The global flake registry: an absolute path, a URL, or nothing.
+    #[must_use]
+    pub fn flake_registry(&self) -> &str {
+        self.value("flake-registry")
+    }
+
+    /// Where the forges' URLs are asked for instead: `https://HOST/...` as `MIRROR/HOST/...`.
+    #[must_use]
+    pub fn forge_mirror(&self) -> Option<&str> {
+        Some(self.value("forge-mirror")).filter(|mirror| !mirror.is_empty())
     }
 
     fn base_policy(&self) -> Result<CachePolicy, Error> {

@@ -11,8 +11,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use picnix_build::{Outputs, Target};
-use picnix_eval::flake::Input;
+use picnix_eval::flake::{FlakeRef, Input, Registries};
 use picnix_eval::world::{
     FetchedTree, FileKind, Ingestion, PathFilter, Realisation, UrlFetch, World,
     WorldError, WorldResult,
@@ -23,6 +22,9 @@ use picnix_store_core::{
     HashFormat, OutputName, References, Sha256, StoreDir, StorePath,
 };
 
+use crate::Error;
+use crate::access::{Access, Visibility};
+use crate::caches::Signatures;
 use crate::engine::Engine;
 use crate::fetchers::{Fetchers, Freshness};
 use crate::parallel::{Notes, Source};
@@ -45,7 +47,8 @@ pub struct RealWorld<'a> {
     writes: Writes,
     show_message: ShowMessage<'a>,
     current_time: i64,
-    pure: bool,
+    is_pure: bool,
+    access: Access,
     texts: RefCell<BTreeMap<StorePath, PendingText>>,
     /// Sources whose paths were computed only: where they are and what they are called.
     sources: RefCell<Vec<(PathBuf, AddRequest)>>,
@@ -88,9 +91,13 @@ impl<'a> RealWorld<'a> {
     pub fn new(
         engine: &'a Engine,
         writes: Writes,
-        pure: bool,
+        visibility: Visibility,
         show_message: ShowMessage<'a>,
     ) -> Self {
+        let access = Access::new(visibility);
+        if visibility == Visibility::Restricted {
+            allow_search_path(engine, &access);
+        }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seconds = now.map_or(0, |since| since.as_secs());
         Self {
@@ -98,7 +105,8 @@ impl<'a> RealWorld<'a> {
             writes,
             show_message,
             current_time: i64::try_from(seconds).unwrap_or(i64::MAX),
-            pure,
+            is_pure: visibility == Visibility::Pure,
+            access,
             texts: RefCell::default(),
             sources: RefCell::default(),
             trees: RefCell::default(),
@@ -284,6 +292,26 @@ impl<'a> RealWorld<'a> {
         self.engine.physical(path)
     }
 
+    /// Lets a store object that evaluation has made or asked for be seen.
+    fn allow(&self, path: &StorePath) {
+        if self.access.is_limited() {
+            self.access.allow(self.store_dir().print(path).as_bytes());
+        }
+    }
+
+    /// Lets what was built be seen, with everything that it refers to.
+    fn allow_built(&self, built: &picnix_build::Built) -> WorldResult<()> {
+        if !self.access.is_limited() {
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let outputs: Vec<&StorePath> =
+            built.values().flat_map(BTreeMap::values).collect();
+        let closure = store.closure(outputs).map_err(|error| world_error(&error))?;
+        closure.iter().for_each(|path| self.allow(path));
+        Ok(())
+    }
+
     fn fetchers(&self) -> Fetchers<'_> {
         Fetchers::new(self.engine, self.current_time, self.freshness, &self.show_message)
     }
@@ -337,10 +365,11 @@ impl<'a> RealWorld<'a> {
         name: &str,
         method: ContentAddressMethod,
         hash: Hash,
+        references: &BTreeSet<StorePath>,
     ) -> WorldResult<StorePath> {
         let address = ContentAddress { method, hash };
         self.store_dir()
-            .make_content_path(name, &address, &References::none())
+            .make_content_path(name, &address, &References::from(references.clone()))
             .map_err(|error| world_error(&error))
     }
 
@@ -356,10 +385,19 @@ impl<'a> RealWorld<'a> {
         }
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let mut failure = None;
-        let is_filtered = filter.is_some();
+        // Of a directory above what may be seen only that is copied.
+        let is_filtered = filter.is_some() || self.access.is_limited();
+        let is_hidden = |path: &Path| {
+            let store_root = &self.engine.config.store_root;
+            let path_is_own = path.starts_with(store_root);
+            !path_is_own && !self.access.is_allowed(path.as_os_str().as_bytes())
+        };
         let mut keep: Box<dyn FnMut(&Path, EntryKind) -> _> = match filter {
-            None => Box::new(|_: &Path, _| Ok(true)),
+            None => Box::new(|path: &Path, _| Ok(!is_hidden(path))),
             Some(filter) => Box::new(|path: &Path, kind| {
+                if is_hidden(path) {
+                    return Ok(false);
+                }
                 filter(path.as_os_str().as_bytes(), entry_kind(kind)).map_err(|error| {
                     failure = Some(error);
                     FilterStopped
@@ -425,6 +463,7 @@ impl World for RealWorld<'_> {
     }
 
     fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
+        self.access.check(path)?;
         if let Some(contents) = self.pending_text(path, |text| text.contents.to_vec()) {
             return Ok(contents);
         }
@@ -447,6 +486,7 @@ impl World for RealWorld<'_> {
     }
 
     fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
+        self.access.check(path)?;
         let physical = self.physical(path);
         if self.notes.get().is_some() && !physical.exists() {
             self.not_found(path);
@@ -462,12 +502,18 @@ impl World for RealWorld<'_> {
         for entry in fs::read_dir(&physical).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let kind = entry.file_type().map_or(FileKind::Unknown, kind_of);
-            names.push((entry.file_name().into_vec(), kind));
+            let name = entry.file_name().into_vec();
+            if !self.access.is_limited()
+                || self.access.is_allowed(&[path, b"/", &name].concat())
+            {
+                names.push((name, kind));
+            }
         }
         Ok(names)
     }
 
     fn file_kind(&self, path: &[u8]) -> WorldResult<Option<FileKind>> {
+        self.access.check(path)?;
         if self.pending_text(path, |_| ()).is_some() {
             return Ok(Some(FileKind::Regular));
         }
@@ -482,13 +528,14 @@ impl World for RealWorld<'_> {
     }
 
     fn read_link(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
+        self.access.check(path)?;
         fs::read_link(self.physical(path))
             .map(|target| target.into_os_string().into_vec())
             .map_err(|error| io_error("read link", path, &error))
     }
 
     fn env_var(&self, name: &[u8]) -> Option<Vec<u8>> {
-        if self.pure {
+        if self.is_pure {
             return None;
         }
         let name = std::str::from_utf8(name).ok()?;
@@ -496,11 +543,11 @@ impl World for RealWorld<'_> {
     }
 
     fn current_time(&self) -> Option<i64> {
-        (!self.pure).then_some(self.current_time)
+        (!self.is_pure).then_some(self.current_time)
     }
 
     fn current_system(&self) -> Option<String> {
-        (!self.pure).then(|| self.engine.config.system.clone())
+        (!self.is_pure).then(|| self.engine.config.system.clone())
     }
 
     fn add_path(
@@ -510,18 +557,25 @@ impl World for RealWorld<'_> {
         ingestion: Ingestion,
         filter: Option<PathFilter<'_>>,
         expected: Option<&Hash>,
+        references: &[StorePath],
     ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         let method = match ingestion {
             Ingestion::Flat => ContentAddressMethod::Flat,
             Ingestion::Nar => ContentAddressMethod::Nar,
         };
         if let Some(expected) = expected {
             self.act();
-            let known = self.content_path(name, method, *expected)?;
+            let known = self.content_path(name, method, *expected, &references)?;
             let store = self.engine.store().map_err(|error| world_error(&error))?;
             if store.is_valid(&known).map_err(|error| world_error(&error))? {
+                self.allow(&known);
                 return Ok(Ok(known));
             }
+        }
+        if self.pending_text(path, |_| ()).is_some() {
+            self.act();
+            self.flush()?;
         }
         let physical = self.physical(path);
         if self.file_kind(path)?.is_none() {
@@ -531,14 +585,15 @@ impl World for RealWorld<'_> {
         let request = AddRequest {
             method,
             algo: expected.map_or(HashAlgo::Sha256, Hash::algo),
-            ..AddRequest::source(name)
+            name: name.to_owned(),
+            references: references.clone(),
         };
         let added = match self.add_source(&physical, &request, filter)? {
             Ok(added) => added,
             Err(error) => return Ok(Err(error)),
         };
         if let Some(expected) = expected
-            && added != self.content_path(name, method, *expected)?
+            && added != self.content_path(name, method, *expected, &references)?
         {
             return Err(WorldError::new(format!(
                 "store path mismatch in (possibly filtered) path added from '{}': wanted {}",
@@ -546,6 +601,7 @@ impl World for RealWorld<'_> {
                 expected.print_prefixed(HashFormat::Sri),
             )));
         }
+        self.allow(&added);
         Ok(Ok(added))
     }
 
@@ -566,6 +622,7 @@ impl World for RealWorld<'_> {
         let text =
             PendingText { contents: contents.into(), references: Some(references) };
         self.texts.borrow_mut().insert(path.clone(), text);
+        self.allow(&path);
         Ok(path)
     }
 
@@ -606,12 +663,7 @@ impl World for RealWorld<'_> {
                 Realisation::Opaque(path) => {
                     self.ensure_path(path)?;
                 }
-                Realisation::DrvDeep(drv_path) => {
-                    targets.push(Target {
-                        drv_path: drv_path.clone(),
-                        outputs: Outputs::All,
-                    });
-                }
+                Realisation::DrvDeep(drv_path) => self.ensure_path(drv_path)?,
                 Realisation::Built(drv_path, output) => {
                     let output = OutputName::parse(output.as_bytes())
                         .map_err(|error| world_error(&error))?;
@@ -623,11 +675,11 @@ impl World for RealWorld<'_> {
             return Ok(());
         }
         self.flush()?;
-        self.engine.build(&targets).map_err(|error| WorldError {
+        let built = self.engine.build(&targets).map_err(|error| WorldError {
             is_build_failure: true,
             ..world_error(&error)
         })?;
-        Ok(())
+        self.allow_built(&built)
     }
 
     fn ensure_path(&self, path: &StorePath) -> WorldResult<()> {
@@ -654,7 +706,10 @@ impl World for RealWorld<'_> {
 
     fn fetch_url(&self, request: &UrlFetch<'_>) -> WorldResult<StorePath> {
         self.act();
-        self.fetchers().fetch_url(request).map_err(|error| world_error(&error))
+        let path =
+            self.fetchers().fetch_url(request).map_err(|error| world_error(&error))?;
+        self.allow(&path);
+        Ok(path)
     }
 
     fn fetch_tree(&self, input: &Input) -> WorldResult<FetchedTree> {
@@ -665,7 +720,38 @@ impl World for RealWorld<'_> {
         let fetched = self.fetchers().fetch_tree(input);
         let fetched = fetched.map_err(|error| world_error(&error))?;
         self.trees.borrow_mut().insert(input.clone(), fetched.clone());
+        self.allow(&fetched.path);
         Ok(fetched)
+    }
+
+    fn fetch_closure(&self, cache: &str, path: &StorePath) -> WorldResult<bool> {
+        self.act();
+        let fail = |error: Error| world_error(&error);
+        let store = self.engine.store().map_err(fail)?;
+        if !store.is_valid(path).map_err(|error| world_error(&error))? {
+            let paths = BTreeSet::from([path.clone()]);
+            self.engine
+                .copy_from(cache, &paths, Signatures::AsConfigured)
+                .map_err(fail)?;
+        }
+        let info = store.path_info(path).map_err(|error| world_error(&error))?;
+        let closure = store.closure([path]).map_err(|error| world_error(&error))?;
+        closure.iter().for_each(|path| self.allow(path));
+        Ok(info.content_address.is_some())
+    }
+
+    fn lookup_flake(
+        &self,
+        input: &Input,
+        registries: Registries,
+    ) -> WorldResult<Option<FlakeRef>> {
+        self.act();
+        crate::registry::lookup(&self.fetchers(), input, registries)
+            .map_err(|error| world_error(&error))
+    }
+
+    fn check_access(&self, path: &[u8]) -> WorldResult<()> {
+        self.access.check(path)
     }
 
     fn message(&self, line: &str) {
@@ -677,6 +763,24 @@ impl World for RealWorld<'_> {
         self.messages.set(number + 1);
         if number >= self.shown_before {
             (self.show_message)(line);
+        }
+    }
+}
+
+/// Lets what the search path names be seen; of store objects also what they refer to.
+fn allow_search_path(engine: &Engine, access: &Access) {
+    let config = &engine.config;
+    for (_, entry) in &config.search_path {
+        let path = config.current_dir.join(Path::new(std::ffi::OsStr::from_bytes(entry)));
+        let path = picnix_eval::canonical_path(path.as_os_str().as_bytes());
+        access.allow(&path);
+        if let Ok((object, _)) = config.store_dir.parse_path_within(&path)
+            && let Ok(store) = engine.store()
+            && let Ok(closure) = store.closure([&object])
+        {
+            for path in closure {
+                access.allow(config.store_dir.print(&path).as_bytes());
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ impl<'h> Evaluator<'h> {
             match function {
                 Value::Lambda(closure) => {
                     let (lambda, env, rest) = self.bind_all(closure, arguments, pos)?;
-                    if self.settings.show_trace {
+                    if self.show_trace.get() {
                         function = self
                             .eval(&lambda.body, env)
                             .map_err(|error| self.trace_call(error, lambda, pos))?;
@@ -122,9 +122,7 @@ impl<'h> Evaluator<'h> {
     #[inline]
     pub(crate) fn count_call(&self, pos: Pos) -> Result<()> {
         let depth = self.call_depth.get();
-        if depth > self.settings.max_call_depth {
-            bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
-        }
+        self.check_call(depth, pos)?;
         self.call_depth.set(depth + 1);
         Ok(())
     }

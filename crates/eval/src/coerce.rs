@@ -226,7 +226,7 @@ impl<'h> Evaluator<'h> {
         let resolved = self.resolve_ancestors(path, pos)?;
         let store_path = self
             .world
-            .add_path(resolved, &name, Ingestion::Nar, None, None)
+            .add_path(resolved, &name, Ingestion::Nar, None, None, &[])
             .map_err(|error| self.world_error(error, pos))??;
         let id = self.path_id(&store_path);
         self.copied_paths.borrow_mut().insert(path, id);
@@ -236,7 +236,11 @@ impl<'h> Evaluator<'h> {
     /// The error of the outside as one of the language.
     #[cold]
     pub fn world_error(&self, error: WorldError, pos: Pos) -> Error {
-        let kind = if error.is_build_failure { Kind::Build } else { Kind::World };
+        let kind = match error {
+            WorldError { is_build_failure: true, .. } => Kind::Build,
+            WorldError { is_forbidden: true, .. } => Kind::Forbidden,
+            _ => Kind::World,
+        };
         let made = Error::new(kind, error.message).at(pos);
         match error.hint {
             Some(hint) => made.hint(hint),

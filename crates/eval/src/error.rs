@@ -30,8 +30,12 @@ pub enum Kind {
     Syntax,
     /// The outside said no: a file that is not there, a path that may not be read, a fetch that failed.
     World,
+    /// Something of the outside that must not be seen: `builtins.pathExists` says that it is not there.
+    Forbidden,
     /// A build that evaluation needs has failed.
     Build,
+    /// Somebody wanted the evaluation to stop.
+    Interrupted,
     /// A message of its own wording.
     Other,
 }

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use picnix_store_core::StorePath;
 use rustc_hash::FxBuildHasher;
 
+use crate::err;
 use crate::error::{At, Result};
 use crate::pos::Pos;
 use crate::source::{Origin, Place, Sources};
@@ -14,7 +15,6 @@ use crate::value::{
     Attrs, Context, Heap, List, PathId, PathValue, Shape, Slot, State, Str, Thunk, Value,
 };
 use crate::world::{Settings, World};
-use crate::{bail, err};
 
 pub(crate) type Map<K, V> = HashMap<K, V, FxBuildHasher>;
 
@@ -33,6 +33,8 @@ pub struct Evaluator<'h> {
     pub world: &'h dyn World,
     /// What the caller wants.
     pub settings: Settings,
+    /// Whether calls are kept in traces; at first what the settings say.
+    pub show_trace: Cell<bool>,
     /// Where evaluation must go on on a new piece of stack; at first unknown, which is everywhere.
     pub(crate) stack_limit: Cell<usize>,
     /// How many pieces of stack there are beside the first.
@@ -92,6 +94,7 @@ impl<'h> Evaluator<'h> {
             symbols: Symbols::new(heap),
             sources: Sources::new(heap),
             world,
+            show_trace: Cell::new(settings.show_trace),
             settings,
             stack_limit: Cell::new(usize::MAX),
             stack_steps: Cell::new(0),
@@ -423,6 +426,25 @@ impl<'h> Evaluator<'h> {
         ])
     }
 
+    /// Fails where a call would be too deep, or where somebody wants the evaluation to stop.
+    #[inline]
+    pub(crate) fn check_call(&self, depth: usize, pos: Pos) -> Result<()> {
+        if depth > self.settings.max_call_depth || self.settings.interrupt.is_requested()
+        {
+            return Err(self.refused_call(depth, pos));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refused_call(&self, depth: usize, pos: Pos) -> crate::Error {
+        if depth > self.settings.max_call_depth {
+            return err!(StackOverflow, "stack overflow; max-call-depth exceeded")
+                .at(pos);
+        }
+        err!(Interrupted, "interrupted by the user")
+    }
+
     /// Counts one call, and gives it back when the guard is dropped.
     ///
     /// # Errors
@@ -430,9 +452,7 @@ impl<'h> Evaluator<'h> {
     #[inline]
     pub(crate) fn enter_call(&self, pos: Pos) -> Result<CallGuard<'_>> {
         let depth = self.call_depth.get();
-        if depth > self.settings.max_call_depth {
-            bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
-        }
+        self.check_call(depth, pos)?;
         self.call_depth.set(depth + 1);
         Ok(CallGuard { depth: &self.call_depth, before: depth })
     }

@@ -7,7 +7,7 @@ use crate::builtins::{Builtin, Scope as BuiltinScope, imported_derivation};
 use crate::err;
 use crate::error::{At, Result};
 use crate::evaluator::{BaseScope, Evaluator, Map};
-use crate::expr::Expr;
+use crate::expr::{Expr, ExprKind};
 use crate::internal;
 use crate::lower::{Scope, lower};
 use crate::pos::Pos;
@@ -77,7 +77,7 @@ fn scoped_import<'h>(
 
 impl<'h> Evaluator<'h> {
     /// The scope around every program: it has no slots, because base variables are constants.
-    fn top_env(&self) -> Env<'h> {
+    pub(crate) fn top_env(&self) -> Env<'h> {
         self.heap.scope(0, None)
     }
 
@@ -103,6 +103,29 @@ impl<'h> Evaluator<'h> {
         imports.insert(path, value);
         drop(imports);
         self.force(value)
+    }
+
+    /// The value of a file that must be a set as it is written, such as `flake.nix`; none if it is not.
+    pub(crate) fn import_literal_set(
+        &self,
+        path: &'h [u8],
+    ) -> Result<Option<&'h Attrs<'h>>> {
+        let value = if self.imports.borrow().contains_key(path) {
+            self.import_file(path, Pos::NONE)?
+        } else {
+            let resolved = self.program_path(path, Pos::NONE)?;
+            let expr = self.lower_file(resolved, vec![Scope::Nameless], Pos::NONE)?;
+            if !matches!(expr.kind, ExprKind::Attrs(_)) {
+                return Ok(None);
+            }
+            let value = self.eval(expr, self.top_env())?;
+            self.imports.borrow_mut().insert(path, value);
+            value
+        };
+        Ok(match value {
+            Value::Attrs(attrs) => Some(attrs),
+            _ => None,
+        })
     }
 
     /// Evaluates a text, such as the argument of `-E`; relative paths in it are relative to `base_dir`.
@@ -185,7 +208,11 @@ impl<'h> Evaluator<'h> {
     }
 
     fn kind_of(&self, path: &[u8], pos: Pos) -> Result<Option<FileKind>> {
-        self.world.file_kind(path).map_err(|error| self.world_error(error, pos))
+        match self.world.file_kind(path) {
+            // What may not be seen is no link; reading it will fail.
+            Err(error) if error.is_forbidden => Ok(None),
+            kind => kind.map_err(|error| self.world_error(error, pos)),
+        }
     }
 
     /// Resolves every symbolic link in a canonical path.
@@ -265,10 +292,24 @@ impl<'h> Evaluator<'h> {
         self.base_scope().builtins
     }
 
+    /// The names of the variables that every program sees, but those that begin with two underscores.
+    pub fn base_names(&self) -> Vec<String> {
+        let names = self.base_scope().sorted_names(&self.symbols).into_iter();
+        names
+            .map(|name| self.symbols.text(name))
+            .filter(|name| !name.starts_with("__"))
+            .collect()
+    }
+
     fn make_base_scope(&self) -> BaseScope<'h> {
         let mut variables: Map<Symbol, Value<'h>> = Map::default();
         let mut builtins = AttrsBuilder::with_capacity(160);
         for builtin in crate::builtins::all() {
+            let is_hidden = crate::builtins::feature_of(builtin)
+                .is_some_and(|feature| !self.settings.features.has(feature));
+            if is_hidden {
+                continue;
+            }
             let value = Value::Builtin(builtin);
             builtins.insert(self.symbol(builtin.name.as_bytes()), value);
             let global = match builtin.scope {

@@ -17,8 +17,9 @@ use crate::expr::{
     AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Formal,
     Formals, IfExpr, Lambda, Operator, Parameter, SelectExpr, WithVariable,
 };
+use crate::interactive::Entry;
 use crate::pos::Pos;
-use crate::source::Source;
+use crate::source::{Origin, Source};
 use crate::symbol::{Symbol, sym};
 use crate::value::{Shape, Value};
 
@@ -90,8 +91,65 @@ fn lower_in<'h>(
     base_dir: &'h [u8],
     scopes: Vec<Scope<'h>>,
 ) -> Result<&'h Expr<'h>> {
-    let options = ast::Options { pipe_operators: ev.settings.pipe_operators };
-    let parse = ast::parse(arena, source.text, options);
+    let parse = ast::parse(arena, source.text, options(ev));
+    check(ev, source, &parse)?;
+    Lowering::new(ev, source, base_dir, scopes).boxed(parse.root)
+}
+
+/// As [`lower`], but a text that ends too early is no error: more of it may come.
+pub(crate) fn lower_prompt<'h>(
+    ev: &Evaluator<'h>,
+    source: &'h Source<'h>,
+    base_dir: &'h [u8],
+    scopes: Vec<Scope<'h>>,
+) -> Result<Entry<'h>> {
+    let arena = Bump::new();
+    let parse = ast::parse(&arena, source.text, options(ev));
+    if parse.is_incomplete() {
+        return Ok(Entry::Incomplete);
+    }
+    check(ev, source, &parse)?;
+    Ok(Entry::Expr(Lowering::new(ev, source, base_dir, scopes).boxed(parse.root)?))
+}
+
+/// Reads bindings; none if the text is something else. The last semicolon may be missing.
+pub(crate) fn lower_bindings<'h>(
+    ev: &Evaluator<'h>,
+    text: &str,
+    base_dir: &'h [u8],
+    scopes: Vec<Scope<'h>>,
+) -> Result<Option<Entry<'h>>> {
+    let arena = Bump::new();
+    let closed = format!("{text};");
+    let mut parse = ast::parse_bindings(&arena, text.as_bytes(), options(ev));
+    if !parse.diagnostics.is_empty() {
+        parse = ast::parse_bindings(&arena, closed.as_bytes(), options(ev));
+    }
+    if parse.is_incomplete() {
+        return Ok(Some(Entry::Incomplete));
+    }
+    if !parse.diagnostics.is_empty() {
+        return Ok(None);
+    }
+    // Messages show the text as it was typed.
+    let Some(source) = ev.sources.add(Origin::Text, ev.heap.bytes(text.as_bytes()))
+    else {
+        bail!(Other, "the source texts of this evaluation exceed 4 GiB");
+    };
+    let set = Lowering::new(ev, source, base_dir, scopes).boxed(parse.root)?;
+    Ok(Some(Entry::Bindings(set)))
+}
+
+fn options(ev: &Evaluator<'_>) -> ast::Options {
+    ast::Options { pipe_operators: ev.settings.pipe_operators }
+}
+
+/// Reports the first mistake of a text, and shows its warnings if there is none.
+fn check<'h>(
+    ev: &Evaluator<'h>,
+    source: &'h Source<'h>,
+    parse: &ast::Parse<'_>,
+) -> Result<()> {
     if let Some(diagnostic) = parse.diagnostics.first() {
         let pos = source.start_of(diagnostic.span);
         let message = match diagnostic.previous {
@@ -111,16 +169,7 @@ fn lower_in<'h>(
         let place = crate::report::show_pos(ev, source.start_of(warning.span));
         ev.world.message(&format!("warning: at {place}: {}", warning.message));
     }
-    let mut lowering = Lowering {
-        ev,
-        source,
-        base_dir,
-        scopes,
-        exprs: Vec::new(),
-        names: Vec::new(),
-        withs: Cell::default(),
-    };
-    lowering.boxed(parse.root)
+    Ok(())
 }
 
 struct Lowering<'e, 'h> {
@@ -132,6 +181,18 @@ struct Lowering<'e, 'h> {
     exprs: Vec<&'h Expr<'h>>,
     names: Vec<AttrName<'h>>,
     withs: Cell<Vec<u32>>,
+}
+
+impl<'e, 'h> Lowering<'e, 'h> {
+    fn new(
+        ev: &'e Evaluator<'h>,
+        source: &'h Source<'h>,
+        base_dir: &'h [u8],
+        scopes: Vec<Scope<'h>>,
+    ) -> Self {
+        let (exprs, names, withs) = (Vec::new(), Vec::new(), Cell::default());
+        Self { ev, source, base_dir, scopes, exprs, names, withs }
+    }
 }
 
 impl<'h> Lowering<'_, 'h> {

@@ -117,6 +117,11 @@ impl<'h> Source<'h> {
         self.pos(span.start)
     }
 
+    /// The byte offset of a position in this text.
+    pub(crate) fn offset(&self, pos: Pos) -> u32 {
+        pos.0 - self.start
+    }
+
     /// The directory of a file.
     #[must_use]
     pub fn directory(&self) -> Option<&'h [u8]> {

@@ -12,7 +12,7 @@ use picnix_engine::session::{
 use picnix_engine::world::Writes;
 use picnix_engine::{Config, tree};
 use picnix_eval::pos::Pos;
-use picnix_eval::{Coercion, Value};
+use picnix_eval::{Coercion, Feature, Value};
 
 use super::{Context, Outcome};
 use crate::args::{EvalArgs, JobArgs, ProgramArgs};
@@ -113,6 +113,7 @@ pub(crate) fn prepare(
     let mut options = EvalOptions {
         show_trace: context.show_trace,
         pure: args.pure_eval || (matches!(program, Program::Flake(_)) && !args.impure),
+        restricted: args.restrict_eval,
         allowed_uris: args
             .allowed_uris
             .as_ref()
@@ -128,19 +129,24 @@ pub(crate) fn prepare(
         match feature {
             "pipe-operators" => options.pipe_operators = true,
             "nix-command" | "flakes" | "fetch-tree" => {}
-            other => {
-                return Err(CommandError::usage(format!(
-                    "unknown experimental feature '{other}'"
-                ))
-                .hint("picnix knows 'pipe-operators'"));
-            }
+            other => match Feature::parse(other) {
+                Some(feature) => options.features.enable(feature),
+                None => {
+                    let known = Feature::ALL.map(Feature::name).join("', '");
+                    let hint = format!("picnix knows 'pipe-operators', '{known}'");
+                    return Err(CommandError::usage(format!(
+                        "unknown experimental feature '{other}'"
+                    ))
+                    .hint(hint));
+                }
+            },
         }
     }
     Ok((program, options))
 }
 
 /// Whether an argument names an attribute of a flake, rather than a file.
-fn is_flake(file: &Path) -> bool {
+pub(crate) fn is_flake(file: &Path) -> bool {
     file.to_str().is_some_and(|text| text.contains('#')) && !file.exists()
 }
 

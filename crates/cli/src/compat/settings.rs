@@ -211,13 +211,8 @@ const SETTINGS: &[Setting] = &[
     switch("keep-failed", |common, value| set_bool(&mut common.jobs.keep_failed, value)),
     switch("keep-going", |common, value| set_bool(&mut common.jobs.keep_going, value)),
     switch("pure-eval", |common, value| set_bool(&mut common.options.pure, value)),
-    switch("restrict-eval", |_, value| {
-        let mut restricted = false;
-        set_bool(&mut restricted, value)?;
-        if restricted {
-            return usage("restricted evaluation is not supported; '--pure-eval' is");
-        }
-        Ok(())
+    switch("restrict-eval", |common, value| {
+        set_bool(&mut common.options.restricted, value)
     }),
     switch("require-sigs", |common, value| keep(common, "require-sigs", value)),
     switch("show-trace", |common, value| set_bool(&mut common.options.show_trace, value)),
@@ -232,6 +227,12 @@ const SETTINGS: &[Setting] = &[
             if warn { Severity::Warn } else { Severity::Ignore };
         Ok(())
     }),
+    valued("allowed-uris", |common, value| {
+        let uris = value.split_whitespace().map(str::to_owned).collect();
+        common.options.allowed_uris = Some(uris);
+        Ok(())
+    }),
+    valued("flake-registry", |common, value| keep(common, "flake-registry", value)),
     valued("connect-timeout", |common, value| keep(common, "connect-timeout", value)),
     valued("eval-cores", |common, value| keep(common, "eval-cores", value)),
     valued("extra-substituters", |common, value| {
@@ -419,7 +420,6 @@ fn add_features(common: &mut Common, value: &str) -> Result<(), Stop> {
         "auto-allocate-uids",
         "cgroups",
         "daemon-trust-override",
-        "fetch-closure",
         "fetch-tree",
         "flakes",
         "nix-command",
