@@ -19,6 +19,9 @@ use crate::{Config, Error};
 /// What evaluation is told from outside, beside the [`Config`].
 #[derive(Clone, Debug, Default)]
 pub struct EvalOptions {
+    /// Take back memory on the way. The work then keeps values on the stack only, or in
+    /// [`picnix_eval::value::Items`], while it evaluates others.
+    pub collect: bool,
     /// Show every frame of a trace.
     pub show_trace: bool,
     /// Let the program see nothing of the machine.
@@ -98,7 +101,13 @@ pub fn evaluate<T>(
     };
     let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
     let session = Session { ev: &ev, engine, world: &world, arguments };
-    work(&session).map_err(|error| match error {
+    ev.hold(Value::Attrs(arguments));
+    if let Some(count) = config.collect_every {
+        heap.collect_every(count);
+    }
+    let result =
+        if options.collect { heap.collected(|| work(&session)) } else { work(&session) };
+    result.map_err(|error| match error {
         WorkError::Language(error) => render(&error),
         WorkError::Engine(error) => error,
     })

@@ -8,7 +8,7 @@ use crate::error::{At, Error, Kind, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::sym;
-use crate::value::{Attr, Attrs, Context, ContextElement, PathId, Str, Value};
+use crate::value::{Attr, Attrs, Context, ContextElement, Items, PathId, Str, Value};
 use crate::world::{Ingestion, Realisation, WorldError};
 
 /// How willing a coercion to a string is.
@@ -286,9 +286,10 @@ impl<'h> Evaluator<'h> {
     }
 
     /// The attributes of a set in the order that users see: by the bytes of their names.
-    pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Vec<Attr<'h>> {
-        let mut sorted: Vec<Attr<'h>> = attrs.iter(self.heap).collect();
-        sorted.sort_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
+    pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Items<'h, Attr<'h>> {
+        let mut sorted = Items::from_iter(self.heap, attrs.iter(self.heap));
+        let name = |attr: &Attr<'h>| self.symbols.name(attr.name);
+        sorted.with(|all| all.sort_by(|a, b| name(a).cmp(name(b))));
         sorted
     }
 }

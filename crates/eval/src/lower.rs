@@ -92,7 +92,8 @@ pub(crate) fn lower<'h>(
         ev.world.message(&format!("warning: at {place}: {}", warning.message));
     }
     let mut lowering = Lowering { ev, source, base_dir, scopes };
-    lowering.boxed(parse.root)
+    // Code stays, and is no place to look for references in.
+    ev.heap.immortal(|| lowering.boxed(parse.root))
 }
 
 struct Lowering<'e, 'h> {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::{Symbol, sym};
-use crate::value::{Attr, Attrs, State, Thunk, Value};
+use crate::value::{Attr, Attrs, Items, State, Thunk, Value, still_needed};
 
 /// How a value is printed.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +87,8 @@ impl<'h> Evaluator<'h> {
             indent: 0,
         };
         printer.print(value, 0)?;
+        // What was seen stays a part of the value, so that no other object gets its address.
+        still_needed(&value);
         Ok(printer.out)
     }
 
@@ -203,7 +205,7 @@ impl<'h> Printer<'_, 'h> {
             self.text("[ ... ]");
             return Ok(());
         }
-        let items: Vec<Value<'h>> = list.iter().collect();
+        let items = Items::from_iter(self.ev.heap, list.iter());
         let tall = self.is_tall(&items)?;
         self.indent += self.options.indent;
         self.text("[");
@@ -238,7 +240,8 @@ impl<'h> Printer<'_, 'h> {
             return Ok(());
         }
         let sorted = self.sorted(attrs);
-        let values: Vec<Value<'h>> = sorted.iter().map(|attr| attr.slot.get()).collect();
+        let values = sorted.iter().map(|attr| attr.slot.get());
+        let values = Items::from_iter(self.ev.heap, values);
         let tall = self.is_tall(&values)?;
         self.indent += self.options.indent;
         self.text("{");
@@ -261,12 +264,13 @@ impl<'h> Printer<'_, 'h> {
     }
 
     /// Sorted by name; where not all may fit, `type` and `_type` come first.
-    fn sorted(&self, attrs: &'h Attrs<'h>) -> Vec<Attr<'h>> {
+    fn sorted(&self, attrs: &'h Attrs<'h>) -> Items<'h, Attr<'h>> {
         let mut sorted = self.ev.sorted_by_name(attrs);
         if self.options.max_attrs != usize::MAX {
-            sorted.sort_by_key(|attr| {
+            let is_other = |attr: &Attr<'h>| {
                 attr.name != sym::TYPE && self.ev.symbols.name(attr.name) != b"_type"
-            });
+            };
+            sorted.with(|all| all.sort_by_key(is_other));
         }
         sorted
     }

@@ -12,6 +12,18 @@ use crate::value::Heap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(u32);
 
+impl Symbol {
+    /// The number that the symbol is.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The symbol of a number that [`Self::number`] gave.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// The names of one evaluation.
 pub struct Symbols<'h> {
     heap: &'h Heap,
@@ -44,7 +56,7 @@ impl<'h> Symbols<'h> {
         }
         let number =
             u32::try_from(names.len()).expect("fewer than 2^32 names fit in memory");
-        names.push(self.heap.bytes(name));
+        names.push(self.heap.immortal(|| self.heap.bytes(name)));
         table.insert_unique(hash, Symbol(number), |symbol| {
             FxBuildHasher.hash_one(names[symbol.0 as usize])
         });

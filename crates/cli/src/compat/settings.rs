@@ -29,7 +29,7 @@ pub(crate) struct Common {
 impl Default for Common {
     fn default() -> Self {
         Self {
-            options: EvalOptions::default(),
+            options: EvalOptions { collect: true, ..EvalOptions::default() },
             include: Vec::new(),
             jobs: JobArgs { jobs: None, keep_failed: false, keep_going: false },
             check: false,
