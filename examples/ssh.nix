@@ -10,6 +10,12 @@
   services.getty.login = false;
   services.dropbear.enable = true;
 
+  # Files of a login go to a file system with a limit.
+  boot.kernel.config = {
+    SHMEM = "y";
+    TMPFS = "y";
+  };
+
   # Put your own key here.
   users.users.root.openssh.authorizedKeys.keys = [
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINKliPVbxC5n1p1kxVHCGDMhlU7VzA7TIMQcTVaZNeB2 example"

@@ -34,7 +34,6 @@
   INOTIFY_USER = "n";
   IO_URING = "n";
   MEMBARRIER = "n";
-  MEMFD_CREATE = "n";
   POSIX_TIMERS = "n";
   RSEQ = "n";
   SHMEM = "n";
@@ -52,15 +51,71 @@
   DMI = "n";
   HIGH_RES_TIMERS = "n";
   HYPERVISOR_GUEST = "n";
+  IOMMU_SUPPORT = "n";
   PCI = "n";
   VIRTIO_MENU = "n";
   VIRTUALIZATION = "n";
+
+  # What ACPI and PCI bring along: batteries, fans, sleep states, counters for profilers.
+  ACPI_AC = "n";
+  ACPI_BATTERY = "n";
+  ACPI_FAN = "n";
+  ACPI_PROCESSOR = "n";
+  ACPI_SPCR_TABLE = "n";
+  ACPI_TABLE_UPGRADE = "n";
+  ACPI_THERMAL = "n";
+  DEVPORT = "n";
+  HW_RANDOM_AMD = "n";
+  HW_RANDOM_INTEL = "n";
+  HW_RANDOM_VIA = "n";
+  PCIEASPM = "n";
+  PCI_QUIRKS = "n";
+  PERF_EVENTS_INTEL_CSTATE = "n";
+  PERF_EVENTS_INTEL_RAPL = "n";
+  PERF_EVENTS_INTEL_UNCORE = "n";
+  PNP_DEBUG_MESSAGES = "n";
+  SERIAL_8250_EXAR = "n";
+  SERIAL_8250_LPSS = "n";
+  SERIAL_8250_MID = "n";
+  SERIAL_8250_PCI = "n";
+  SERIAL_8250_PERICOM = "n";
+  SERIAL_8250_PNP = "n";
+  THERMAL = "n";
+  VIRTIO_PCI_LEGACY = "n";
+  X86_PM_TIMER = "n";
+
+  # What a network brings along: radio, cards of 80 vendors, tables for tools nobody asked for.
+  ETHERNET = "n";
+  ETHTOOL_NETLINK = "n";
+  INET_DIAG = "n";
+  IPV6 = "n";
+  NETWORK_FILESYSTEMS = "n";
+  PTP_1588_CLOCK = "n";
+  WIRELESS = "n";
+  WLAN = "n";
+
+  # What disks bring along.
+  ATA_ACPI = "n";
+  ATA_FORCE = "n";
+  ATA_VERBOSE_ERROR = "n";
+  BLK_DEV_BSG = "n";
+  BLOCK = "n";
+  BLOCK_LEGACY_AUTOLOAD = "n";
+  EFIVAR_FS = "n";
+  EFI_CUSTOM_SSDT_OVERLAYS = "n";
+  EFI_MIXED = "n";
+  MQ_IOSCHED_DEADLINE = "n";
+  MQ_IOSCHED_KYBER = "n";
+  SATA_PMP = "n";
+  SCSI_PROC_FS = "n";
+  SQUASHFS_ZLIB = "n";
 
   # File systems and networks, unless something uses them.
   NET = "n";
   TMPFS = "n";
 
   # A second set of terminals, and decoders of compression that no image uses.
+  LDISC_AUTOLOAD = "n";
   LEGACY_PTYS = "n";
   PROC_PAGE_MONITOR = "n";
   PROC_SYSCTL = "n";
@@ -71,11 +126,17 @@
   RD_LZO = "n";
   RD_XZ = "n";
   RD_ZSTD = "n";
+  SCHED_DEBUG = "n";
   SERIAL_8250_DEPRECATED_OPTIONS = "n";
   SLAB_MERGE_DEFAULT = "n";
   SPARSEMEM_VMEMMAP = "n";
   STACKPROTECTOR = "n";
   UNIX98_PTYS = "n";
+  XZ_DEC_ARM = "n";
+  XZ_DEC_ARMTHUMB = "n";
+  XZ_DEC_IA64 = "n";
+  XZ_DEC_POWERPC = "n";
+  XZ_DEC_SPARC = "n";
 
   # Needs no memory below 16 MiB to be free: the system boots with less.
   PHYSICAL_ALIGN = "0x200000";

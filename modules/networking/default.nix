@@ -84,6 +84,11 @@ in
       default = true;
       description = "Whether the system has a network at all, if only with itself.";
     };
+    enableIPv6 = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether the system speaks IPv6, where its kernel is built from source.";
+    };
     hostName = mkOption {
       type = types.strMatching "|[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?";
       default = "picnix";
@@ -104,6 +109,7 @@ in
   config = {
     boot.kernel.config = mkIf cfg.enable {
       INET = "y";
+      IPV6 = mkIf cfg.enableIPv6 "y";
       NET = "y";
       PACKET = mkIf usesDHCP "y";
       UNIX = "y";
@@ -123,8 +129,8 @@ in
       hostname = mkIf (cfg.hostName != "") { text = "${cfg.hostName}\n"; };
       hosts.text = ''
         127.0.0.1 localhost
-        ::1 localhost
       ''
+      + lib.optionalString cfg.enableIPv6 "::1 localhost\n"
       + lib.optionalString (cfg.hostName != "") "127.0.0.2 ${cfg.hostName}\n";
     };
 

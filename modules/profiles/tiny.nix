@@ -19,6 +19,7 @@ in
 
   config = mkIf cfg.enable {
     boot.kernel.fromSource = mkDefault true;
+    networking.enableIPv6 = mkDefault false;
     programs.busybox.fromSource = mkDefault true;
 
     # Without ACPI the kernel cannot cut the power; it can restart, and QEMU ends then.

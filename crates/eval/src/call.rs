@@ -47,22 +47,27 @@ impl<'h> Evaluator<'h> {
     /// Counts one call; whoever evaluates what is returned gives it back.
     pub(crate) fn apply(
         &self,
+        function: Value<'h>,
+        arguments: &[Value<'h>],
+        pos: Pos,
+    ) -> Result<Tail<'h>> {
+        self.count_call(pos)?;
+        match function {
+            Value::Builtin(builtin) if builtin.arity() == arguments.len() => {
+                self.call_builtin(builtin, arguments, pos).map(Tail::Value)
+            }
+            _ => self.apply_all(function, arguments, pos),
+        }
+    }
+
+    /// Applies to one argument after the other.
+    #[inline(never)]
+    fn apply_all(
+        &self,
         mut function: Value<'h>,
         mut arguments: &[Value<'h>],
         pos: Pos,
     ) -> Result<Tail<'h>> {
-        let depth = self.call_depth.get();
-        if depth > self.settings.max_call_depth {
-            bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
-        }
-        self.call_depth.set(depth + 1);
-        // The most frequent call by far: one argument, no pattern.
-        if let (Value::Lambda(closure), [argument]) = (function, arguments)
-            && let Parameter::Ident(_) = closure.lambda.parameter
-        {
-            let env = self.heap.scope_of_one(*argument, closure.env);
-            return Ok(Tail::Body(&closure.lambda.body, env));
-        }
         while !arguments.is_empty() {
             match function {
                 Value::Lambda(closure) => {
@@ -118,6 +123,17 @@ impl<'h> Evaluator<'h> {
             }
         }
         Ok(Tail::Value(function))
+    }
+
+    /// Counts a call that is about to begin.
+    #[inline]
+    pub(crate) fn count_call(&self, pos: Pos) -> Result<()> {
+        let depth = self.call_depth.get();
+        if depth > self.settings.max_call_depth {
+            bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
+        }
+        self.call_depth.set(depth + 1);
+        Ok(())
     }
 
     /// Adds the call of a function to the trace of an error.

@@ -287,9 +287,13 @@ impl<'h> Evaluator<'h> {
 
     /// The attributes of a set in the order that users see: by the bytes of their names.
     pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Items<'h, Attr<'h>> {
-        let mut sorted = Items::from_iter(self.heap, attrs.iter(self.heap));
-        let name = |attr: &Attr<'h>| self.symbols.name(attr.name);
-        sorted.with(|all| all.sort_by(|a, b| name(a).cmp(name(b))));
-        sorted
+        let (shape, slots) = attrs.parts(self.heap);
+        let attr = |(_, index): (u64, usize)| Attr {
+            name: shape.names[index],
+            pos: shape.positions[index],
+            slot: &slots[index],
+        };
+        let order = self.symbols.sorted(shape.names);
+        Items::from_iter(self.heap, order.into_iter().map(attr))
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
     AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Operator,
-    SelectExpr, WithVariable,
+    Parameter, SelectExpr, WithVariable,
 };
 use crate::pos::Pos;
 use crate::report::similar_names;
@@ -27,32 +27,81 @@ pub(crate) enum Tail<'h> {
 impl<'h> Evaluator<'h> {
     /// Evaluates an expression in a scope to weak head normal form.
     ///
+    /// Decision: what is at hand is returned from here without a frame on the stack; every other kind has a
+    /// function of its own, so that none pays for the registers and the frame of another.
+    ///
     /// # Errors
     /// Whatever the evaluation fails with.
-    #[inline]
     pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
         match expr.kind {
-            ExprKind::Const(value) => self.force(value),
-            ExprKind::Local(index) => {
-                self.force_slot(env.slot(index)).at_recursion(expr.pos)
-            }
+            ExprKind::Const(value) => match value {
+                Value::Thunk(_) => self.force(value),
+                _ => Ok(value),
+            },
+            ExprKind::Local(index) => self.variable(env.slot(index), expr.pos),
             ExprKind::Up { depth, index } => {
-                self.force_slot(outward(env, depth).slot(index)).at_recursion(expr.pos)
+                self.variable(outward(env, depth).slot(index), expr.pos)
             }
             ExprKind::Lambda(lambda) => {
                 Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
             }
-            _ => self.with_stack(|| {
-                let depth = self.call_depth.get();
-                let mark = self.heap.mark();
-                let result = self.eval_tail(expr, env);
-                self.call_depth.set(depth);
-                if result.is_ok() {
-                    self.heap.release(mark);
-                }
-                result
-            }),
+            ExprKind::Select(select) => self.eval_select(select, env, expr.pos),
+            ExprKind::Binary(operator, operands) => {
+                self.eval_binary(operator, operands, env, expr.pos)
+            }
+            _ => self.eval_steps(expr, env),
         }
+    }
+
+    #[inline]
+    fn variable(&self, slot: &'h Slot<'h>, pos: Pos) -> Result<Value<'h>> {
+        match slot.get() {
+            Value::Thunk(_) => self.force_variable(slot, pos),
+            value => Ok(value),
+        }
+    }
+
+    #[inline(never)]
+    fn force_variable(&self, slot: &'h Slot<'h>, pos: Pos) -> Result<Value<'h>> {
+        self.force_slot(slot).at_recursion(pos)
+    }
+
+    #[inline(never)]
+    fn eval_select(
+        &self,
+        select: &'h SelectExpr<'h>,
+        env: Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        self.with_stack(|| match self.select(select, env, pos)? {
+            Tail::Value(value) => Ok(value),
+            Tail::Body(default, env) => self.eval(default, env),
+        })
+    }
+
+    #[inline(never)]
+    fn eval_binary(
+        &self,
+        operator: Operator,
+        operands: &'h (Expr<'h>, Expr<'h>),
+        env: Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        self.with_stack(|| self.binary(operator, &operands.0, &operands.1, env, pos))
+    }
+
+    #[inline(never)]
+    fn eval_steps(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
+        self.with_stack(|| {
+            let depth = self.call_depth.get();
+            let mark = self.heap.mark();
+            let result = self.eval_tail(expr, env);
+            self.call_depth.set(depth);
+            if result.is_ok() {
+                self.heap.release(mark);
+            }
+            result
+        })
     }
 
     fn eval_tail(&self, mut expr: &'h Expr<'h>, mut env: Env<'h>) -> Result<Value<'h>> {
@@ -70,6 +119,7 @@ impl<'h> Evaluator<'h> {
             ExprKind::Const(_)
             | ExprKind::Local(_)
             | ExprKind::Up { .. }
+            | ExprKind::Binary(..)
             | ExprKind::Lambda(_) => self.eval(expr, env)?,
             ExprKind::With(variable) => {
                 let slot = self.with_lookup(variable, env, expr.pos)?;
@@ -114,9 +164,6 @@ impl<'h> Evaluator<'h> {
                 let doing = "in the argument of the not operator";
                 Value::Bool(!self.eval_bool(operand, env, operand.pos, doing)?)
             }
-            ExprKind::Binary(operator, operands) => {
-                self.binary(operator, &operands.0, &operands.1, env, expr.pos)?
-            }
         };
         Ok(Tail::Value(value))
     }
@@ -131,7 +178,6 @@ impl<'h> Evaluator<'h> {
     }
 
     /// As [`Self::delay`], in a scope whose own slots are not filled yet.
-    #[inline]
     pub(crate) fn delay_unfinished(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
@@ -145,15 +191,21 @@ impl<'h> Evaluator<'h> {
             {
                 Value::Attrs(self.empty_attrs())
             }
-            ExprKind::Select(select) => match self.peek_select(select, env) {
-                Some(value) => value,
-                None => self.heap.suspend(expr, env),
-            },
-            ExprKind::With(variable) => match self.peek_with(variable, env) {
-                Some(value) => value,
-                None => self.heap.suspend(expr, env),
-            },
+            ExprKind::Select(_) | ExprKind::With(_) => self.delay_selection(expr, env),
             _ => self.heap.suspend(expr, env),
+        }
+    }
+
+    #[inline(never)]
+    fn delay_selection(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
+        let at_hand = match expr.kind {
+            ExprKind::Select(select) => self.peek_select(select, env),
+            ExprKind::With(variable) => self.peek_with(variable, env),
+            _ => None,
+        };
+        match at_hand {
+            Some(value) => value,
+            None => self.heap.suspend(expr, env),
         }
     }
 
@@ -248,6 +300,7 @@ impl<'h> Evaluator<'h> {
         from
     }
 
+    #[inline(never)]
     fn attrs_literal(
         &self,
         bindings: &'h Bindings<'h>,
@@ -347,11 +400,12 @@ impl<'h> Evaluator<'h> {
             self.heap.immortal(|| {
                 let (names, positions) =
                     (self.heap.slice(&[name]), self.heap.slice(&[pos]));
-                self.heap.alloc(Shape { names, positions })
+                self.heap.alloc(Shape::new(names, positions))
             })
         })
     }
 
+    #[inline(never)]
     fn with_lookup(
         &self,
         variable: &'h WithVariable<'h>,
@@ -371,6 +425,7 @@ impl<'h> Evaluator<'h> {
         Err(crate::err!(Missing, "undefined variable '{name}'").at(pos))
     }
 
+    #[inline(never)]
     fn check_assertion(
         &self,
         assert: &'h AssertExpr<'h>,
@@ -412,7 +467,18 @@ impl<'h> Evaluator<'h> {
     ) -> Result<Tail<'h>> {
         let function = self.eval(function, env)?;
         match arguments {
-            [one] => self.apply(function, &[self.delay(one, env)], pos),
+            [one] => {
+                let argument = self.delay(one, env);
+                // The most frequent call by far: one argument, no pattern.
+                if let Value::Lambda(closure) = function
+                    && let Parameter::Ident(_) = closure.lambda.parameter
+                {
+                    self.count_call(pos)?;
+                    let env = self.heap.scope_of_one(argument, closure.env);
+                    return Ok(Tail::Body(&closure.lambda.body, env));
+                }
+                self.apply(function, &[argument], pos)
+            }
             [one, two] => {
                 self.apply(function, &[self.delay(one, env), self.delay(two, env)], pos)
             }
@@ -520,6 +586,7 @@ impl<'h> Evaluator<'h> {
             .at(pos))
     }
 
+    #[inline(never)]
     fn has_attr(
         &self,
         base: &'h Expr<'h>,
@@ -541,13 +608,13 @@ impl<'h> Evaluator<'h> {
 
     // ---- strings --------------------------------------------------------------------------------
 
+    #[inline(never)]
     fn interpolate(&self, parts: &'h [&'h Expr<'h>], env: Env<'h>) -> Result<Value<'h>> {
-        let mut bytes: Vec<u8> = Vec::with_capacity(parts.len() * 16);
+        let mut bytes = self.buffer();
         let mut context: crate::value::Context<'h> = &[];
         let doing = "while evaluating a path segment";
         for part in parts {
-            let value = self.eval(part, env)?;
-            let string = match value {
+            let string = match self.eval(part, env)? {
                 Value::String(string) => string,
                 other => self.coerce_to_string(
                     other,
@@ -556,17 +623,18 @@ impl<'h> Evaluator<'h> {
                     doing,
                 )?,
             };
-            if let [only] = parts
-                && std::ptr::eq(*only, *part)
-            {
+            if parts.len() == 1 {
                 return Ok(Value::String(string));
             }
             bytes.extend_from_slice(string.bytes);
             context = self.context_union(context, string.context);
         }
-        Ok(self.string_of(self.heap.bytes(&bytes), context))
+        let string = self.string_of(self.heap.bytes(&bytes), context);
+        self.reuse_buffer(bytes);
+        Ok(string)
     }
 
+    #[inline(never)]
     fn interpolate_path(
         &self,
         parts: &'h [&'h Expr<'h>],

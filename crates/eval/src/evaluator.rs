@@ -19,6 +19,9 @@ use crate::{bail, err};
 
 pub(crate) type Map<K, V> = HashMap<K, V, FxBuildHasher>;
 
+/// The largest buffer that is kept to be used again, in bytes.
+const MAX_REUSED_BYTES: usize = 256 * 1024;
+
 /// One evaluation.
 pub struct Evaluator<'h> {
     /// Where values live.
@@ -56,6 +59,10 @@ pub struct Evaluator<'h> {
     pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
     /// Values that the caller wants to keep to the end: roots (no evaluation).
     pub(crate) held: RefCell<Vec<Value<'h>>>,
+    /// Empty buffers for texts in the making.
+    buffers: RefCell<Vec<Vec<u8>>>,
+    /// Where syntax trees live until they are lowered.
+    pub(crate) syntax_arena: Cell<Option<bumpalo::Bump>>,
     /// What builtins keep between calls: compiled patterns, hashes of derivations.
     pub(crate) caches: crate::builtins::Caches,
     empty_attrs: &'h Attrs<'h>,
@@ -82,7 +89,7 @@ impl<'h> Evaluator<'h> {
     /// Starts an evaluation whose values live in `heap`.
     #[must_use]
     pub fn new(heap: &'h Heap, world: &'h dyn World, settings: Settings) -> Self {
-        let shape = heap.immortal(|| heap.alloc(Shape { names: &[], positions: &[] }));
+        let shape = heap.immortal(|| heap.alloc(Shape::new(&[], &[])));
         Self {
             heap,
             symbols: Symbols::new(heap),
@@ -102,6 +109,8 @@ impl<'h> Evaluator<'h> {
             single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
             held: RefCell::default(),
+            buffers: RefCell::default(),
+            syntax_arena: Cell::default(),
             caches: crate::builtins::Caches::default(),
             empty_attrs: heap.immortal(|| heap.attrs(Attrs::new(shape, &[]))),
             empty_list: heap.immortal(|| heap.alloc(List { items: &[] })),
@@ -167,6 +176,22 @@ impl<'h> Evaluator<'h> {
         all.push(function);
         all.extend_from_slice(arguments);
         Value::Thunk(self.heap.thunk(Thunk::application(self.heap.slice(&all))))
+    }
+
+    // ---- buffers --------------------------------------------------------------------------------
+
+    /// An empty buffer for a text that will be copied onto the heap. It is given back with
+    /// [`Self::reuse_buffer`], or dropped where an error comes between.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn reuse_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= MAX_REUSED_BYTES {
+            buffer.clear();
+            self.buffers.borrow_mut().push(buffer);
+        }
     }
 
     // ---- store paths in contexts ----------------------------------------------------------------

@@ -25,6 +25,8 @@ impl<'h> Evaluator<'h> {
     /// Runs `work` with enough stack for one more level of evaluation.
     #[inline]
     pub(crate) fn with_stack<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        #[cfg(fuzzing)]
+        crate::fuel::burn(1);
         let here = 0_u8;
         if std::ptr::from_ref(&here).addr() > self.stack_limit.get() {
             return work();

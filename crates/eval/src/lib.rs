@@ -28,6 +28,8 @@ pub mod builtins;
 pub mod error;
 pub mod expr;
 pub mod flake;
+#[cfg(fuzzing)]
+pub mod fuel;
 pub mod pos;
 pub mod report;
 pub mod source;

@@ -5,6 +5,8 @@
 //! bound in the program itself, where they are calls, as in Nix. The tree lives in an arena of its own and is
 //! freed after the pass.
 
+use std::cell::Cell;
+
 use bumpalo::Bump;
 use picnix_syntax::{self as ast, Span};
 
@@ -24,6 +26,9 @@ use crate::value::{Shape, Value};
 const RED_ZONE: usize = 64 * 1024;
 /// Stack that is added when there is less, in bytes.
 const STACK_STEP: usize = 4 * 1024 * 1024;
+
+/// The largest memory of a syntax tree that is kept for the next file, in bytes.
+const MAX_REUSED_BYTES: usize = 1024 * 1024;
 
 /// The length of an undefined variable from which on similar ones are offered.
 const SUGGESTED_FROM: usize = 3;
@@ -69,9 +74,24 @@ pub(crate) fn lower<'h>(
     base_dir: &'h [u8],
     scopes: Vec<Scope<'h>>,
 ) -> Result<&'h Expr<'h>> {
-    let arena = Bump::new();
+    let mut arena = ev.syntax_arena.take().unwrap_or_default();
+    let result = lower_in(&arena, ev, source, base_dir, scopes);
+    if arena.allocated_bytes() <= MAX_REUSED_BYTES {
+        arena.reset();
+        ev.syntax_arena.set(Some(arena));
+    }
+    result
+}
+
+fn lower_in<'h>(
+    arena: &Bump,
+    ev: &Evaluator<'h>,
+    source: &'h Source<'h>,
+    base_dir: &'h [u8],
+    scopes: Vec<Scope<'h>>,
+) -> Result<&'h Expr<'h>> {
     let options = ast::Options { pipe_operators: ev.settings.pipe_operators };
-    let parse = ast::parse(&arena, source.text, options);
+    let parse = ast::parse(arena, source.text, options);
     if let Some(diagnostic) = parse.diagnostics.first() {
         let pos = source.start_of(diagnostic.span);
         let message = match diagnostic.previous {
@@ -91,7 +111,15 @@ pub(crate) fn lower<'h>(
         let place = crate::report::show_pos(ev, source.start_of(warning.span));
         ev.world.message(&format!("warning: at {place}: {}", warning.message));
     }
-    let mut lowering = Lowering { ev, source, base_dir, scopes };
+    let mut lowering = Lowering {
+        ev,
+        source,
+        base_dir,
+        scopes,
+        exprs: Vec::new(),
+        names: Vec::new(),
+        withs: Cell::default(),
+    };
     // Code stays, and is no place to look for references in.
     ev.heap.immortal(|| lowering.boxed(parse.root))
 }
@@ -101,6 +129,10 @@ struct Lowering<'e, 'h> {
     source: &'h Source<'h>,
     base_dir: &'h [u8],
     scopes: Vec<Scope<'h>>,
+    // Lists under construction, each on top of those around it.
+    exprs: Vec<&'h Expr<'h>>,
+    names: Vec<AttrName<'h>>,
+    withs: Cell<Vec<u32>>,
 }
 
 impl<'h> Lowering<'_, 'h> {
@@ -212,13 +244,27 @@ impl<'h> Lowering<'_, 'h> {
     }
 
     fn list(&mut self, items: &[&ast::Expr<'_>]) -> Result<&'h [&'h Expr<'h>]> {
-        let items: Result<Vec<_>> = items.iter().map(|item| self.boxed(item)).collect();
-        Ok(self.ev.heap.slice(&items?))
+        let below = self.exprs.len();
+        for item in items {
+            let item = self.boxed(item)?;
+            self.exprs.push(item);
+        }
+        Ok(self.take_exprs(below))
     }
 
     fn parts(&mut self, parts: &[ast::StrPart<'_>]) -> Result<&'h [&'h Expr<'h>]> {
-        let parts: Result<Vec<_>> = parts.iter().map(|part| self.part(part)).collect();
-        Ok(self.ev.heap.slice(&parts?))
+        let below = self.exprs.len();
+        for part in parts {
+            let part = self.part(part)?;
+            self.exprs.push(part);
+        }
+        Ok(self.take_exprs(below))
+    }
+
+    fn take_exprs(&mut self, below: usize) -> &'h [&'h Expr<'h>] {
+        let taken = self.ev.heap.slice(&self.exprs[below..]);
+        self.exprs.truncate(below);
+        taken
     }
 
     fn part(&mut self, part: &ast::StrPart<'_>) -> Result<&'h Expr<'h>> {
@@ -297,13 +343,9 @@ impl<'h> Lowering<'_, 'h> {
 
     /// Resolves a variable: the nearest scope that binds it, else the base scope, else the `with`s.
     fn variable(&self, name: Symbol, pos: Pos) -> Result<ExprKind<'h>> {
-        let mut withs = Vec::new();
         for (depth, scope) in self.scopes.iter().rev().enumerate() {
-            let depth = index_u32(depth);
-            if matches!(scope, Scope::With) {
-                withs.push(depth);
-            } else if let Some(index) = scope.find(name) {
-                let index = index_u32(index);
+            if let Some(index) = scope.find(name) {
+                let (depth, index) = (index_u32(depth), index_u32(index));
                 return Ok(match depth {
                     0 => ExprKind::Local(index),
                     _ => ExprKind::Up { depth, index },
@@ -313,10 +355,16 @@ impl<'h> Lowering<'_, 'h> {
         if let Some(value) = self.ev.base_scope().variables.get(&name) {
             return Ok(ExprKind::Const(*value));
         }
-        if withs.is_empty() {
+        let mut withs = self.withs.take();
+        withs.clear();
+        let outward = self.scopes.iter().rev().enumerate();
+        let outward = outward.filter(|(_, scope)| matches!(scope, Scope::With));
+        withs.extend(outward.map(|(depth, _)| index_u32(depth)));
+        let depths = self.ev.heap.slice(&withs);
+        self.withs.set(withs);
+        if depths.is_empty() {
             return self.undefined(name, pos);
         }
-        let depths = self.ev.heap.slice(&withs);
         Ok(ExprKind::With(self.ev.heap.alloc(WithVariable { name, depths })))
     }
 
@@ -354,8 +402,14 @@ impl<'h> Lowering<'_, 'h> {
     }
 
     fn attr_path(&mut self, path: &[ast::AttrName<'_>]) -> Result<&'h [AttrName<'h>]> {
-        let path: Result<Vec<_>> = path.iter().map(|name| self.attr_name(name)).collect();
-        Ok(self.ev.heap.slice(&path?))
+        let below = self.names.len();
+        for name in path {
+            let name = self.attr_name(name)?;
+            self.names.push(name);
+        }
+        let taken = self.ev.heap.slice(&self.names[below..]);
+        self.names.truncate(below);
+        Ok(taken)
     }
 
     fn attr_name(&mut self, name: &ast::AttrName<'_>) -> Result<AttrName<'h>> {
@@ -401,7 +455,7 @@ impl<'h> Lowering<'_, 'h> {
         };
         let overrides = names.iter().position(|name| *name == sym::OVERRIDES);
         Ok(heap.alloc(Bindings {
-            shape: heap.alloc(Shape { names, positions }),
+            shape: heap.alloc(Shape::new(names, positions)),
             values,
             inherit_from,
             dynamic,
@@ -410,11 +464,18 @@ impl<'h> Lowering<'_, 'h> {
         }))
     }
 
-    /// Resolves `inherit name` in the scope around the set; the other places stay empty.
+    /// Resolves `inherit name` in the scope around the set; the other places stay empty, and so does the list
+    /// where there is none.
     fn outer_bindings(
         &mut self,
         order: &[(Symbol, &ast::Attr<'_>)],
     ) -> Result<Vec<Option<Binding<'h>>>> {
+        let is_inherited = |(_, attr): &(_, &ast::Attr<'_>)| {
+            matches!(attr.value, ast::AttrValue::Inherited)
+        };
+        if !order.iter().any(is_inherited) {
+            return Ok(Vec::new());
+        }
         let mut outer = Vec::with_capacity(order.len());
         for (name, attr) in order {
             outer.push(match attr.value {
@@ -437,9 +498,10 @@ impl<'h> Lowering<'_, 'h> {
     ) -> Result<(&'h [Binding<'h>], &'h [&'h Expr<'h>], &'h [DynamicBinding<'h>])> {
         let heap = self.ev.heap;
         let mut values = Vec::with_capacity(order.len());
-        for ((name, attr), outer) in order.iter().zip(outer) {
+        for (index, (name, attr)) in order.iter().enumerate() {
+            let outer = outer.get(index).copied().flatten();
             values.push(match (outer, attr.value) {
-                (Some(outer), _) => *outer,
+                (Some(outer), _) => outer,
                 (None, ast::AttrValue::InheritedFrom(index)) => {
                     Binding::From(self.inherited(*name, index, attr.span))
                 }

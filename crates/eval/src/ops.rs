@@ -59,11 +59,17 @@ impl<'h> Evaluator<'h> {
             Operator::Equal | Operator::NotEqual => {
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
-                if let (Value::Int(a), Value::Int(b)) = (first, second) {
-                    return Ok(Value::Bool((a == b) == (operator == Operator::Equal)));
-                }
-                let doing = "while testing two values for equality";
-                let equal = self.equal(first, second, pos, doing)?;
+                let equal = match (first, second) {
+                    (Value::Int(a), Value::Int(b)) => a == b,
+                    (Value::String(a), Value::String(b)) => a.bytes == b.bytes,
+                    (Value::Null, _) | (_, Value::Null) => {
+                        matches!((first, second), (Value::Null, Value::Null))
+                    }
+                    _ => {
+                        let doing = "while testing two values for equality";
+                        self.equal(first, second, pos, doing)?
+                    }
+                };
                 Ok(Value::Bool(equal == (operator == Operator::Equal)))
             }
             Operator::Less

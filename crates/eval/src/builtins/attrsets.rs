@@ -100,9 +100,10 @@ pub(super) const BUILTINS: &[Builtin] = &[
 fn attr_names<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let doing = "while evaluating the argument passed to builtins.attrNames";
     let attrs = ev.expect_attrs(args[0], pos, doing)?;
-    let names = ev.sorted_by_name(attrs);
-    let names: Vec<_> = names.iter().map(|attr| name_string(ev, attr.name)).collect();
-    Ok(ev.list(&names))
+    let names = attrs.parts(ev.heap).0.names;
+    let order = ev.symbols.sorted(names);
+    let sorted = order.iter().map(|(_, index)| name_string(ev, names[*index]));
+    Ok(ev.list_of(ev.heap.slots(sorted)))
 }
 
 fn name_string<'h>(ev: &Evaluator<'h>, name: Symbol) -> Value<'h> {
@@ -301,7 +302,7 @@ fn shape_without_positions<'h>(ev: &Evaluator<'h>, names: &'h [Symbol]) -> &'h S
         Some(positions) => positions,
         None => ev.heap.slice_from(names.iter().map(|_| Pos::NONE)),
     };
-    ev.heap.alloc(Shape { names, positions })
+    ev.heap.alloc(Shape::new(names, positions))
 }
 
 fn map_attrs<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {

@@ -98,7 +98,8 @@ fn instantiate<'h>(
         system: recipe.system,
         builder: recipe.builder,
         args: recipe.args,
-        env: recipe.env,
+        // A sorted list becomes a map without a search for each name.
+        env: recipe.env.into_iter().collect(),
         structured_attrs: recipe.structured_attrs,
     };
     plan.apply(ev, &mut drv)?;

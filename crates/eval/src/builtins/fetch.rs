@@ -285,6 +285,18 @@ fn fetch_input<'h>(
             input.show()
         );
     }
+    if input.scheme == Some(Scheme::Tarball)
+        && let Some(url) = input.text("url")
+        && url.strip_prefix("file:").is_some_and(|path| !path.starts_with('/'))
+    {
+        let error = err!(
+            World,
+            "tarball '{url}' must use an absolute path. The 'file' scheme does not support relative \
+             paths."
+        );
+        let doing = format!("while fetching the input '{}'", input.show());
+        return Err(error.at(pos).trace(pos, doing));
+    }
     let fetched = ev.fetch_tree(&input, pos)?;
     ev.tree_value(&fetched.path, &fetched.locked, shape)
 }

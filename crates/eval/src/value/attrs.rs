@@ -6,7 +6,7 @@
 //!
 //! `a // b` makes a layer: a set whose names hide those of its `base`. A chain of layers is at most
 //! [`MAX_LAYERS`] long; [`Attrs::flatten`] merges it in place, and everything that walks a set flattens it first.
-//! Only where `b` is much larger than `a` are they merged at once.
+//! Where `b` is much larger than `a`, what it does not hide of `a` is the layer, and `b` the base.
 
 use std::cell::Cell;
 
@@ -20,6 +20,9 @@ const MAX_LAYERS: u8 = 8;
 /// The most attributes of a right operand of `//` that become a layer: each is looked for in the left one.
 const MAX_LAYER_LEN: usize = 512;
 
+/// A left operand of `//` this many times smaller than the right one goes on top of it, without what is hidden.
+const SMALL_BASE_FACTOR: usize = 4;
+
 /// Shapes up to this length are searched one by one, which is faster than halving.
 const LINEAR_SEARCH_LEN: usize = 8;
 
@@ -29,13 +32,29 @@ pub struct Shape<'h> {
     pub names: &'h [Symbol],
     /// The position of each name's definition.
     pub positions: &'h [Pos],
+    /// One bit for each name, by its number: most names that a small set does not have are told without a search.
+    bits: u64,
 }
 
-impl Shape<'_> {
+impl<'h> Shape<'h> {
+    /// Makes a shape of names, ascending and distinct, and as many positions.
+    #[must_use]
+    pub fn new(names: &'h [Symbol], positions: &'h [Pos]) -> Self {
+        debug_assert_eq!(names.len(), positions.len(), "a position for every name");
+        Self {
+            names,
+            positions,
+            bits: names.iter().fold(0, |bits, name| bits | name.bit()),
+        }
+    }
+
     /// The index of a name.
     #[inline]
     #[must_use]
     pub fn find(&self, name: Symbol) -> Option<usize> {
+        if self.bits & name.bit() == 0 {
+            return None;
+        }
         if self.names.len() <= LINEAR_SEARCH_LEN {
             self.names.iter().position(|candidate| *candidate == name)
         } else {
@@ -173,10 +192,14 @@ impl<'h> Attrs<'h> {
         if self.is_empty() {
             return over;
         }
+        let is_small = self.len() * SMALL_BASE_FACTOR < over.len();
+        if is_small && over.layers.get() < MAX_LAYERS {
+            self.flatten(heap);
+            return self.below(over, heap);
+        }
         over.flatten(heap);
-        let layered = over.len() <= MAX_LAYER_LEN
-            && self.layers.get() < MAX_LAYERS
-            && self.len() * 4 >= over.len();
+        let layered =
+            over.len() <= MAX_LAYER_LEN && self.layers.get() < MAX_LAYERS && !is_small;
         if !layered {
             return merge(self, Some(over)).finish_sorted(heap);
         }
@@ -189,6 +212,34 @@ impl<'h> Attrs<'h> {
             base: Cell::new(Some(self)),
             len: self.len + added,
             layers: Cell::new(self.layers.get() + 1),
+        })
+    }
+
+    /// `self // over` of a small flat set and a large one: those of its attributes that `over` does not hide
+    /// become a layer above `over`.
+    fn below(&'h self, over: &'h Attrs<'h>, heap: &'h Heap) -> &'h Attrs<'h> {
+        let (own, slots) = (self.shape.get(), self.values.get());
+        let names = own.names;
+        let kept = |index: &usize| over.get(names[*index]).is_none();
+        let kept: Vec<usize> = (0..names.len()).filter(kept).collect();
+        if kept.is_empty() {
+            return over;
+        }
+        let (shape, values) = if kept.len() == names.len() {
+            (own, slots)
+        } else {
+            let positions = kept.iter().map(|index| own.positions[*index]);
+            let values = kept.iter().map(|index| slots[*index].get().peek());
+            let names = heap.slice_from(kept.iter().map(|index| names[*index]));
+            let shape = heap.alloc(Shape::new(names, heap.slice_from(positions)));
+            (&*shape, heap.slots(values))
+        };
+        heap.attrs(Attrs {
+            shape: Cell::new(shape),
+            values: Cell::new(values),
+            base: Cell::new(Some(over)),
+            len: over.len + u32::try_from(kept.len()).unwrap_or(u32::MAX),
+            layers: Cell::new(over.layers.get() + 1),
         })
     }
 }
@@ -209,28 +260,34 @@ fn merge<'h>(base: &'h Attrs<'h>, over: Option<&'h Attrs<'h>>) -> AttrsBuilder<'
     };
     let layer_len = |layer: &Attrs<'h>| layer.values.get().len();
     let above = layers.iter().map(|layer| layer_len(layer)).sum::<usize>();
-    let mut all = AttrsBuilder::with_capacity(layer_len(bottom) + above);
-    all.items.extend((0..layer_len(bottom)).map(|index| attr(bottom, index)));
+    let mut items = Vec::with_capacity(layer_len(bottom) + above);
+    items.extend((0..layer_len(bottom)).map(|index| attr(bottom, index)));
     // The names that the bottom has are replaced in place, the others come behind it.
-    let mut added: Vec<(Symbol, Pos, Value<'h>)> = Vec::with_capacity(above);
+    let known = items.len();
     for layer in layers.iter().rev() {
         for index in 0..layer_len(layer) {
             let item = attr(layer, index);
-            match all.items.binary_search_by_key(&item.0, |known| known.0) {
-                Ok(place) => all.items[place] = item,
-                Err(_) => added.push(item),
+            match items[..known].binary_search_by_key(&item.0, |known| known.0) {
+                Ok(place) => items[place] = item,
+                Err(_) => items.push(item),
             }
         }
     }
-    if !added.is_empty() {
+    if items.len() > known {
         // Of equal names the uppermost layer's comes first, and stays. Two ascending runs sort in one pass.
-        added.reverse();
-        added.sort_by_key(|item| item.0);
-        added.dedup_by_key(|item| item.0);
-        all.items.append(&mut added);
-        all.items.sort_by_key(|item| item.0);
+        items[known..].reverse();
+        items[known..].sort_by_key(|item| item.0);
+        let mut end = known + 1;
+        for index in known + 1..items.len() {
+            if items[index].0 != items[end - 1].0 {
+                items[end] = items[index];
+                end += 1;
+            }
+        }
+        items.truncate(end);
+        items.sort_by_key(|item| item.0);
     }
-    all
+    AttrsBuilder { items, ..AttrsBuilder::default() }
 }
 
 /// Collects attributes for a new set.
@@ -330,6 +387,76 @@ impl<'h> AttrsBuilder<'h> {
         let names = heap.slice_from(self.items.iter().map(|item| item.0));
         let positions = heap.slice_from(self.items.iter().map(|item| item.1));
         let values = heap.slots(self.items.iter().map(|item| item.2));
-        (heap.alloc(Shape { names, positions }), values)
+        (heap.alloc(Shape::new(names, positions)), values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::symbol::Symbols;
+
+    /// Numbers that look random, below a limit.
+    fn numbers(limit: u64) -> impl FnMut() -> u64 {
+        let mut state = 7_u64;
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % limit
+        }
+    }
+
+    #[test]
+    fn layers_are_what_they_show() {
+        let heap = Heap::new();
+        let symbols = Symbols::new(&heap);
+        let names: Vec<Symbol> = (0..200)
+            .map(|number| symbols.intern(format!("n{number}").as_bytes()))
+            .collect();
+        let mut next = numbers(1 << 31);
+        for _ in 0..300 {
+            let (mut set, mut wanted) =
+                (AttrsBuilder::new().finish(&heap), BTreeMap::new());
+            for _ in 0..next() % 20 {
+                // Small and large ones, on either side.
+                let len = [0, 1, 3, 40, 150][(next() % 5) as usize];
+                let mut chosen: BTreeMap<Symbol, i64> = BTreeMap::new();
+                for _ in 0..len {
+                    let name = names[(next() % 200) as usize];
+                    chosen.insert(name, i64::try_from(next()).unwrap());
+                }
+                let mut other = AttrsBuilder::new();
+                for (name, value) in &chosen {
+                    other.insert(*name, Value::Int(*value));
+                }
+                let other = other.finish(&heap);
+                if next() % 3 == 0 {
+                    set = other.update(set, &heap);
+                    chosen.append(&mut wanted);
+                    wanted = chosen;
+                } else {
+                    set = set.update(other, &heap);
+                    wanted.append(&mut chosen);
+                }
+                if next() % 4 == 0 {
+                    set.flatten(&heap);
+                }
+            }
+            assert_eq!(set.len(), wanted.len());
+            let int = |slot: &Slot<'_>| match slot.get() {
+                Value::Int(int) => Some(int),
+                _ => None,
+            };
+            for name in &names {
+                assert_eq!(set.get(*name).and_then(int), wanted.get(name).copied());
+                assert_eq!(set.get_attr(*name).is_some(), wanted.contains_key(name));
+            }
+            let shown: Vec<_> = set
+                .iter(&heap)
+                .filter_map(|attr| Some((attr.name, int(attr.slot)?)))
+                .collect();
+            assert_eq!(shown, wanted.into_iter().collect::<Vec<_>>());
+        }
     }
 }

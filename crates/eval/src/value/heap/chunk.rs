@@ -91,6 +91,8 @@ impl Drop for Chunk {
 impl Chunk {
     /// Asks the system for memory.
     pub(super) fn new(bytes: usize, large: Option<Kind>) -> Self {
+        #[cfg(fuzzing)]
+        crate::fuel::burn(bytes as u64 / 64);
         let layout =
             Layout::from_size_align(bytes, CHUNK_ALIGN).expect("memory is finite");
         // SAFETY: no caller asks for zero bytes.
