@@ -13,6 +13,7 @@ mod common;
 
 mod commands;
 mod configurations;
+mod corepkgs;
 mod examples;
 mod failures;
 mod interrupt;
@@ -21,6 +22,7 @@ mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod parallel;
 mod sharing;
 mod store;
 mod tidy;

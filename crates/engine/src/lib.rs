@@ -14,6 +14,7 @@ mod error;
 mod fetchers;
 pub mod flakes;
 pub mod image_builtin;
+mod parallel;
 pub mod session;
 mod settings;
 pub mod system;

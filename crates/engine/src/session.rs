@@ -13,7 +13,7 @@ use picnix_eval::{Evaluator, Features, Heap, Lints, Settings, Value, report};
 use crate::engine::Engine;
 use crate::fetchers::Freshness;
 use crate::flakes::FlakeTarget;
-use crate::world::{RealWorld, Writes};
+use crate::world::{RealWorld, Remains, Writes};
 use crate::{Config, Error};
 
 /// What evaluation is told from outside, beside the [`Config`].
@@ -74,9 +74,11 @@ pub struct Session<'s, 'h> {
     pub world: &'s RealWorld<'s>,
     /// The arguments for functions at the top.
     pub arguments: &'h Attrs<'h>,
+    /// How many processes may work at a time.
+    pub(crate) cores: usize,
 }
 
-/// Runs `work` in a new evaluation.
+/// Runs `work` in a new evaluation, on one core.
 ///
 /// # Errors
 /// Whatever the work fails with; an error of the language as rendered text.
@@ -87,9 +89,52 @@ pub fn evaluate<T>(
     show_message: impl Fn(&str),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
+    let (result, _) =
+        attempt(engine, (writes, options), &show_message, (1, Remains::default()), work);
+    result.unwrap_or_else(|| unreachable!("one core is enough for one core"))
+}
+
+/// Runs `work` in a new evaluation, with as many cores as the settings allow for what the session offers to do in
+/// parallel. It may be run a second time, from the beginning, on one core.
+///
+/// # Errors
+/// Whatever the work fails with; an error of the language as rendered text.
+pub fn evaluate_in_parallel<T>(
+    engine: &Engine,
+    writes: Writes,
+    options: &EvalOptions,
+    show_message: impl Fn(&str),
+    mut work: impl FnMut(&Session<'_, '_>) -> Result<T, WorkError>,
+) -> Result<T, Error> {
+    let mut cores = engine.config.settings.eval_cores()?;
+    let mut earlier = Remains::default();
+    loop {
+        let (result, remains) = attempt(
+            engine,
+            (writes, options),
+            &show_message,
+            (cores, earlier),
+            &mut work,
+        );
+        match result {
+            Some(result) => return result,
+            None => (cores, earlier) = (1, remains),
+        }
+    }
+}
+
+/// One attempt at an evaluation. No result means that it has to be done once more, on one core.
+fn attempt<T>(
+    engine: &Engine,
+    (writes, options): (Writes, &EvalOptions),
+    show_message: &dyn Fn(&str),
+    (cores, earlier): (usize, Remains),
+    work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
+) -> (Option<Result<T, Error>>, Remains) {
     let heap = Heap::new();
     let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message))
-        .with_freshness(options.freshness);
+        .with_freshness(options.freshness)
+        .after(earlier);
     let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
@@ -99,18 +144,25 @@ pub fn evaluate<T>(
         };
         Error::Evaluation(report::render(&ev, error, detail))
     };
-    let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
-    let session = Session { ev: &ev, engine, world: &world, arguments };
+    let arguments = match arguments(&ev, config, options) {
+        Ok(arguments) => arguments,
+        Err(error) => return (Some(Err(render(&error))), Remains::default()),
+    };
+    let session = Session { ev: &ev, engine, world: &world, arguments, cores };
     ev.hold(Value::Attrs(arguments));
     if let Some(count) = config.collect_every {
         heap.collect_every(count);
     }
     let result =
         if options.collect { heap.collected(|| work(&session)) } else { work(&session) };
-    result.map_err(|error| match error {
-        WorkError::Language(error) => render(&error),
-        WorkError::Engine(error) => error,
-    })
+    match result {
+        Ok(result) => (Some(Ok(result)), Remains::default()),
+        Err(WorkError::Language(error)) => {
+            (Some(Err(render(&error))), Remains::default())
+        }
+        Err(WorkError::Engine(error)) => (Some(Err(error)), Remains::default()),
+        Err(WorkError::Again) => (None, world.remains()),
+    }
 }
 
 /// Why the work of an evaluation failed.
@@ -119,6 +171,8 @@ pub enum WorkError {
     Language(picnix_eval::Error),
     /// Something else is.
     Engine(Error),
+    /// Nothing is wrong, but everything has to be done once more, on one core.
+    Again,
 }
 
 impl From<picnix_eval::Error> for WorkError {

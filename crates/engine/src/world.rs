@@ -4,7 +4,7 @@
 //! written in one transaction by [`RealWorld::flush`], when the evaluation has succeeded or when something has
 //! to be built on its way. An evaluation that fails leaves nothing behind.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -25,6 +25,7 @@ use picnix_store_core::{
 
 use crate::engine::Engine;
 use crate::fetchers::{Fetchers, Freshness};
+use crate::parallel::{Notes, Source};
 
 /// Shows the lines of `builtins.trace`.
 pub type ShowMessage<'a> = Box<dyn Fn(&str) + 'a>;
@@ -51,6 +52,24 @@ pub struct RealWorld<'a> {
     /// Trees that this evaluation fetched.
     trees: RefCell<BTreeMap<Input, FetchedTree>>,
     freshness: Freshness,
+    /// How many messages there were.
+    messages: Cell<usize>,
+    /// How many of them an earlier attempt at the same evaluation has shown.
+    shown_before: usize,
+    /// In a helper of a parallel evaluation: where it notes what it would do.
+    notes: OnceCell<Notes>,
+    /// Store objects that were found valid.
+    valid: RefCell<BTreeSet<StorePath>>,
+    /// Whether helpers do a part of the work, so that what they make is not all here.
+    is_helped: Cell<bool>,
+    needs_all: Cell<bool>,
+}
+
+/// What an attempt at an evaluation leaves to the next.
+#[derive(Default)]
+pub(crate) struct Remains {
+    messages: usize,
+    trees: BTreeMap<Input, FetchedTree>,
 }
 
 /// A text object that is not in the store yet.
@@ -84,7 +103,136 @@ impl<'a> RealWorld<'a> {
             sources: RefCell::default(),
             trees: RefCell::default(),
             freshness: Freshness::Cached,
+            messages: Cell::new(0),
+            shown_before: 0,
+            notes: OnceCell::new(),
+            valid: RefCell::default(),
+            is_helped: Cell::new(false),
+            needs_all: Cell::new(false),
         }
+    }
+
+    /// Goes on after an earlier attempt at the same evaluation: its messages are not shown again.
+    pub(crate) fn after(mut self, earlier: Remains) -> Self {
+        self.shown_before = earlier.messages;
+        self.trees = RefCell::new(earlier.trees);
+        self
+    }
+
+    /// What a later attempt at the same evaluation needs to know.
+    pub(crate) fn remains(&self) -> Remains {
+        Remains { messages: self.messages.get(), trees: self.trees.take() }
+    }
+
+    /// How many messages there were.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages.get()
+    }
+
+    /// From now on this is the world of a helper: it acts on nothing, and takes notes.
+    pub(crate) fn take_notes(&self, notes: Notes) {
+        assert!(self.notes.set(notes).is_ok(), "a helper begins once");
+    }
+
+    /// The notes of a helper; none in the process that does what is noted.
+    pub(crate) fn notes(&self) -> Option<&Notes> {
+        self.notes.get()
+    }
+
+    /// Ends a helper where it would have to act.
+    fn act(&self) {
+        if let Some(notes) = self.notes.get() {
+            notes.give_up();
+        }
+    }
+
+    /// Whether a store object was made by this evaluation or was found valid by it.
+    fn is_known(&self, path: &StorePath) -> bool {
+        self.texts.borrow().contains_key(path) || self.valid.borrow().contains(path)
+    }
+
+    /// Says that helpers do a part of the work from now on.
+    pub(crate) fn expect_help(&self) {
+        self.is_helped.set(true);
+    }
+
+    /// Whether something happened that only an evaluation without helpers does as it should.
+    pub(crate) fn needs_all(&self) -> bool {
+        self.needs_all.get()
+    }
+
+    /// Ends a helper that did not find a store object: another part of the evaluation may have made it.
+    fn not_found(&self, path: &[u8]) {
+        let store_dir = self.store_dir().as_str().as_bytes();
+        if self.notes.get().is_some() && path.starts_with(store_dir) {
+            self.act();
+        }
+    }
+
+    /// Does what a helper has noted.
+    pub(crate) fn replay_text(
+        &self,
+        path: StorePath,
+        contents: &[u8],
+        references: Option<BTreeSet<StorePath>>,
+    ) {
+        let text = PendingText { contents: contents.into(), references };
+        self.texts.borrow_mut().entry(path).or_insert(text);
+    }
+
+    /// Does what a helper has noted.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub(crate) fn replay_source(&self, source: &Source) -> WorldResult<()> {
+        let (path, request) = (Path::new(&source.path), source.request());
+        if self.writes == Writes::WhenBuilding && source.excluded.is_none() {
+            self.sources.borrow_mut().push((path.to_path_buf(), request));
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let is_left_out = |path: &Path| {
+            source.excluded.as_ref().is_some_and(|paths| paths.contains(path))
+        };
+        store
+            .add_source(path, &request, &mut |path, _| Ok(!is_left_out(path)))
+            .map_err(|error| world_error(&error))?;
+        Ok(())
+    }
+
+    /// In a helper: computes the path of a source, and notes it.
+    fn note_source(
+        &self,
+        notes: &Notes,
+        path: &Path,
+        request: &AddRequest,
+        filter: Option<PathFilter<'_>>,
+    ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        let mut excluded = filter.is_some().then(BTreeSet::new);
+        let mut failure = None;
+        let mut filter = filter;
+        let mut keep = |path: &Path, kind| {
+            let Some(filter) = filter.as_mut() else { return Ok(true) };
+            match filter(path.as_os_str().as_bytes(), entry_kind(kind)) {
+                Ok(true) => Ok(true),
+                Ok(false) => {
+                    excluded.get_or_insert_default().insert(path.to_owned());
+                    Ok(false)
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    Err(FilterStopped)
+                }
+            }
+        };
+        let store_dir = self.store_dir();
+        let found = picnix_store::source_path(store_dir, path, request, &mut keep);
+        if let Some(error) = failure {
+            return Ok(Err(error));
+        }
+        let found = found.map_err(|error| world_error(&error))?;
+        notes.source(Source::new(path, request, excluded));
+        Ok(Ok(found))
     }
 
     /// Says how long answers of the network are believed.
@@ -99,6 +247,10 @@ impl<'a> RealWorld<'a> {
     /// # Errors
     /// The store refuses.
     pub fn flush(&self) -> WorldResult<()> {
+        if self.is_helped.get() && self.writes == Writes::WhenBuilding {
+            self.needs_all.set(true);
+            return Err(WorldError::new("a part of what is to be written is elsewhere"));
+        }
         let sources = std::mem::take(&mut *self.sources.borrow_mut());
         let texts = std::mem::take(&mut *self.texts.borrow_mut());
         if sources.is_empty() && texts.is_empty() {
@@ -199,6 +351,9 @@ impl<'a> RealWorld<'a> {
         request: &AddRequest,
         filter: Option<PathFilter<'_>>,
     ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        if let Some(notes) = self.notes.get() {
+            return self.note_source(notes, path, request, filter);
+        }
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let mut failure = None;
         let is_filtered = filter.is_some();
@@ -273,7 +428,16 @@ impl World for RealWorld<'_> {
         if let Some(contents) = self.pending_text(path, |text| text.contents.to_vec()) {
             return Ok(contents);
         }
-        fs::read(self.physical(path)).map_err(|error| match error.kind() {
+        let physical = self.physical(path);
+        if self.notes.get().is_some() {
+            // Reading a pipe takes away what is in it.
+            match fs::metadata(&physical) {
+                Ok(metadata) if metadata.is_file() || metadata.is_dir() => {}
+                Ok(_) => self.act(),
+                Err(_) => self.not_found(path),
+            }
+        }
+        fs::read(physical).map_err(|error| match error.kind() {
             std::io::ErrorKind::IsADirectory => WorldError::new(format!(
                 "cannot read '{}': it is a directory",
                 String::from_utf8_lossy(path)
@@ -284,6 +448,9 @@ impl World for RealWorld<'_> {
 
     fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
         let physical = self.physical(path);
+        if self.notes.get().is_some() && !physical.exists() {
+            self.not_found(path);
+        }
         let fail = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotADirectory => WorldError::new(format!(
                 "cannot read directory {:?}: Not a directory",
@@ -306,7 +473,10 @@ impl World for RealWorld<'_> {
         }
         match fs::symlink_metadata(self.physical(path)) {
             Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
-            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) if is_absence(&error) => {
+                self.not_found(path);
+                Ok(None)
+            }
             Err(error) => Err(io_error("look at", path, &error)),
         }
     }
@@ -346,6 +516,7 @@ impl World for RealWorld<'_> {
             Ingestion::Nar => ContentAddressMethod::Nar,
         };
         if let Some(expected) = expected {
+            self.act();
             let known = self.content_path(name, method, *expected)?;
             let store = self.engine.store().map_err(|error| world_error(&error))?;
             if store.is_valid(&known).map_err(|error| world_error(&error))? {
@@ -389,6 +560,9 @@ impl World for RealWorld<'_> {
             .store_dir()
             .make_text_path(name, Sha256::of(contents), &references)
             .map_err(|error| world_error(&error))?;
+        if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
+            notes.text(&path, contents, Some(&references));
+        }
         let text =
             PendingText { contents: contents.into(), references: Some(references) };
         self.texts.borrow_mut().insert(path.clone(), text);
@@ -396,6 +570,9 @@ impl World for RealWorld<'_> {
     }
 
     fn add_derivation(&self, _: Derivation, text: DerivationText) -> WorldResult<()> {
+        if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
+            notes.text(&text.path, &text.contents, None);
+        }
         let pending =
             PendingText { contents: text.contents.into_boxed_slice(), references: None };
         self.texts.borrow_mut().insert(text.path, pending);
@@ -411,12 +588,18 @@ impl World for RealWorld<'_> {
         if let Some(text) = self.texts.borrow().get(path) {
             return Ok(self.references_of(path, text)?.into_iter().collect());
         }
+        self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let found = store.query_references(path).map_err(|error| world_error(&error))?;
         Ok(found.into_iter().collect())
     }
 
     fn realise(&self, what: &[Realisation]) -> WorldResult<()> {
+        let is_done = |item: &Realisation| matches!(item, Realisation::Opaque(path) if self.is_known(path));
+        if what.iter().all(is_done) {
+            return Ok(());
+        }
+        self.act();
         let mut targets = Vec::new();
         for item in what {
             match item {
@@ -448,11 +631,13 @@ impl World for RealWorld<'_> {
     }
 
     fn ensure_path(&self, path: &StorePath) -> WorldResult<()> {
-        if self.texts.borrow().contains_key(path) {
+        if self.is_known(path) {
             return Ok(());
         }
+        self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         if store.is_valid(path).map_err(|error| world_error(&error))? {
+            self.valid.borrow_mut().insert(path.clone());
             return Ok(());
         }
         // A source whose path was only computed so far is read where it is.
@@ -468,6 +653,7 @@ impl World for RealWorld<'_> {
     }
 
     fn fetch_url(&self, request: &UrlFetch<'_>) -> WorldResult<StorePath> {
+        self.act();
         self.fetchers().fetch_url(request).map_err(|error| world_error(&error))
     }
 
@@ -475,6 +661,7 @@ impl World for RealWorld<'_> {
         if let Some(known) = self.trees.borrow().get(input) {
             return Ok(known.clone());
         }
+        self.act();
         let fetched = self.fetchers().fetch_tree(input);
         let fetched = fetched.map_err(|error| world_error(&error))?;
         self.trees.borrow_mut().insert(input.clone(), fetched.clone());
@@ -482,7 +669,15 @@ impl World for RealWorld<'_> {
     }
 
     fn message(&self, line: &str) {
-        (self.show_message)(line);
+        if let Some(notes) = self.notes.get() {
+            notes.message();
+            return;
+        }
+        let number = self.messages.get();
+        self.messages.set(number + 1);
+        if number >= self.shown_before {
+            (self.show_message)(line);
+        }
     }
 }
 

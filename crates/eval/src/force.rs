@@ -14,6 +14,21 @@ const STACK_STEP: usize = 8 * 1024 * 1024;
 /// The most steps: 2 GiB of stack is a recursion that does not end.
 const MAX_STEPS: usize = 256;
 
+/// The sets and lists that deep forcing has met.
+#[derive(Default)]
+pub struct Seen(rustc_hash::FxHashSet<usize>);
+
+impl Seen {
+    /// Notes a set or list whose members somebody else forces; whether it is new.
+    pub fn note(&mut self, value: Value<'_>) -> bool {
+        match value {
+            Value::Attrs(attrs) => self.0.insert(std::ptr::from_ref(attrs).addr()),
+            Value::List(list) => self.0.insert(std::ptr::from_ref(list).addr()),
+            _ => true,
+        }
+    }
+}
+
 /// The address below which the present piece of stack is nearly used up; stacks grow downward.
 fn stack_limit() -> usize {
     let here = 0_u8;
@@ -122,23 +137,42 @@ impl<'h> Evaluator<'h> {
     /// # Errors
     /// Whatever the evaluation of a part fails with.
     pub fn force_deep(&self, value: Value<'h>, pos: Pos) -> Result<()> {
-        let mut seen = rustc_hash::FxHashSet::default();
-        let result = self.force_deep_seen(value, pos, &mut seen);
+        let result = self.force_deep_seen(value, pos, &mut Seen::default());
         // What was seen stays a part of the value, so that no other object gets its address.
         still_needed(&value);
         result
     }
 
-    fn force_deep_seen(
+    /// Runs `work` as if it were a number of calls deeper.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn deeper<T>(&self, calls: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let depth = self.call_depth.get();
+        self.call_depth.set(depth + calls);
+        let result = work();
+        self.call_depth.set(depth);
+        result
+    }
+
+    /// Forces a value and everything in it, except sets and lists that were met before.
+    ///
+    /// # Errors
+    /// Whatever the evaluation of a part fails with.
+    pub fn force_deep_further(
         &self,
         value: Value<'h>,
         pos: Pos,
-        seen: &mut rustc_hash::FxHashSet<usize>,
+        seen: &mut Seen,
     ) -> Result<()> {
+        self.force_deep_seen(value, pos, seen)
+    }
+
+    fn force_deep_seen(&self, value: Value<'h>, pos: Pos, seen: &mut Seen) -> Result<()> {
         let _call = self.enter_call(pos)?;
         self.with_stack(|| match self.force(value)? {
             Value::Attrs(attrs) => {
-                if !seen.insert(std::ptr::from_ref(attrs).addr()) {
+                if !seen.0.insert(std::ptr::from_ref(attrs).addr()) {
                     return Ok(());
                 }
                 for attr in self.sorted_by_name(attrs) {
@@ -153,7 +187,7 @@ impl<'h> Evaluator<'h> {
                 Ok(())
             }
             Value::List(list) => {
-                if !seen.insert(std::ptr::from_ref(list).addr()) {
+                if !seen.0.insert(std::ptr::from_ref(list).addr()) {
                     return Ok(());
                 }
                 for (index, slot) in list.items.iter().enumerate() {

@@ -28,6 +28,7 @@ pub mod builtins;
 pub mod error;
 pub mod expr;
 pub mod flake;
+pub mod fragment;
 #[cfg(fuzzing)]
 pub mod fuel;
 pub mod pos;
@@ -41,6 +42,7 @@ pub use coerce::{Coercion, canonical_path};
 pub use error::{Error, Result};
 pub use evaluator::Evaluator;
 pub use features::{Feature, Features};
+pub use force::Seen;
 pub use import::NIX_VERSION;
 pub use lints::{Lints, Severity};
 pub use picnix_syntax::float_text;

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use picnix_engine::flakes::FlakeTarget;
-use picnix_engine::session::{EvalOptions, Program, Session, WorkError, evaluate};
+use picnix_engine::session::{
+    EvalOptions, Program, Session, WorkError, evaluate_in_parallel,
+};
 use picnix_engine::world::Writes;
 use picnix_engine::{Config, tree};
 use picnix_eval::pos::Pos;
@@ -24,7 +26,8 @@ pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
     let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
     let engine = context.engine(&jobs, false);
     let writes = Writes::WhenBuilding;
-    let printed = evaluate(&engine, writes, &options, output::error, |session| {
+    let show = output::error;
+    let printed = evaluate_in_parallel(&engine, writes, &options, show, |session| {
         let value = session.load(&program, &session.config().current_dir)?;
         let mut out = Vec::new();
         for attr in &attrs {
@@ -53,11 +56,13 @@ fn print<'h>(
         return Ok(converted(session, "toXML", value)?);
     }
     let mut out = if args.json {
-        converted(session, "toJSON", value)?
-    } else {
-        if args.strict {
-            ev.force_deep(value, Pos::NONE)?;
+        match session.json_in_parallel(value)? {
+            Some(json) => json,
+            None => converted(session, "toJSON", value)?,
         }
+    } else if args.strict {
+        session.print_deep(value)?
+    } else {
         ev.print_ambiguous(value)?
     };
     out.push(b'\n');

@@ -231,6 +231,7 @@ const SETTINGS: &[Setting] = &[
         Ok(())
     }),
     valued("connect-timeout", |common, value| keep(common, "connect-timeout", value)),
+    valued("eval-cores", |common, value| keep(common, "eval-cores", value)),
     valued("extra-substituters", |common, value| {
         keep(common, "extra-substituters", value)
     }),

@@ -16,7 +16,7 @@ const MAX_CHUNK_BYTES: usize = 2 * 1024 * 1024;
 /// Objects of more bytes get chunks of their own.
 pub(super) const MAX_SHARED_BYTES: usize = 16 * 1024;
 /// Runs of free lines with fewer bytes are not worth a region.
-const MIN_LINES_BYTES: usize = 128;
+const MIN_LINES_BYTES: usize = 64;
 /// The same for the second region.
 const MIN_APART_BYTES: usize = 4 * 1024;
 /// Objects of more bytes that do not fit in the rest of a run of lines go to the second region.
@@ -24,11 +24,11 @@ const MAX_LINES_OBJECT_BYTES: usize = 256;
 
 /// The size that the heap grows to before it is collected for the first time: a short run never is. Later it may
 /// always grow to this.
-pub(super) const FIRST_BUDGET_BYTES: usize = 420 * 1024 * 1024;
+pub(super) const FIRST_BUDGET_BYTES: usize = 288 * 1024 * 1024;
 /// The least that is given out between two collections.
-const MIN_BUDGET_BYTES: usize = 64 * 1024 * 1024;
+const MIN_BUDGET_BYTES: usize = 48 * 1024 * 1024;
 /// The size that the heap is let grow to before it is collected, in hundredths of what lives.
-const GROWTH_PERCENT: usize = 160;
+const GROWTH_PERCENT: usize = 130;
 
 /// An address has this many low bits within an entry of the second level of the table.
 const PAGE_SHIFT: u32 = CHUNK_ALIGN.trailing_zeros();
