@@ -230,10 +230,6 @@ impl<'h> Evaluator<'h> {
     }
 
     /// What lives as long as the evaluation without being immortal.
-    #[expect(
-        clippy::iter_over_hash_type,
-        reason = "the order in which roots are marked shows in nothing"
-    )]
     fn roots(&self, visit: &mut dyn FnMut(usize)) {
         for (path, value) in &*self.imports.borrow() {
             (*path, *value).visit(visit);

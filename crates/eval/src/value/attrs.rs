@@ -228,11 +228,9 @@ impl<'h> Attrs<'h> {
         let (shape, values) = if kept.len() == names.len() {
             (own, slots)
         } else {
-            let positions = kept.iter().map(|index| own.positions[*index]);
+            let shape = kept.iter().map(|index| (names[*index], own.positions[*index]));
             let values = kept.iter().map(|index| slots[*index].get().peek());
-            let names = heap.slice_from(kept.iter().map(|index| names[*index]));
-            let shape = heap.alloc(Shape::new(names, heap.slice_from(positions)));
-            (&*shape, heap.slots(values))
+            (heap.shape(shape), heap.slots(values))
         };
         heap.attrs(Attrs {
             shape: Cell::new(shape),
@@ -384,10 +382,8 @@ impl<'h> AttrsBuilder<'h> {
     }
 
     fn finish_parts(self, heap: &'h Heap) -> (&'h Shape<'h>, &'h [Slot<'h>]) {
-        let names = heap.slice_from(self.items.iter().map(|item| item.0));
-        let positions = heap.slice_from(self.items.iter().map(|item| item.1));
-        let values = heap.slots(self.items.iter().map(|item| item.2));
-        (heap.alloc(Shape::new(names, positions)), values)
+        let shape = heap.shape(self.items.iter().map(|item| (item.0, item.1)));
+        (shape, heap.slots(self.items.iter().map(|item| item.2)))
     }
 }
 

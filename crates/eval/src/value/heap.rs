@@ -46,8 +46,10 @@ pub use self::rooted::{Held, Items};
 pub use self::slot::Slot;
 use self::space::{MAX_SHARED_BYTES, Space};
 pub use self::thunk::{State, Thunk};
-use super::{Attrs, Value};
+use super::{Attrs, Shape, Value};
 use crate::expr::Expr;
+use crate::pos::Pos;
+use crate::symbol::Symbol;
 
 /// What every object is aligned to, and its size a multiple of.
 const ALIGN: usize = 8;
@@ -184,6 +186,40 @@ impl Heap {
         let place = self.scratch(attrs, Kind::Attrs);
         self.keep();
         place
+    }
+
+    /// Makes a shape and its names and positions, in one object without references to others.
+    pub(super) fn shape<'h, I>(&'h self, attrs: I) -> &'h Shape<'h>
+    where
+        I: ExactSizeIterator<Item = (Symbol, Pos)>,
+    {
+        let count = attrs.len();
+        let bytes = count.saturating_mul(size_of::<(Symbol, Pos)>());
+        let bytes = bytes.saturating_add(size_of::<Shape<'_>>());
+        let place = self.reserve::<Shape<'h>>(bytes, Kind::Leaf);
+        // SAFETY: `reserve` gave room for as many names and positions as there are attributes behind the shape,
+        // and the names need less alignment than it.
+        let names = unsafe { place.add(1) }.cast::<Symbol>();
+        // SAFETY: as above, with what comes behind the names.
+        let positions = unsafe { names.add(count) }.cast::<Pos>();
+        let mut made = 0;
+        for (name, pos) in attrs.take(count) {
+            // SAFETY: `made` is below the count that there is room for.
+            unsafe { names.add(made).write(name) };
+            // SAFETY: as above.
+            unsafe { positions.add(made).write(pos) };
+            made += 1;
+        }
+        assert_eq!(made, count, "the iterator knows its length");
+        // SAFETY: so many names were written, and stay as long as the shape.
+        let names = unsafe { std::slice::from_raw_parts(names, count) };
+        // SAFETY: so many positions were written, and stay as long as the shape.
+        let positions = unsafe { std::slice::from_raw_parts(positions, count) };
+        // SAFETY: `reserve` gave room for a shape, aligned, that nothing else refers to.
+        unsafe { place.write(Shape::new(names, positions)) };
+        self.keep();
+        // SAFETY: the shape was just written; for how long it stays, see `scratch`.
+        unsafe { &*place }
     }
 
     /// Moves a thunk onto the heap.

@@ -15,6 +15,9 @@ use super::{Header, Heap, stack};
 use super::{Slot, State, Thunk};
 use crate::value::{Attrs, Value, attrs};
 
+/// Hands addresses to its argument.
+type Roots<'r> = dyn Fn(&mut dyn FnMut(usize)) + 'r;
+
 impl Heap {
     /// Whether it is time to collect. Evaluation asks at every thunk that it forces and at every call.
     #[inline]
@@ -39,7 +42,7 @@ impl Heap {
     }
 
     /// Has the heap collected every `count` times that evaluation asks, which it does at every call and every
-    /// thunk: for tests.
+    /// thunk; less often if much lives. For tests.
     pub fn collect_every(&self, count: usize) {
         self.space.borrow_mut().collect_every(count.max(1));
         self.due.set(true);
@@ -57,7 +60,7 @@ impl Heap {
     /// No object may be half made: evaluation asks only where nothing is being built.
     #[cold]
     #[inline(never)]
-    pub(crate) fn collect(&self, roots: &dyn Fn(&mut dyn FnMut(usize))) {
+    pub(crate) fn collect(&self, roots: &Roots<'_>) {
         let mut space = self.space.borrow_mut();
         if !stack::IS_SUPPORTED || !self.stack.is_known() || space.is_immortal() {
             self.due.set(false);

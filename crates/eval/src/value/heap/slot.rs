@@ -66,7 +66,7 @@ impl<'h> Slot<'h> {
             // SAFETY: `encode` has made the word from a value with this tag and this reference.
             return unsafe { repr.value };
         }
-        match bits & (1 << SHIFT) - 1 {
+        match bits & ((1 << SHIFT) - 1) {
             NULL => Value::Null,
             BOOL => Value::Bool(bits >> SHIFT != 0),
             INT => Value::Int(bits.cast_signed() as i64 >> SHIFT),
@@ -115,7 +115,7 @@ fn encode(value: Value<'_>) -> Option<*const ()> {
         Value::Null => immediate(0, NULL),
         Value::Bool(bool) => immediate(usize::from(bool), BOOL),
         Value::Int(int) => {
-            let word = (int << SHIFT) as usize;
+            let word = usize::from_ne_bytes((int << SHIFT).to_ne_bytes());
             (int << SHIFT >> SHIFT == int)
                 .then(|| std::ptr::without_provenance(word | INT))
         }

@@ -30,6 +30,9 @@ const MIN_BUDGET_BYTES: usize = 48 * 1024 * 1024;
 /// The size that the heap is let grow to before it is collected, in hundredths of what lives.
 const GROWTH_PERCENT: usize = 130;
 
+/// A test that collects again and again asks once more for so many bytes that live.
+const MAX_TEST_BYTES_A_TURN: usize = 4096;
+
 /// An address has this many low bits within an entry of the second level of the table.
 const PAGE_SHIFT: u32 = CHUNK_ALIGN.trailing_zeros();
 /// Bits of the index into a table of the second level.
@@ -59,6 +62,8 @@ pub(super) struct Space {
     pub(super) collections: usize,
     /// For tests: collect every so many times that evaluation asks.
     every: Option<usize>,
+    /// What the test said; a large heap is collected less often.
+    wanted_every: Option<usize>,
     asked: usize,
     immortal: Immortal,
 }
@@ -124,13 +129,18 @@ impl Space {
     /// Has the heap collected every `count` times that evaluation asks.
     pub(super) fn collect_every(&mut self, count: usize) {
         self.every = Some(count);
+        self.wanted_every = Some(count);
     }
 
     /// Whether to collect now that evaluation asks.
     pub(super) fn is_turn(&mut self) -> bool {
         let Some(every) = self.every else { return true };
         self.asked += 1;
-        self.asked.is_multiple_of(every)
+        let is_turn = self.asked >= every;
+        if is_turn {
+            self.asked = 0;
+        }
+        is_turn
     }
 
     /// Whether it is time for a collection.
@@ -313,6 +323,8 @@ impl Space {
         self.next_apart = (0, 0);
         self.given_bytes = 0;
         self.collections += 1;
+        // A test of a large heap ends, too.
+        self.every = self.wanted_every.map(|every| every + live / MAX_TEST_BYTES_A_TURN);
         let size = (live / 100 * GROWTH_PERCENT).max(FIRST_BUDGET_BYTES);
         self.budget_bytes = Some(size.saturating_sub(live).max(MIN_BUDGET_BYTES));
     }

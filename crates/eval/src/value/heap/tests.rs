@@ -45,6 +45,34 @@ fn a_mark_of_another_region_releases_nothing() {
     assert_eq!(heap.at.get(), at);
 }
 
+#[test]
+fn a_shape_is_one_object() {
+    let heap = Heap::new();
+    heap.collected(|| {
+        let symbols = crate::symbol::Symbols::new(&heap);
+        for count in [0, 1, 2, 7, 3000] {
+            let names =
+                (0..count).map(|number| symbols.intern(format!("n{number}").as_bytes()));
+            let attrs: Vec<_> =
+                names.zip(0..).map(|(name, pos)| (name, Pos(pos))).collect();
+            let shape = heap.shape(attrs.iter().copied());
+            for _ in 0..3 {
+                std::hint::black_box(table(&heap, 20, 20));
+                heap.collect(&|_| {});
+            }
+            assert_eq!(shape.names.len(), count);
+            let found = shape.names.iter().copied().zip(shape.positions.iter().copied());
+            assert_eq!(found.collect::<Vec<_>>(), attrs);
+            assert!(
+                attrs
+                    .iter()
+                    .zip(0..)
+                    .all(|(attr, index)| shape.find(attr.0) == Some(index))
+            );
+        }
+    });
+}
+
 /// A list of lists of numbers, with much between its parts that nothing needs.
 fn table<'h>(heap: &'h Heap, rows: i32, columns: i32) -> &'h [Slot<'h>] {
     let row = |row: i32| {

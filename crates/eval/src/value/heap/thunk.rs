@@ -146,9 +146,10 @@ fn encode(state: State<'_>) -> Repr<'_> {
         State::Application(all) => {
             (tagged(all.as_ptr().cast(), APPLICATION), number(all.len()))
         }
-        State::Numbered(function, value) => {
-            (tagged(pointer(function), NUMBERED), number(value.cast_unsigned() as usize))
-        }
+        State::Numbered(function, value) => (
+            tagged(pointer(function), NUMBERED),
+            number(usize::from_ne_bytes(value.to_ne_bytes())),
+        ),
         State::Mapped(function, slot) => {
             (tagged(pointer(function), MAPPED), pointer(slot))
         }
