@@ -166,21 +166,24 @@ fn ask_peer(place: &Place, asked: &[Vec<String>]) -> Answers {
     let output = peer(&["nix", "repl"])
         .env("TERM", "dumb")
         .stdin(fs::File::open(file).unwrap())
-        .stderr(Stdio::null())
         .output()
         .unwrap();
     let mut answers = Answers::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let Some(at) = line.find('"') else { continue };
-        let Some(end) = line.rfind('"').filter(|end| *end > at) else { continue };
-        // What was typed is shown again, after a prompt.
-        if line[..at].contains("ask") {
-            continue;
+        // An answer is a string; what was typed is shown as well, after a prompt.
+        let Some((_, text)) = line.split_once('"') else { continue };
+        let Some((text, _)) = text.rsplit_once('"') else { continue };
+        let text = text.replace("\\\"", "\"").replace("\\$", "$");
+        let number = text.split_once(' ').and_then(|(number, _)| number.parse().ok());
+        if let Some(number) = number {
+            answers.insert(number, text);
         }
-        let text = line[at + 1..end].replace("\\\"", "\"").replace("\\$", "$");
-        let number = text.split(' ').next().unwrap().parse().unwrap();
-        answers.insert(number, text);
     }
+    assert!(
+        answers.len() > asked.len() / 2,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     answers
 }
 

@@ -14,6 +14,7 @@ mod common;
 mod commands;
 mod configurations;
 mod corepkgs;
+mod diagnostics;
 mod examples;
 mod failures;
 mod interrupt;
@@ -26,6 +27,7 @@ mod parallel;
 mod sharing;
 mod store;
 mod tidy;
+mod tree;
 
 #[test]
 fn every_file_of_tests_is_run() {

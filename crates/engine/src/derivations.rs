@@ -24,15 +24,13 @@ pub struct Found {
 #[derive(Clone, Copy)]
 pub(crate) enum Member<'h> {
     Attr { slot: &'h Slot<'h>, depth: usize },
-    Item { value: Value<'h>, depth: usize },
+    Item { slot: &'h Slot<'h>, depth: usize },
 }
 
 impl Held for Member<'_> {
     fn visit(&self, visit: &mut dyn FnMut(usize)) {
-        match self {
-            Self::Attr { slot, .. } => slot.visit(visit),
-            Self::Item { value, .. } => value.visit(visit),
-        }
+        let (Self::Attr { slot, .. } | Self::Item { slot, .. }) = self;
+        slot.visit(visit);
     }
 }
 
@@ -71,8 +69,8 @@ impl<'h> Session<'_, 'h> {
     /// What a member of a set or list is.
     pub(crate) fn look(&self, member: Member<'h>) -> picnix_eval::Result<Look<'h>> {
         let (slot, depth) = match member {
-            Member::Item { value, depth } => {
-                return self.look_inside(self.ev.force(value)?, depth);
+            Member::Item { slot, depth } => {
+                return self.look_inside(self.ev.force(slot.get())?, depth);
             }
             Member::Attr { slot, depth } => (slot, depth),
         };
@@ -113,7 +111,7 @@ impl<'h> Session<'_, 'h> {
             }
             Value::List(list) => {
                 let depth = depth + 1;
-                let members = list.iter().map(|value| Member::Item { value, depth });
+                let members = list.items.iter().map(|slot| Member::Item { slot, depth });
                 Look::Members(value, Items::from_iter(self.ev.heap, members))
             }
             _ => Look::Nothing,

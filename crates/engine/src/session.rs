@@ -50,6 +50,8 @@ pub struct EvalOptions {
     pub string_arguments: Vec<(String, String)>,
     /// Files and directories that a trace leaves out, unless all of it is shown.
     pub internal: Vec<Vec<u8>>,
+    /// How errors are laid out.
+    pub layout: report::Layout,
 }
 
 /// A program that a user named.
@@ -141,6 +143,7 @@ fn attempt<T>(
         let detail = report::Detail {
             show_trace: options.show_trace,
             internal: &options.internal,
+            layout: options.layout,
         };
         Error::Evaluation(report::render(&ev, error, detail))
     };

@@ -87,7 +87,8 @@ impl<'h> Evaluator<'h> {
         let result = match state {
             State::Done(value) => Ok(value),
             State::Blackhole => {
-                return Err(err!(InfiniteRecursion, "infinite recursion encountered"));
+                return Err(err!(InfiniteRecursion, "infinite recursion encountered")
+                    .came_back_to(std::ptr::from_ref(thunk).addr()));
             }
             State::Suspended(expr, env) => self.eval(expr, env),
             State::Failed(number) => Err(self.failure(number)),
@@ -110,7 +111,7 @@ impl<'h> Evaluator<'h> {
             }
             Err(error) => {
                 thunk.leave(self.failed_state(state, &error));
-                Err(error)
+                Err(error.leaving(std::ptr::from_ref(thunk).addr()))
             }
         }
     }

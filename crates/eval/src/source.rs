@@ -73,6 +73,12 @@ impl<'h> Sources<'h> {
         Some(source)
     }
 
+    /// The text of a file that was read.
+    pub fn file(&self, path: &[u8]) -> Option<&'h Source<'h>> {
+        let list = self.list.borrow();
+        list.iter().copied().find(|source| source.origin == Origin::File(path))
+    }
+
     /// The text that a position lies in.
     pub fn source(&self, pos: Pos) -> Option<&'h Source<'h>> {
         let list = self.list.borrow();

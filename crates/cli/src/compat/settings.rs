@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use picnix_engine::session::EvalOptions;
+use picnix_eval::report::Layout;
 use picnix_eval::{Feature, Severity};
 
 use super::flags::Flag;
@@ -29,7 +30,12 @@ pub(crate) struct Common {
 impl Default for Common {
     fn default() -> Self {
         Self {
-            options: EvalOptions { collect: true, ..EvalOptions::default() },
+            // What scripts and suites look for in reports is where Nix has it.
+            options: EvalOptions {
+                collect: true,
+                layout: Layout::Nix,
+                ..EvalOptions::default()
+            },
             include: Vec::new(),
             jobs: JobArgs { jobs: None, keep_failed: false, keep_going: false },
             check: false,

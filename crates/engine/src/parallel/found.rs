@@ -71,11 +71,6 @@ impl<'h> Work for Search<'_, '_, 'h> {
             part => match self.look(*part)? {
                 Look::Members(value, members) if wanted.includes(members.len()) => {
                     self.kept.keep(&[value]);
-                    for member in &members {
-                        if let Member::Item { value, .. } = member {
-                            self.kept.keep(&[*value]);
-                        }
-                    }
                     members.into_iter().map(Part::Member).collect()
                 }
                 other => {
