@@ -11,7 +11,7 @@
 
 use super::chunk::Kind;
 use super::space::Space;
-use super::{Header, Heap, stack};
+use super::{Header, Heap, stack, thunk};
 use super::{Slot, State, Thunk};
 use crate::value::{Attrs, Value, attrs};
 
@@ -77,6 +77,10 @@ impl Heap {
         marker.trace();
         self.stack.words(&mut |word| {
             marker.visit(word);
+            // The compiler may keep the packed words of a thunk, and unpack them later.
+            if word > thunk::ADDRESS {
+                marker.visit(word & thunk::ADDRESS);
+            }
             // A loop may keep nothing but the address behind the last item.
             marker.visit(word.wrapping_sub(1));
         });

@@ -55,7 +55,7 @@ const NAMED: usize = 4;
 
 /// Addresses are below this; above them there is room for half a symbol.
 const ADDRESS_BITS: u32 = 48;
-const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+pub(super) const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 
 /// A suspended expression, or its value.
 pub struct Thunk<'h> {
