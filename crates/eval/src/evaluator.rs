@@ -44,7 +44,7 @@ pub struct Evaluator<'h> {
     pub(crate) failures: RefCell<Vec<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
-    /// Files that were imported: resolved path to value.
+    /// Files that were imported: resolved path to value. Roots (no evaluation).
     pub(crate) imports: RefCell<Map<&'h [u8], Value<'h>>>,
     /// Sources that were copied to the store by coercing a path to a string.
     pub(crate) copied_paths: RefCell<Map<&'h [u8], PathId>>,
@@ -72,7 +72,7 @@ pub struct Evaluator<'h> {
 
 /// The variables that every program sees.
 pub(crate) struct BaseScope<'h> {
-    /// By name: `true`, `map`, `builtins`, `__add`, ...
+    /// By name: `true`, `map`, `builtins`, `__add`, ... Roots (no evaluation).
     pub(crate) variables: Map<Symbol, Value<'h>>,
     /// The set `builtins`.
     pub(crate) builtins: Value<'h>,

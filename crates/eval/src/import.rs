@@ -270,6 +270,7 @@ impl<'h> Evaluator<'h> {
     }
 
     fn make_base_scope(&self) -> BaseScope<'h> {
+        // All is at hand (no evaluation).
         let mut variables: Map<Symbol, Value<'h>> = Map::default();
         let mut builtins = AttrsBuilder::with_capacity(160);
         for builtin in crate::builtins::all() {
