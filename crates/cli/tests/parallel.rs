@@ -197,7 +197,7 @@ fn errors_are_those_of_the_first_place_that_fails() {
         );
         let seen = strict(&body);
         assert_eq!(seen.code, Some(1), "{failure}: {}", seen.stdout);
-        assert!(!seen.stderr.contains("too late"), "{}", seen.stderr);
+        assert!(!seen.stderr.contains("error: too late"), "{}", seen.stderr);
         let frame = format!("while evaluating list element at index {at}");
         assert!(seen.stderr.contains("error:"), "{}", seen.stderr);
         let env = TestEnvironment::new();
@@ -251,7 +251,7 @@ fn the_same_derivations_and_sources_are_written() {
             "{PRELUDE}let
   common = drv \"common\" {{ src = ./src; }};
   some = builtins.path {{ name = \"some\"; path = ./src; filter = p: _: baseNameOf p == \"a\"; }};
-  note = n: builtins.toFile \"note-${{toString n}}\" \"note ${{common}}\";
+  note = n: builtins.toFile \"note-${{toString n}}\" \"note ${{some}}\";
   read = n: import (builtins.toFile \"n.nix\" (toString n));
 in set 60 (n: drv \"a${{toString n}}\" {{ inherit common; }}) // {{
   inner = set 60 (n: drv \"b${{toString n}}\" {{ inherit some; file = note n; n = read n; }})

@@ -8,8 +8,8 @@ use crate::bail;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
-    AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Operator,
-    Parameter, SelectExpr, WithVariable,
+    AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Lambda,
+    Operator, Parameter, SelectExpr, WithVariable,
 };
 use crate::pos::Pos;
 use crate::report::similar_names;
@@ -42,13 +42,15 @@ impl<'h> Evaluator<'h> {
             ExprKind::Up { depth, index } => {
                 self.variable(outward(env, depth).slot(index), expr.pos)
             }
-            ExprKind::Lambda(lambda) => {
-                Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
-            }
             ExprKind::Select(select) => self.eval_select(select, env, expr.pos),
             ExprKind::Binary(operator, operands) => {
                 self.eval_binary(operator, operands, env, expr.pos)
             }
+            ExprKind::Lambda(_)
+            | ExprKind::With(_)
+            | ExprKind::Interpolated(_)
+            | ExprKind::HasAttr(..)
+            | ExprKind::Not(_) => self.eval_simple(expr, env),
             _ => self.eval_steps(expr, env),
         }
     }
@@ -64,6 +66,33 @@ impl<'h> Evaluator<'h> {
     #[inline(never)]
     fn force_variable(&self, slot: &'h Slot<'h>, pos: Pos) -> Result<Value<'h>> {
         self.force_slot(slot).at_recursion(pos)
+    }
+
+    #[inline(never)]
+    fn closure(&self, lambda: &'h Lambda<'h>, env: Env<'h>) -> Value<'h> {
+        Value::Lambda(self.heap.alloc(Closure { lambda, env }))
+    }
+
+    /// Kinds of which nothing stands in tail position, and which leave no scratch.
+    #[inline(never)]
+    fn eval_simple(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
+        self.with_stack(|| match expr.kind {
+            ExprKind::Lambda(lambda) => Ok(self.closure(lambda, env)),
+            ExprKind::With(variable) => {
+                let slot = self.with_lookup(variable, env, expr.pos)?;
+                self.force_slot(slot).at_recursion(expr.pos)
+            }
+            ExprKind::Interpolated(parts) => self.interpolate(parts, env),
+            ExprKind::HasAttr(base, path) => {
+                self.has_attr(base, path, env, expr.pos).map(Value::Bool)
+            }
+            ExprKind::Not(operand) => {
+                let doing = "in the argument of the not operator";
+                let value = self.eval_bool(operand, env, operand.pos, doing)?;
+                Ok(Value::Bool(!value))
+            }
+            _ => self.eval_steps(expr, env),
+        })
     }
 
     #[inline(never)]
@@ -120,12 +149,11 @@ impl<'h> Evaluator<'h> {
             | ExprKind::Local(_)
             | ExprKind::Up { .. }
             | ExprKind::Binary(..)
+            | ExprKind::With(_)
+            | ExprKind::Interpolated(_)
+            | ExprKind::HasAttr(..)
+            | ExprKind::Not(_)
             | ExprKind::Lambda(_) => self.eval(expr, env)?,
-            ExprKind::With(variable) => {
-                let slot = self.with_lookup(variable, env, expr.pos)?;
-                self.force_slot(slot).at_recursion(expr.pos)?
-            }
-            ExprKind::Interpolated(parts) => self.interpolate(parts, env)?,
             ExprKind::InterpolatedPath(parts) => {
                 self.interpolate_path(parts, env, expr.pos)?
             }
@@ -157,13 +185,6 @@ impl<'h> Evaluator<'h> {
                 return self.call_expr(function, arguments, env, expr.pos);
             }
             ExprKind::Select(select) => return self.select(select, env, expr.pos),
-            ExprKind::HasAttr(base, path) => {
-                Value::Bool(self.has_attr(base, path, env, expr.pos)?)
-            }
-            ExprKind::Not(operand) => {
-                let doing = "in the argument of the not operator";
-                Value::Bool(!self.eval_bool(operand, env, operand.pos, doing)?)
-            }
         };
         Ok(Tail::Value(value))
     }
@@ -182,9 +203,7 @@ impl<'h> Evaluator<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
             ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
-            ExprKind::Lambda(lambda) => {
-                Value::Lambda(self.heap.alloc(Closure { lambda, env }))
-            }
+            ExprKind::Lambda(lambda) => self.closure(lambda, env),
             ExprKind::List([]) => self.list(&[]),
             ExprKind::Attrs(bindings)
                 if bindings.values.is_empty() && bindings.dynamic.is_empty() =>
@@ -480,7 +499,17 @@ impl<'h> Evaluator<'h> {
                 self.apply(function, &[argument], pos)
             }
             [one, two] => {
-                self.apply(function, &[self.delay(one, env), self.delay(two, env)], pos)
+                let arguments = [self.delay(one, env), self.delay(two, env)];
+                if let Value::Lambda(closure) = function
+                    && let Some(inner) = curried(closure.lambda)
+                    && !self.settings.show_trace
+                {
+                    self.count_call(pos)?;
+                    let outer = self.heap.scope_of_one(arguments[0], closure.env);
+                    let env = self.heap.scope_of_one(arguments[1], outer);
+                    return Ok(Tail::Body(&inner.body, env));
+                }
+                self.apply(function, &arguments, pos)
             }
             many => {
                 let many = many.iter().map(|one| self.delay(one, env));
@@ -657,6 +686,17 @@ impl<'h> Evaluator<'h> {
         }
         let canonical = crate::coerce::canonical_path(&bytes);
         Ok(self.path(self.heap.bytes(&canonical)))
+    }
+}
+
+/// The second function of `a: b: ...`.
+#[inline]
+fn curried<'h>(lambda: &'h Lambda<'h>) -> Option<&'h Lambda<'h>> {
+    match (&lambda.parameter, lambda.body.kind) {
+        (Parameter::Ident(_), ExprKind::Lambda(inner)) => {
+            matches!(inner.parameter, Parameter::Ident(_)).then_some(inner)
+        }
+        _ => None,
     }
 }
 

@@ -10,12 +10,15 @@ use super::helper::{self, SHARE};
 use super::notes::{Effect, Source, read_effects};
 use super::territory::{Place, Territory};
 use super::wire::Report;
-use super::{MAX_DEATHS, MIN_SHARE_BYTES, PATIENCE, WARM_UP_BYTES};
+use super::{MAX_DEATHS, MEMORY_PER_WORK, MIN_SHARE_BYTES, PATIENCE, WARM_UP_BYTES};
 use crate::session::{Session, WorkError};
 
 /// After so many places, or so much memory taken in bytes, helpers are listened to.
 const PLACES_PER_VISIT: usize = 16;
 const BYTES_PER_VISIT: usize = 1 << 20;
+
+/// How many of the last places tell how much work the next ones are.
+const REMEMBERED_PLACES: usize = 16;
 
 /// This process, among those that numbered objects.
 pub(super) const OURSELVES: u32 = 0;
@@ -107,9 +110,11 @@ struct Conductor<'s, 'e, 'h, W: Work> {
     harvest: Harvest,
     start_bytes: usize,
     visit_bytes: usize,
-    /// Places handled here: all, and since the last visit.
-    own_places: u64,
+    /// Places handled here since the last visit.
     visit_places: usize,
+    /// Memory taken when the last place was done, and what each of the last ones took.
+    place_bytes: usize,
+    recent_bytes: usize,
     deaths: usize,
     left_to_us: usize,
     taken_over: usize,
@@ -133,8 +138,9 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
             },
             start_bytes: bytes,
             visit_bytes: bytes,
-            own_places: 0,
             visit_places: 0,
+            place_bytes: bytes,
+            recent_bytes: 0,
             deaths: 0,
             left_to_us: 0,
             taken_over: 0,
@@ -187,7 +193,11 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
             return Err(WorkError::Again);
         }
         self.learn_own();
-        self.own_places += 1;
+        let bytes = self.session.ev.heap.allocated_bytes();
+        let taken = bytes.saturating_sub(self.place_bytes);
+        self.place_bytes = bytes;
+        self.recent_bytes = self.recent_bytes - self.recent_bytes / REMEMBERED_PLACES
+            + taken / REMEMBERED_PLACES;
         match step {
             Step::Split { count } => {
                 if let Some(province) = self.provinces.front_mut() {
@@ -371,9 +381,13 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
         {
             return false;
         }
-        // Whether so many places are work enough, judged by those that were handled here.
-        let each = grown as u64 / self.own_places.max(1);
-        let is_worth = |places: u64| places.saturating_mul(each) >= MIN_SHARE_BYTES;
+        // Whether so many places are work enough, judged by those that were handled here last.
+        let each = self.recent_bytes;
+        let cost = self.session.ev.heap.allocated_bytes() / MEMORY_PER_WORK;
+        let least = MIN_SHARE_BYTES.max(cost);
+        let is_worth = |places: u64| {
+            usize::try_from(places).unwrap_or(usize::MAX).saturating_mul(each) >= least
+        };
         let is_free = |province: &Province| {
             province.helper.is_none()
                 && !province.needs_us

@@ -43,7 +43,9 @@ use crate::session::{Session, WorkError};
 /// depend on the machine or its load.
 const WARM_UP_BYTES: usize = 24 << 20;
 /// The least work that is given to a new helper, in bytes of memory that it will take.
-const MIN_SHARE_BYTES: u64 = 6 << 20;
+const MIN_SHARE_BYTES: usize = 8 << 20;
+/// Copying a process costs as much as work that takes this part of its memory.
+const MEMORY_PER_WORK: usize = 16;
 /// A helper that has taken this much memory ends, and a new one goes on from what this process has by then.
 const MAX_GROWTH_BYTES: usize = 256 << 20;
 /// Below this many members a set or list is handled as a whole, unless it stands near the top.

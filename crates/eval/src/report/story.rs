@@ -211,9 +211,10 @@ impl Story<'_, '_> {
         let Some(frames) = self.report.recursion.and_then(|found| found.frames) else {
             return Vec::new();
         };
-        let way = || self.report.trace[..frames].iter().rev();
-        let named = |prefix, what: &str, end| -> Vec<String> {
-            let mut names: Vec<String> = way()
+        let named = |frames: &[Frame], prefix, what: &str, end| -> Vec<String> {
+            let mut names: Vec<String> = frames
+                .iter()
+                .rev()
                 .filter_map(|frame| frame.text.strip_prefix(prefix)?.split_once(end))
                 .map(|(name, _)| format!("{what} `{name}'"))
                 .collect();
@@ -223,11 +224,14 @@ impl Story<'_, '_> {
             }
             names
         };
-        let options = named(OPTION, "the option", "':");
-        if options.is_empty() {
-            return named(ATTRIBUTE, "the attribute", "'");
+        let trace = &self.report.trace;
+        let options = named(&trace[..frames], OPTION, "the option", "':");
+        if !options.is_empty() {
+            return options;
         }
-        options
+        // Who asked for an attribute names it: the first one is named outside of itself.
+        let with_first = &trace[..trace.len().min(frames + 1)];
+        named(with_first, ATTRIBUTE, "the attribute", "'")
     }
 
     /// The few names that are really near to what was written.
