@@ -49,7 +49,7 @@ pub(super) struct Space {
     region: Option<Region>,
     /// The second region, with where it has got to.
     apart: Option<Used>,
-    /// The regions that were given out since the last collection.
+    /// The regions of new chunks that were given up since the last collection.
     used: Vec<Used>,
     /// The place in the chunks from where free lines are looked for.
     next_line: (usize, usize),
@@ -165,7 +165,9 @@ impl Space {
         let mut apart = match self.apart.filter(fits) {
             Some(apart) => apart,
             None => {
-                self.used.extend(self.apart.take());
+                if let Some(apart) = self.apart.take() {
+                    self.leave(apart);
+                }
                 let least = MIN_APART_BYTES.max(bytes + MAX_LOG_BYTES);
                 let mut from = self.next_apart;
                 let region = self.free_lines(&mut from, least);
@@ -205,7 +207,28 @@ impl Space {
         let Some(region) = self.region.take() else { return };
         self.given_bytes += at.addr() - region.start.addr();
         if at > region.start {
-            self.used.push(Used { region, at, log });
+            self.leave(Used { region, at, log });
+        }
+    }
+
+    /// A region is given up. A chunk that was swept has a map, which learns of it at once; there are too many of
+    /// such regions to remember them all.
+    fn leave(&mut self, used: Used) {
+        if used.region.is_lines {
+            self.enter(used);
+        } else {
+            self.used.push(used);
+        }
+    }
+
+    /// Enters the objects of a region in the map of its chunk.
+    fn enter(&mut self, used: Used) {
+        let start = used.region.start.addr();
+        let Some(number) = self.table.get(start) else { return };
+        if let Some(chunk) = &mut self.chunks[number as usize] {
+            let (at, log) = (used.at.addr(), used.log.addr());
+            // SAFETY: the region was made in this chunk, and only `write_log` has written its log.
+            unsafe { chunk.enter(start, at, log, used.region.top.addr()) };
         }
     }
 
@@ -280,18 +303,14 @@ impl Space {
     /// Brings the maps up to date. There is no present region after this.
     pub(super) fn enter_used(&mut self, at: *mut u8, log: *mut u8) {
         self.retire(at, log);
-        self.used.extend(self.apart.take());
+        if let Some(apart) = self.apart.take() {
+            self.leave(apart);
+        }
         for chunk in self.chunks.iter_mut().flatten() {
             chunk.prepare();
         }
         for used in std::mem::take(&mut self.used) {
-            let start = used.region.start.addr();
-            let Some(number) = self.table.get(start) else { continue };
-            if let Some(chunk) = &mut self.chunks[number as usize] {
-                let (at, log) = (used.at.addr(), used.log.addr());
-                // SAFETY: the region was made in this chunk, and only `write_log` has written its log.
-                unsafe { chunk.enter(start, at, log, used.region.top.addr()) };
-            }
+            self.enter(used);
         }
     }
 
