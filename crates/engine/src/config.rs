@@ -30,6 +30,8 @@ pub struct Config {
     pub system: String,
     /// What the user set in Nix's syntax: caches, keys, timeouts.
     pub settings: UserSettings,
+    /// For tests: how often evaluation collects its memory, in calls and thunks; `PICNIX_COLLECT_EVERY`.
+    pub collect_every: Option<usize>,
     /// The variables that expressions may ask for.
     pub env: Vec<(OsString, OsString)>,
 }
@@ -95,6 +97,8 @@ impl Config {
             system: format!("{}-linux", std::env::consts::ARCH),
             current_dir,
             settings: UserSettings::default(),
+            collect_every: get("PICNIX_COLLECT_EVERY")
+                .and_then(|count| count.to_str()?.parse().ok()),
             env,
         })
     }

@@ -2,7 +2,7 @@
 
 use picnix_build::{Outputs, Target};
 use picnix_eval::pos::Pos;
-use picnix_eval::value::{Attr, Attrs, Context, ContextElement, Slot};
+use picnix_eval::value::{Attr, Attrs, Context, ContextElement, Held, Items, Slot};
 use picnix_eval::{Coercion, Value, bail, sym};
 use picnix_store_core::{OutputName, StorePath};
 
@@ -27,11 +27,18 @@ pub(crate) enum Member<'h> {
     Item { slot: &'h Slot<'h>, depth: usize },
 }
 
+impl Held for Member<'_> {
+    fn visit(&self, visit: &mut dyn FnMut(usize)) {
+        let (Self::Attr { slot, .. } | Self::Item { slot, .. }) = self;
+        slot.visit(visit);
+    }
+}
+
 /// What the search for derivations sees.
 pub(crate) enum Look<'h> {
     Derivation(&'h Attrs<'h>),
     /// The members, and what they are the members of.
-    Members(Value<'h>, Vec<Member<'h>>),
+    Members(Value<'h>, Items<'h, Member<'h>>),
     Nothing,
 }
 
@@ -100,12 +107,12 @@ impl<'h> Session<'_, 'h> {
             Value::Attrs(attrs) => {
                 let sorted = self.ev.sorted_by_name(attrs).into_iter();
                 let member = |attr: Attr<'h>| Member::Attr { slot: attr.slot, depth };
-                Look::Members(value, sorted.map(member).collect())
+                Look::Members(value, Items::from_iter(self.ev.heap, sorted.map(member)))
             }
             Value::List(list) => {
                 let depth = depth + 1;
                 let members = list.items.iter().map(|slot| Member::Item { slot, depth });
-                Look::Members(value, members.collect())
+                Look::Members(value, Items::from_iter(self.ev.heap, members))
             }
             _ => Look::Nothing,
         })

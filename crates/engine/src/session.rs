@@ -19,6 +19,9 @@ use crate::{Config, Error, Visibility};
 /// What evaluation is told from outside, beside the [`Config`].
 #[derive(Clone, Debug, Default)]
 pub struct EvalOptions {
+    /// Take back memory on the way. The work then keeps values on the stack only, or in
+    /// [`picnix_eval::value::Items`], while it evaluates others.
+    pub collect: bool,
     /// Show every frame of a trace.
     pub show_trace: bool,
     /// Let the program see nothing of the machine.
@@ -160,7 +163,13 @@ fn attempt<T>(
         Err(error) => return (Some(Err(render(&error))), Remains::default()),
     };
     let session = Session { ev: &ev, engine, world: &world, arguments, cores };
-    match work(&session) {
+    ev.hold(Value::Attrs(arguments));
+    if let Some(count) = config.collect_every {
+        heap.collect_every(count);
+    }
+    let result =
+        if options.collect { heap.collected(|| work(&session)) } else { work(&session) };
+    match result {
         Ok(result) => (Some(Ok(result)), Remains::default()),
         Err(WorkError::Language(error)) => {
             (Some(Err(render(&error))), Remains::default())

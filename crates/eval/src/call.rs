@@ -1,6 +1,7 @@
 //! Applying functions.
 
 use crate::bail;
+use crate::builtins::MAX_ARITY;
 use crate::err;
 use crate::error::{At, Error, Result};
 use crate::eval::Tail;
@@ -27,6 +28,7 @@ impl<'h> Evaluator<'h> {
     ) -> Result<Value<'h>> {
         let depth = self.call_depth.get();
         let result = self.with_stack(|| {
+            self.collect_if_due();
             let function = self.force(function)?;
             let mark = self.heap.mark();
             let value = match self.apply(function, arguments, pos)? {
@@ -94,13 +96,18 @@ impl<'h> Evaluator<'h> {
                 Value::Partial(partial) => {
                     let missing = partial.builtin.arity() - partial.arguments.len();
                     let taken = missing.min(arguments.len());
-                    let all = [partial.arguments, &arguments[..taken]].concat();
+                    // On the stack, where the collector sees them.
+                    let mut all = [Value::Null; MAX_ARITY];
+                    let known = partial.arguments.len();
+                    all[..known].copy_from_slice(partial.arguments);
+                    all[known..known + taken].copy_from_slice(&arguments[..taken]);
+                    let all = &all[..known + taken];
                     arguments = &arguments[taken..];
                     function = if taken == missing {
-                        self.call_builtin(partial.builtin, &all, pos)?
+                        self.call_builtin(partial.builtin, all, pos)?
                     } else {
                         let (builtin, arguments) =
-                            (partial.builtin, self.heap.slice(&all));
+                            (partial.builtin, self.heap.slice(all));
                         Value::Partial(self.heap.alloc(Partial { builtin, arguments }))
                     };
                 }
@@ -223,15 +230,15 @@ impl<'h> Evaluator<'h> {
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {
                 used += 1;
-                slot.set(given.get().peek());
+                slot.set(given.get().peek(), self.heap);
             } else if let Some(default) = formal.default {
-                slot.set(self.delay_unfinished(default, env));
+                slot.set(self.delay_unfinished(default, env), self.heap);
             } else {
                 return self.missing_argument(lambda, formal.name, pos);
             }
         }
         if formals.binding.is_some() {
-            slots[count].set(Value::Attrs(attrs));
+            slots[count].set(Value::Attrs(attrs), self.heap);
         }
         if !formals.ellipsis && used != attrs.len() {
             return self.unexpected_argument(lambda, formals, attrs, pos);

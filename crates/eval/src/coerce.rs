@@ -8,7 +8,7 @@ use crate::error::{At, Error, Kind, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::sym;
-use crate::value::{Attr, Attrs, Context, ContextElement, PathId, Str, Value};
+use crate::value::{Attr, Attrs, Context, ContextElement, Items, PathId, Str, Value};
 use crate::world::{Ingestion, Realisation, WorldError};
 
 /// How willing a coercion to a string is.
@@ -290,13 +290,14 @@ impl<'h> Evaluator<'h> {
     }
 
     /// The attributes of a set in the order that users see: by the bytes of their names.
-    pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Vec<Attr<'h>> {
+    pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Items<'h, Attr<'h>> {
         let (shape, slots) = attrs.parts(self.heap);
         let attr = |(_, index): (u64, usize)| Attr {
             name: shape.names[index],
             pos: shape.positions[index],
             slot: &slots[index],
         };
-        self.symbols.sorted(shape.names).into_iter().map(attr).collect()
+        let order = self.symbols.sorted(shape.names);
+        Items::from_iter(self.heap, order.into_iter().map(attr))
     }
 }

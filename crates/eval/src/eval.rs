@@ -14,7 +14,7 @@ use crate::expr::{
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
-use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Shape, Slot, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, Items, List, Shape, Slot, Value};
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
@@ -158,9 +158,8 @@ impl<'h> Evaluator<'h> {
                 self.interpolate_path(parts, env, expr.pos)?
             }
             ExprKind::List(items) => {
-                let slots = self.heap.slice_from(
-                    items.iter().map(|item| Slot::new(self.delay(item, env))),
-                );
+                let slots =
+                    self.heap.slots(items.iter().map(|item| self.delay(item, env)));
                 Value::List(self.heap.alloc(List { items: slots }))
             }
             ExprKind::Attrs(bindings) => Value::Attrs(self.attrs_literal(bindings, env)?),
@@ -287,7 +286,7 @@ impl<'h> Evaluator<'h> {
         let from = self.inherit_scope(bindings, env);
         let slots = env.slots();
         for (index, (slot, binding)) in slots.iter().zip(bindings.values).enumerate() {
-            slot.set(match binding {
+            let value = match binding {
                 // Another name for a variable that is bound already.
                 Binding::Own(Expr { kind: ExprKind::Local(other), .. })
                     if (*other as usize) < index && bindings.overrides.is_none() =>
@@ -297,7 +296,8 @@ impl<'h> Evaluator<'h> {
                 Binding::Own(expr) => self.delay_unfinished(expr, env),
                 Binding::Outer(expr) => self.delay(expr, outer),
                 Binding::From(expr) => self.delay(expr, from),
-            });
+            };
+            slot.set(value, self.heap);
         }
         env
     }
@@ -309,11 +309,12 @@ impl<'h> Evaluator<'h> {
         }
         let from = self.heap.scope(bindings.inherit_from.len(), Some(env));
         for (slot, expr) in from.slots().iter().zip(bindings.inherit_from) {
-            slot.set(if bindings.recursive {
+            let value = if bindings.recursive {
                 self.delay_unfinished(expr, env)
             } else {
                 self.delay(expr, env)
-            });
+            };
+            slot.set(value, self.heap);
         }
         from
     }
@@ -329,17 +330,15 @@ impl<'h> Evaluator<'h> {
             (scope, scope.slots())
         } else {
             let from = self.inherit_scope(bindings, env);
-            let values = bindings.values.iter().map(|binding| {
-                Slot::new(match binding {
-                    Binding::Own(expr) | Binding::Outer(expr) => self.delay(expr, env),
-                    Binding::From(expr) => self.delay(expr, from),
-                })
+            let values = bindings.values.iter().map(|binding| match binding {
+                Binding::Own(expr) | Binding::Outer(expr) => self.delay(expr, env),
+                Binding::From(expr) => self.delay(expr, from),
             });
-            (env, self.heap.slice_from(values))
+            (env, self.heap.slots(values))
         };
         let (mut shape, mut values) = (bindings.shape, values);
         if let Some(index) = bindings.overrides {
-            let attrs = self.heap.alloc(Attrs::new(shape, values));
+            let attrs = self.heap.attrs(Attrs::new(shape, values));
             let attrs = self.apply_overrides(attrs, scope, index)?;
             (shape, values) = attrs.parts(self.heap);
         }
@@ -349,7 +348,7 @@ impl<'h> Evaluator<'h> {
         if values.is_empty() {
             return Ok(self.empty_attrs());
         }
-        Ok(self.heap.alloc(Attrs::new(shape, values)))
+        Ok(self.heap.attrs(Attrs::new(shape, values)))
     }
 
     /// `rec { __overrides = { x = 1; }; x = 2; }`: the overrides win, also for the variables of the set.
@@ -365,7 +364,7 @@ impl<'h> Evaluator<'h> {
         let (shape, _) = attrs.parts(self.heap);
         for attr in overrides.iter(self.heap) {
             if let Some(index) = shape.find(attr.name) {
-                scope.slots()[index].set(attr.slot.get());
+                scope.slots()[index].set(attr.slot.get(), self.heap);
             }
         }
         Ok(attrs.update(overrides, self.heap))
@@ -377,12 +376,7 @@ impl<'h> Evaluator<'h> {
         (shape, values): (&'h Shape<'h>, &'h [Slot<'h>]),
         scope: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
-        let mut all = AttrsBuilder::with_capacity(values.len() + dynamic.len());
-        for (index, slot) in values.iter().enumerate() {
-            all.push(shape.names[index], shape.positions[index], slot.get());
-        }
-        let mut added: Vec<(Symbol, Pos)> = Vec::new();
-        let mut last = Value::Null;
+        let mut added: Vec<(Symbol, &'h DynamicBinding<'h>)> = Vec::new();
         for binding in dynamic {
             let name = self.eval(binding.name, scope)?;
             if matches!(name, Value::Null) {
@@ -392,7 +386,7 @@ impl<'h> Evaluator<'h> {
             let name = self.symbol(self.expect_plain_string(name, binding.pos, doing)?);
             let known = shape.find(name).map(|index| shape.positions[index]);
             let known = known.or_else(|| {
-                added.iter().find(|(other, _)| *other == name).map(|(_, pos)| *pos)
+                added.iter().find(|(other, _)| *other == name).map(|(_, other)| other.pos)
             });
             if let Some(before) = known {
                 bail!(
@@ -401,23 +395,32 @@ impl<'h> Evaluator<'h> {
                     self.symbols.shown(name), crate::report::show_pos(self, before)
                 );
             }
-            added.push((name, binding.pos));
-            last = self.delay(binding.value, scope);
-            all.push(name, binding.pos, last);
+            added.push((name, binding));
         }
         // `{ ${name} = value; }` in a function that is called again and again makes the same few shapes.
-        if let ([(name, pos)], []) = (&*added, values) {
-            let (shape, values) =
-                (self.shape_of_one(*name, *pos), self.heap.slots_from(&[last]));
-            return Ok(self.heap.alloc(Attrs::new(shape, values)));
+        if let ([(name, binding)], []) = (&*added, values) {
+            let shape = self.shape_of_one(*name, binding.pos);
+            let values = self.heap.slots_from(&[self.delay(binding.value, scope)]);
+            return Ok(self.heap.attrs(Attrs::new(shape, values)));
+        }
+        // Nothing is evaluated while a set is being built.
+        let mut all = AttrsBuilder::with_capacity(values.len() + added.len());
+        for (index, slot) in values.iter().enumerate() {
+            all.push(shape.names[index], shape.positions[index], slot.get());
+        }
+        for (name, binding) in added {
+            all.push(name, binding.pos, self.delay(binding.value, scope));
         }
         Ok(all.finish(self.heap))
     }
 
     fn shape_of_one(&self, name: Symbol, pos: Pos) -> &'h Shape<'h> {
         self.single_shapes.borrow_mut().entry((name, pos)).or_insert_with(|| {
-            let (names, positions) = (self.heap.slice(&[name]), self.heap.slice(&[pos]));
-            self.heap.alloc(Shape::new(names, positions))
+            self.heap.immortal(|| {
+                let (names, positions) =
+                    (self.heap.slice(&[name]), self.heap.slice(&[pos]));
+                self.heap.alloc(Shape::new(names, positions))
+            })
         })
     }
 
@@ -509,7 +512,8 @@ impl<'h> Evaluator<'h> {
                 self.apply(function, &arguments, pos)
             }
             many => {
-                let many: Vec<_> = many.iter().map(|one| self.delay(one, env)).collect();
+                let many = many.iter().map(|one| self.delay(one, env));
+                let many = Items::from_iter(self.heap, many);
                 self.apply(function, &many, pos)
             }
         }

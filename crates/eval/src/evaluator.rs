@@ -12,7 +12,8 @@ use crate::pos::Pos;
 use crate::source::{Origin, Place, Sources};
 use crate::symbol::{Symbol, Symbols};
 use crate::value::{
-    Attrs, Context, Heap, List, PathId, PathValue, Shape, Slot, State, Str, Thunk, Value,
+    Attrs, Context, Heap, Held, List, PathId, PathValue, Shape, Slot, State, Str, Thunk,
+    Value,
 };
 use crate::world::{Settings, World};
 
@@ -45,7 +46,7 @@ pub struct Evaluator<'h> {
     pub(crate) failures: RefCell<Vec<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
-    /// Files that were imported: resolved path to value.
+    /// Files that were imported: resolved path to value. Roots (no evaluation).
     pub(crate) imports: RefCell<Map<&'h [u8], Value<'h>>>,
     /// Sources that were copied to the store by coercing a path to a string.
     pub(crate) copied_paths: RefCell<Map<&'h [u8], PathId>>,
@@ -58,6 +59,8 @@ pub struct Evaluator<'h> {
     pub(crate) single_shapes: RefCell<Map<(Symbol, Pos), &'h Shape<'h>>>,
     /// Directories with their links resolved.
     pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
+    /// Values that the caller wants to keep to the end: roots (no evaluation).
+    pub(crate) held: RefCell<Vec<Value<'h>>>,
     /// Empty buffers for texts in the making.
     buffers: RefCell<Vec<Vec<u8>>>,
     /// Where syntax trees live until they are lowered.
@@ -71,7 +74,7 @@ pub struct Evaluator<'h> {
 
 /// The variables that every program sees.
 pub(crate) struct BaseScope<'h> {
-    /// By name: `true`, `map`, `builtins`, `__add`, ...
+    /// By name: `true`, `map`, `builtins`, `__add`, ... Roots (no evaluation).
     pub(crate) variables: Map<Symbol, Value<'h>>,
     /// The set `builtins`.
     pub(crate) builtins: Value<'h>,
@@ -88,7 +91,7 @@ impl<'h> Evaluator<'h> {
     /// Starts an evaluation whose values live in `heap`.
     #[must_use]
     pub fn new(heap: &'h Heap, world: &'h dyn World, settings: Settings) -> Self {
-        let shape = heap.alloc(Shape::new(&[], &[]));
+        let shape = heap.immortal(|| heap.alloc(Shape::new(&[], &[])));
         Self {
             heap,
             symbols: Symbols::new(heap),
@@ -108,12 +111,13 @@ impl<'h> Evaluator<'h> {
             contexts: RefCell::default(),
             single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
+            held: RefCell::default(),
             buffers: RefCell::default(),
             syntax_arena: Cell::default(),
             caches: crate::builtins::Caches::default(),
-            empty_attrs: heap.alloc(Attrs::new(shape, &[])),
-            empty_list: heap.alloc(List { items: &[] }),
-            empty_string: heap.alloc(Str { bytes: &[], context: &[] }),
+            empty_attrs: heap.immortal(|| heap.attrs(Attrs::new(shape, &[]))),
+            empty_list: heap.immortal(|| heap.alloc(List { items: &[] })),
+            empty_string: heap.immortal(|| heap.alloc(Str { bytes: &[], context: &[] })),
         }
     }
 
@@ -174,7 +178,7 @@ impl<'h> Evaluator<'h> {
         let mut all = Vec::with_capacity(arguments.len() + 1);
         all.push(function);
         all.extend_from_slice(arguments);
-        Value::Thunk(self.heap.alloc(Thunk::application(self.heap.slice(&all))))
+        Value::Thunk(self.heap.thunk(Thunk::application(self.heap.slice(&all))))
     }
 
     // ---- buffers --------------------------------------------------------------------------------
@@ -213,6 +217,47 @@ impl<'h> Evaluator<'h> {
         self.store_paths.borrow().paths[id.0 as usize].clone()
     }
 
+    // ---- memory ---------------------------------------------------------------------------------
+
+    /// Keeps a value to the end of the evaluation, also where the stack does not tell of it.
+    pub fn hold(&self, value: Value<'h>) {
+        self.held.borrow_mut().push(value);
+    }
+
+    /// Has the heap collected if it is time. The caller builds nothing at the moment.
+    #[inline]
+    pub(crate) fn collect_if_due(&self) {
+        if self.heap.is_due() {
+            self.heap.collect(&|visit| self.roots(visit));
+        }
+    }
+
+    /// What lives as long as the evaluation without being immortal.
+    fn roots(&self, visit: &mut dyn FnMut(usize)) {
+        for (path, value) in &*self.imports.borrow() {
+            (*path, *value).visit(visit);
+        }
+        for value in &*self.held.borrow() {
+            value.visit(visit);
+        }
+        for path in self.copied_paths.borrow().keys() {
+            path.visit(visit);
+        }
+        for path in self.printed_paths.borrow().values() {
+            path.visit(visit);
+        }
+        for context in self.contexts.borrow().keys() {
+            visit(context.as_ptr().addr());
+        }
+        for pair in &*self.resolved_dirs.borrow() {
+            (*pair.0, *pair.1).visit(visit);
+        }
+        if let Some(base) = self.base.get() {
+            base.builtins.visit(visit);
+            base.variables.values().for_each(|value| value.visit(visit));
+        }
+    }
+
     // ---- forcing --------------------------------------------------------------------------------
 
     /// Evaluates to weak head normal form. The result is never a thunk.
@@ -242,7 +287,7 @@ impl<'h> Evaluator<'h> {
             State::Done(value) => value,
             _ => self.force_thunk(thunk)?,
         };
-        slot.set(forced);
+        slot.settle(forced);
         Ok(forced)
     }
 

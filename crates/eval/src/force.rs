@@ -5,7 +5,7 @@ use crate::err;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::value::{State, Thunk, Value};
+use crate::value::{State, Thunk, Value, still_needed};
 
 /// Stack that must be left when evaluation goes one level deeper, in bytes.
 const RED_ZONE: usize = 128 * 1024;
@@ -70,9 +70,11 @@ impl<'h> Evaluator<'h> {
             bail!(StackOverflow, "stack overflow (possible infinite recursion)");
         }
         self.stack_steps.set(steps + 1);
-        let result = stacker::grow(STACK_STEP, || {
-            self.stack_limit.set(stack_limit());
-            work()
+        let result = self.heap.leaving_stack(|| {
+            stacker::grow(STACK_STEP, || {
+                self.stack_limit.set(stack_limit());
+                self.heap.on_stack(work)
+            })
         });
         self.stack_steps.set(steps);
         self.stack_limit.set(limit);
@@ -80,6 +82,7 @@ impl<'h> Evaluator<'h> {
     }
 
     pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
+        self.collect_if_due();
         let state = thunk.enter();
         let result = match state {
             State::Done(value) => Ok(value),
@@ -135,7 +138,10 @@ impl<'h> Evaluator<'h> {
     /// # Errors
     /// Whatever the evaluation of a part fails with.
     pub fn force_deep(&self, value: Value<'h>, pos: Pos) -> Result<()> {
-        self.force_deep_seen(value, pos, &mut Seen::default())
+        let result = self.force_deep_seen(value, pos, &mut Seen::default());
+        // What was seen stays a part of the value, so that no other object gets its address.
+        still_needed(&value);
+        result
     }
 
     /// Runs `work` as if it were a number of calls deeper.

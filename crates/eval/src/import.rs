@@ -68,7 +68,7 @@ fn scoped_import<'h>(
     let (shape, slots) = scope.parts(ev.heap);
     let env = ev.heap.scope(slots.len(), Some(ev.top_env()));
     for (variable, slot) in env.slots().iter().zip(slots) {
-        variable.set(slot.get().peek());
+        variable.set(slot.get().peek(), ev.heap);
     }
     let expr =
         ev.lower_file(path, vec![Scope::Nameless, Scope::Sorted(shape.names)], pos)?;
@@ -95,7 +95,7 @@ impl<'h> Evaluator<'h> {
             Some(value) => value,
             None => {
                 let expr = self.lower_file(resolved, vec![Scope::Nameless], pos)?;
-                Value::Thunk(self.heap.alloc(Thunk::suspended(expr, self.top_env())))
+                Value::Thunk(self.heap.thunk(Thunk::suspended(expr, self.top_env())))
             }
         };
         let mut imports = self.imports.borrow_mut();
@@ -151,12 +151,14 @@ impl<'h> Evaluator<'h> {
         base_dir: &[u8],
         origin: Origin<'h>,
     ) -> Result<Value<'h>> {
-        let Some(source) = self.sources.add(origin, self.heap.bytes(text)) else {
+        let Some(source) =
+            self.sources.add(origin, self.heap.immortal(|| self.heap.bytes(text)))
+        else {
             bail!(Other, "the source texts of this evaluation exceed 4 GiB");
         };
-        let base_dir = self.heap.bytes(base_dir);
+        let base_dir = self.heap.immortal(|| self.heap.bytes(base_dir));
         let expr = lower(self, source, base_dir, vec![Scope::Nameless])?;
-        Ok(Value::Thunk(self.heap.alloc(Thunk::suspended(expr, self.top_env()))))
+        Ok(Value::Thunk(self.heap.thunk(Thunk::suspended(expr, self.top_env()))))
     }
 
     fn lower_file(
@@ -169,9 +171,11 @@ impl<'h> Evaluator<'h> {
             Some(text) => text,
             None => {
                 let text = self.world.read_file(path);
-                self.heap.bytes(&text.map_err(|error| self.world_error(error, pos))?)
+                let text = text.map_err(|error| self.world_error(error, pos))?;
+                self.heap.immortal(|| self.heap.bytes(&text))
             }
         };
+        let path = self.heap.immortal(|| self.heap.bytes(path));
         let Some(source) = self.sources.add(Origin::File(path), text) else {
             bail!(pos => Other, "the source texts of this evaluation exceed 4 GiB");
         };
@@ -284,7 +288,7 @@ impl<'h> Evaluator<'h> {
     // ---- the base scope -------------------------------------------------------------------------
 
     pub(crate) fn base_scope(&self) -> &BaseScope<'h> {
-        self.base.get_or_init(|| self.make_base_scope())
+        self.base.get_or_init(|| self.heap.immortal(|| self.make_base_scope()))
     }
 
     /// The set `builtins`.
@@ -302,6 +306,7 @@ impl<'h> Evaluator<'h> {
     }
 
     fn make_base_scope(&self) -> BaseScope<'h> {
+        // All is at hand (no evaluation).
         let mut variables: Map<Symbol, Value<'h>> = Map::default();
         let mut builtins = AttrsBuilder::with_capacity(160);
         for builtin in crate::builtins::all() {
@@ -332,12 +337,13 @@ impl<'h> Evaluator<'h> {
         let attrs = builtins.finish(self.heap);
         let builtins = Value::Attrs(attrs);
         if let Some(slot) = attrs.get(own_name) {
-            slot.set(builtins);
+            slot.set(builtins, self.heap);
         }
         variables.insert(self.symbol(b"builtins"), builtins);
         BaseScope { variables, builtins, names: OnceCell::new() }
     }
 
+    // The base scope is made of what is at hand (no evaluation).
     fn constants(&self) -> Vec<(&'static str, Value<'h>, BuiltinScope)> {
         use BuiltinScope::{Plain, Prefixed};
         let store_dir = self.world.store_dir().to_string();

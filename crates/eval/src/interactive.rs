@@ -50,6 +50,7 @@ impl<'h> Interactive<'h> {
     pub fn add(&mut self, ev: &Evaluator<'h>, new: &[(Symbol, Value<'h>)]) {
         let old = self.names.iter().copied().zip(self.env.slots());
         let old = old.map(|(name, slot)| (name, slot.get().peek()));
+        // Until they are in the scope (no evaluation).
         let mut all: Vec<(Symbol, Value<'h>)> = new.to_vec();
         // The sort is stable: of equal names the new one comes first and stays.
         all.extend(old);
@@ -57,7 +58,7 @@ impl<'h> Interactive<'h> {
         all.dedup_by_key(|(name, _)| *name);
         let env = ev.heap.scope(all.len(), Some(ev.top_env()));
         for (slot, (_, value)) in env.slots().iter().zip(&all) {
-            slot.set(*value);
+            slot.set(ev.heap, *value);
         }
         self.names = all.into_iter().map(|(name, _)| name).collect();
         self.env = env;

@@ -93,7 +93,7 @@ fn lower_in<'h>(
 ) -> Result<&'h Expr<'h>> {
     let parse = ast::parse(arena, source.text, options(ev));
     check(ev, source, &parse)?;
-    Lowering::new(ev, source, base_dir, scopes).boxed(parse.root)
+    Lowering::new(ev, source, base_dir, scopes).code(parse.root)
 }
 
 /// As [`lower`], but a text that ends too early is no error: more of it may come.
@@ -109,7 +109,7 @@ pub(crate) fn lower_prompt<'h>(
         return Ok(Entry::Incomplete);
     }
     check(ev, source, &parse)?;
-    Ok(Entry::Expr(Lowering::new(ev, source, base_dir, scopes).boxed(parse.root)?))
+    Ok(Entry::Expr(Lowering::new(ev, source, base_dir, scopes).code(parse.root)?))
 }
 
 /// Reads bindings; none if the text is something else. The last semicolon may be missing.
@@ -136,7 +136,7 @@ pub(crate) fn lower_bindings<'h>(
     else {
         bail!(Other, "the source texts of this evaluation exceed 4 GiB");
     };
-    let set = Lowering::new(ev, source, base_dir, scopes).boxed(parse.root)?;
+    let set = Lowering::new(ev, source, base_dir, scopes).code(parse.root)?;
     Ok(Some(Entry::Bindings(set)))
 }
 
@@ -196,6 +196,11 @@ impl<'e, 'h> Lowering<'e, 'h> {
 }
 
 impl<'h> Lowering<'_, 'h> {
+    /// The code of a whole text. It stays, and is no place to look for references in.
+    fn code(&mut self, root: &ast::Expr<'_>) -> Result<&'h Expr<'h>> {
+        self.ev.heap.immortal(|| self.boxed(root))
+    }
+
     fn boxed(&mut self, expr: &ast::Expr<'_>) -> Result<&'h Expr<'h>> {
         Ok(self.ev.heap.alloc(self.expr(expr)?))
     }

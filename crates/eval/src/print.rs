@@ -8,7 +8,7 @@ use crate::error::{Kind, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::{Symbol, sym};
-use crate::value::{Attr, Attrs, State, Thunk, Value};
+use crate::value::{Attr, Attrs, Items, State, Thunk, Value, still_needed};
 
 /// How a value is printed.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +129,10 @@ impl<'h> Evaluator<'h> {
             items_printed: 0,
             indent: 0,
         };
-        printer.print(value, 0)
+        let result = printer.print(value, 0);
+        // What was seen stays a part of the value, so that no other object gets its address.
+        still_needed(&value);
+        result
     }
 
     /// A name as Nix's messages show it: quoted where it is no identifier.
@@ -279,7 +282,7 @@ impl<'h> Printer<'_, 'h> {
             self.text("[ ... ]");
             return Ok(());
         }
-        let items: Vec<Value<'h>> = list.iter().collect();
+        let items = Items::from_iter(self.ev.heap, list.iter());
         self.indent += self.options.indent;
         self.text("[");
         // Where this fails, the bracket stays open and the indentation too, as in Nix.
@@ -315,7 +318,8 @@ impl<'h> Printer<'_, 'h> {
             return Ok(());
         }
         let sorted = self.sorted(attrs);
-        let values: Vec<Value<'h>> = sorted.iter().map(|attr| attr.slot.get()).collect();
+        let values = sorted.iter().map(|attr| attr.slot.get());
+        let values = Items::from_iter(self.ev.heap, values);
         self.indent += self.options.indent;
         self.text("{");
         let tall = self.is_tall(&values)?;
@@ -338,12 +342,13 @@ impl<'h> Printer<'_, 'h> {
     }
 
     /// Sorted by name; where not all may fit, `type` and `_type` come first.
-    fn sorted(&self, attrs: &'h Attrs<'h>) -> Vec<Attr<'h>> {
+    fn sorted(&self, attrs: &'h Attrs<'h>) -> Items<'h, Attr<'h>> {
         let mut sorted = self.ev.sorted_by_name(attrs);
         if self.options.max_attrs != usize::MAX {
-            sorted.sort_by_key(|attr| {
+            let is_other = |attr: &Attr<'h>| {
                 attr.name != sym::TYPE && self.ev.symbols.name(attr.name) != b"_type"
-            });
+            };
+            sorted.with(|all| all.sort_by_key(is_other));
         }
         sorted
     }

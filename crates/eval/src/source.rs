@@ -67,7 +67,8 @@ impl<'h> Sources<'h> {
         })?;
         let length = u32::try_from(text.len()).ok()?;
         start.checked_add(length).filter(|end| *end <= MAX_SOURCE_BYTES)?;
-        let source: &'h Source<'h> = self.heap.alloc(Source { origin, text, start });
+        let source: &'h Source<'h> =
+            self.heap.immortal(|| self.heap.alloc(Source { origin, text, start }));
         list.push(source);
         Some(source)
     }

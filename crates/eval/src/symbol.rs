@@ -13,6 +13,16 @@ use crate::value::Heap;
 pub struct Symbol(u32);
 
 impl Symbol {
+    /// The number that the symbol is.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The symbol of a number that [`Self::number`] gave.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The bit that stands for the symbol in the `bits` of a shape.
     #[inline]
     pub(crate) fn bit(self) -> u64 {
@@ -71,7 +81,7 @@ impl<'h> Symbols<'h> {
         }
         let number =
             u32::try_from(names.len()).expect("fewer than 2^32 names fit in memory");
-        names.push(Name::new(self.heap.bytes(name)));
+        names.push(Name::new(self.heap.immortal(|| self.heap.bytes(name))));
         table.insert_unique(hash, Symbol(number), |symbol| {
             FxBuildHasher.hash_one(names[symbol.0 as usize].bytes)
         });

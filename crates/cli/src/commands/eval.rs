@@ -111,6 +111,7 @@ pub(crate) fn prepare(
         (None, None) => Program::File(config.current_dir.join("default.nix")),
     };
     let mut options = EvalOptions {
+        collect: true,
         show_trace: context.show_trace,
         pure: args.pure_eval || (matches!(program, Program::Flake(_)) && !args.impure),
         restricted: args.restrict_eval,

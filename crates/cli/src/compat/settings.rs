@@ -31,7 +31,11 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             // What scripts and suites look for in reports is where Nix has it.
-            options: EvalOptions { layout: Layout::Nix, ..EvalOptions::default() },
+            options: EvalOptions {
+                collect: true,
+                layout: Layout::Nix,
+                ..EvalOptions::default()
+            },
             include: Vec::new(),
             jobs: JobArgs { jobs: None, keep_failed: false, keep_going: false },
             check: false,

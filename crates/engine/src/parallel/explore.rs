@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use picnix_eval::value::Items;
 use picnix_eval::{Error, Evaluator, Result, Value};
 
 use super::territory::Place;
@@ -48,17 +49,16 @@ pub(super) trait Work {
     }
 }
 
-/// Values that stay reachable although nothing else in the evaluation may refer to them any more: a chain on the heap,
-/// whose head lies on the stack as long as its owner does.
-pub(super) struct Kept<'h>(Value<'h>);
+/// Values that stay reachable although nothing else in the evaluation may refer to them any more.
+pub(super) struct Kept<'h>(Items<'h, Value<'h>>);
 
 impl<'h> Kept<'h> {
-    pub(super) fn new() -> Self {
-        Self(Value::Null)
+    pub(super) fn new(ev: &Evaluator<'h>) -> Self {
+        Self(Items::new(ev.heap))
     }
 
-    pub(super) fn keep(&mut self, ev: &Evaluator<'h>, values: &[Value<'h>]) {
-        self.0 = ev.list(&[self.0, ev.list(values)]);
+    pub(super) fn keep(&mut self, values: &[Value<'h>]) {
+        self.0.extend(values.iter().copied());
     }
 }
 

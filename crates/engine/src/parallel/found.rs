@@ -37,7 +37,7 @@ pub(super) fn find<'h>(
     if session.cores < 2 {
         return Ok(None);
     }
-    let work = Search { session, root, attrs, seen: None, kept: Kept::new() };
+    let work = Search { session, root, attrs, seen: None, kept: Kept::new(session.ev) };
     let explorer = Explorer::new(work, Part::All);
     let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
     let mut found = Vec::new();
@@ -70,7 +70,7 @@ impl<'h> Work for Search<'_, '_, 'h> {
             Part::All => (0..self.attrs.len()).map(Part::At).collect(),
             part => match self.look(*part)? {
                 Look::Members(value, members) if wanted.includes(members.len()) => {
-                    self.kept.keep(self.session.ev, &[value]);
+                    self.kept.keep(&[value]);
                     members.into_iter().map(Part::Member).collect()
                 }
                 other => {

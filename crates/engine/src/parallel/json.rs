@@ -32,7 +32,7 @@ pub(super) fn print<'h>(
         return Ok(None);
     }
     let top = Part { value, pos: Pos::NONE, depth: 0 };
-    let explorer = Explorer::new(Json { session, kept: Kept::new() }, top);
+    let explorer = Explorer::new(Json { session, kept: Kept::new(session.ev) }, top);
     let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
     let mut out = Vec::new();
     join(&harvest, &mut Vec::new(), &mut out).ok_or(WorkError::Again)?;
@@ -85,7 +85,7 @@ impl<'h> Work for Json<'_, '_, 'h> {
             _ => return Ok(None),
         };
         let values: Vec<_> = members.iter().map(|part| part.value).collect();
-        self.kept.keep(ev, &values);
+        self.kept.keep(&values);
         Ok(Some(Entered { shape, members }))
     }
 

@@ -43,7 +43,8 @@ pub(super) fn print<'h>(
     if session.cores < 2 {
         return Ok(None);
     }
-    let (seen, numbers, kept) = (Seen::default(), Numbers::default(), Kept::new());
+    let (seen, numbers, kept) =
+        (Seen::default(), Numbers::default(), Kept::new(session.ev));
     let work = Plain { session, seen, numbers, kept };
     let explorer = Explorer::new(work, Part { value, pos: Pos::NONE, depth: 0 });
     let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
@@ -112,7 +113,7 @@ impl<'h> Work for Plain<'_, '_, 'h> {
             _ => {}
         }
         let values: Vec<_> = members.iter().map(|part| part.value).collect();
-        self.kept.keep(ev, &values);
+        self.kept.keep(&values);
         Ok(Some(Entered { shape, members }))
     }
 
@@ -300,7 +301,7 @@ struct Printer<'t, 'e, 'h> {
     top: Value<'h>,
     looks: Vec<Option<Look>>,
     printed: Vec<bool>,
-    /// The values of nodes in this process.
+    /// The values of nodes in this process: forced parts of `top` (no evaluation) lets go of them.
     addresses: HashMap<usize, Value<'h>>,
     alike: HashMap<(bool, Look), Alike>,
     out: Vec<u8>,

@@ -267,6 +267,7 @@ fn outputs_of<'h>(
     ev: &Evaluator<'h>,
     path: &StorePath,
     drv: &Derivation,
+    // What follows is made at once (no evaluation).
 ) -> Result<(Value<'h>, Vec<(Symbol, Value<'h>)>)> {
     let id = ev.path_id(path);
     let deep = ev.heap.slice(&[ContextElement::DrvDeep(id)]);

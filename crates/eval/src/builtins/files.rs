@@ -24,7 +24,7 @@ use crate::flake::{FlakeRef, RefForm, Registries};
 use crate::internal;
 use crate::pos::Pos;
 use crate::symbol::sym;
-use crate::value::{AttrsBuilder, Context, ContextElement, Value};
+use crate::value::{AttrsBuilder, Context, ContextElement, Held, Items, Value};
 use crate::world::{FileKind, Ingestion, UrlFetch};
 
 pub(super) const BUILTINS: &[Builtin] = &[
@@ -201,6 +201,7 @@ pub(crate) struct SearchPathCache {
 }
 
 /// An entry of a search path.
+#[derive(Clone, Copy)]
 struct Entry<'h> {
     prefix: &'h [u8],
     path: &'h [u8],
@@ -209,8 +210,10 @@ struct Entry<'h> {
 fn find_file<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let doing = "while evaluating the first argument passed to builtins.findFile";
     let list = ev.expect_list(args[0], pos, doing)?;
-    let entries: Vec<_> =
-        list.iter().map(|element| entry(ev, element, pos)).collect::<Result<_>>()?;
+    let mut entries = Items::with_capacity(ev.heap, list.len());
+    for element in list.iter() {
+        entries.push(entry(ev, element, pos)?);
+    }
     let doing = "while evaluating the second argument passed to builtins.findFile";
     let name = ev.expect_plain_string(args[1], pos, doing)?;
     for entry in &entries {
@@ -255,6 +258,12 @@ fn entry<'h>(ev: &Evaluator<'h>, element: Value<'h>, pos: Pos) -> Result<Entry<'
     let path = ev.coerce_to_string(path.get(), pos, Coercion::STRING, doing)?;
     ev.realise_context(path.context, pos)?;
     Ok(Entry { prefix, path: path.bytes })
+}
+
+impl Held for Entry<'_> {
+    fn visit(&self, visit: &mut dyn FnMut(usize)) {
+        (self.prefix, self.path).visit(visit);
+    }
 }
 
 impl Entry<'_> {

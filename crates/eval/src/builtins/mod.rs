@@ -103,6 +103,21 @@ const TABLES: &[&[Builtin]] = &[
     store::BUILTINS,
 ];
 
+/// The most parameters of a builtin.
+pub(crate) const MAX_ARITY: usize = 4;
+
+const _: () = {
+    let mut table = 0;
+    while table < TABLES.len() {
+        let mut index = 0;
+        while index < TABLES[table].len() {
+            assert!(TABLES[table][index].parameters.len() <= MAX_ARITY, "few parameters");
+            index += 1;
+        }
+        table += 1;
+    }
+};
+
 /// How much of a value a writer of text evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forcing {

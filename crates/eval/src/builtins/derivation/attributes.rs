@@ -221,8 +221,9 @@ impl Recipe {
             }
             sym::OUTPUTS => {
                 let list = ev.expect_list(value, Pos::NONE, NO_TRACE)?;
-                let names: Vec<&[u8]> = list.iter().map(plain).collect::<Result<_>>()?;
-                self.set_outputs(names)?;
+                let names = list.iter().map(|name| plain(name).map(<[u8]>::to_vec));
+                let names: Vec<Vec<u8>> = names.collect::<Result<_>>()?;
+                self.set_outputs(names.iter().map(Vec::as_slice))?;
             }
             _ => self.warn_of_check(ev, key),
         }
