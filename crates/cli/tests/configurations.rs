@@ -152,7 +152,7 @@ fn a_failed_assertion_says_its_message() {
         "x.nix",
         "{\n  assertions = [ { assertion = false; message = \"a.b: is not; set c\"; } ];\n}\n",
     )]);
-    insta::assert_snapshot!(said, @r"
+    insta::assert_snapshot!(said, @r#"
     error:
            … while evaluating derivation 'picnix-initramfs'
 
@@ -164,7 +164,7 @@ fn a_failed_assertion_says_its_message() {
            Failed assertions:
            - a.b: is not; set c
            (stack trace truncated; use '--show-trace' to show the full, detailed trace)
-    ");
+    "#);
 }
 
 #[test]
