@@ -223,7 +223,7 @@ impl<'h> Attrs<'h> {
                 kept.iter().map(|index| Slot::new(self.values[*index].get().peek()));
             let names = heap.slice_from(kept.iter().map(|index| names[*index]));
             let shape = heap.alloc(Shape::new(names, heap.slice_from(positions)));
-            (&*shape, heap.slice_from(values))
+            (shape, heap.slice_from(values))
         };
         heap.alloc(Attrs {
             shape,
