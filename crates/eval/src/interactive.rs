@@ -58,7 +58,7 @@ impl<'h> Interactive<'h> {
         all.dedup_by_key(|(name, _)| *name);
         let env = ev.heap.scope(all.len(), Some(ev.top_env()));
         for (slot, (_, value)) in env.slots().iter().zip(&all) {
-            slot.set(ev.heap, *value);
+            slot.set(*value, ev.heap);
         }
         self.names = all.into_iter().map(|(name, _)| name).collect();
         self.env = env;
