@@ -281,20 +281,27 @@ fn on_a_small_disk() {
         let left = random.next() % 400_000;
         fill(&filler, left);
         run_limited(root, random.next(), ":");
-        is_sound(root, &format!("round {round} with {left} bytes"));
-        let store = common::open_store(root);
-        let text = "x".repeat(1 << 20);
-        if let Err(error) = store.add_text("large", text.as_bytes(), &BTreeSet::new()) {
-            assert!(error.is_disk_full(), "{error}");
+        let what = format!("round {round} with {left} bytes");
+        if let Err(error) = add_to_full_disk(root, &what) {
+            assert!(error.is_disk_full(), "{what}: {error:?}");
             full += 1;
         }
-        drop(store);
         fs::remove_file(filler).unwrap();
+        is_sound(root, &what);
         common::open_store(root).gc(&GcOptions::default()).unwrap();
         next_command_works(root, round);
         let _ = fs::remove_dir_all(root.join("scratch"));
     }
     assert!(full > 0, "the disk was never full");
+}
+
+/// Verifies, and adds more than there is room for; not even opening the store need work.
+fn add_to_full_disk(root: &Path, what: &str) -> Result<(), picnix_store::Error> {
+    let store = common::try_open_store(root)?;
+    let report = store.verify(Contents::Hashed, Repair::Report)?;
+    assert!(report.is_sound(), "{what}: {report:?}");
+    let text = "x".repeat(1 << 20);
+    store.add_text("large", text.as_bytes(), &BTreeSet::new()).map(drop)
 }
 
 /// Fills the disk with a file, and frees so many bytes again.

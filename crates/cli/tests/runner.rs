@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "tests: what fails must be seen, and so must what is skipped"
 )]
 
@@ -13,18 +14,25 @@ mod common;
 
 mod commands;
 mod configurations;
+mod corepkgs;
+mod diagnostics;
 mod examples;
 mod failures;
+mod flakes;
 mod interrupt;
 mod layers;
 mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod parallel;
+mod purity;
 mod remote;
+mod repl;
 mod sharing;
 mod store;
 mod tidy;
+mod tree;
 
 #[test]
 fn every_file_of_tests_is_run() {

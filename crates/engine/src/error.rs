@@ -97,6 +97,19 @@ pub enum Error {
     /// Something could not be downloaded.
     #[error(transparent)]
     Download(#[from] picnix_fetch::Error),
+    /// A tree has another hash than the input says.
+    #[error(
+        "NAR hash mismatch in input '{input}', expected '{}' but got '{}'",
+        wanted.print(HashFormat::Sri), got.print(HashFormat::Sri)
+    )]
+    TreeMismatch {
+        /// The input.
+        input: String,
+        /// The hash that the tree should have.
+        wanted: Box<Hash>,
+        /// The hash that it has.
+        got: Box<Hash>,
+    },
     /// What came is not what was expected.
     #[error(
         "hash mismatch in file downloaded from '{url}':\n  specified: {}\n  got:       {}",

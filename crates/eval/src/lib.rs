@@ -12,12 +12,15 @@
 
 mod call;
 mod coerce;
+mod docs;
 mod eval;
 mod evaluator;
 mod features;
 mod force;
 mod import;
+mod interactive;
 mod internal;
+mod interrupt;
 mod lints;
 mod lower;
 mod ops;
@@ -28,6 +31,7 @@ pub mod builtins;
 pub mod error;
 pub mod expr;
 pub mod flake;
+pub mod fragment;
 #[cfg(fuzzing)]
 pub mod fuel;
 pub mod pos;
@@ -41,10 +45,13 @@ pub use coerce::{Coercion, canonical_path};
 pub use error::{Error, Result};
 pub use evaluator::Evaluator;
 pub use features::{Feature, Features};
+pub use force::Seen;
 pub use import::NIX_VERSION;
+pub use interactive::{Entry, Interactive};
+pub use interrupt::Interrupt;
 pub use lints::{Lints, Severity};
 pub use picnix_syntax::float_text;
-pub use print::{PrintOptions, print_attr_name, print_string};
+pub use print::{Errors, PrintOptions, print_attr_name, print_string};
 pub use symbol::sym;
 pub use value::{Heap, Value};
 pub use world::{Settings, World};

@@ -215,7 +215,10 @@ impl Error {
                 Some(libc_errno::ENOSPC | libc_errno::EDQUOT)
             ),
             Self::Database { source, .. } => {
+                // SQLite has a code of its own for "no room for the log's index".
+                let extended = source.sqlite_error().map(|error| error.extended_code);
                 source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+                    || extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
             }
             _ => false,
         }

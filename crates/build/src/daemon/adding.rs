@@ -61,7 +61,9 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
         let source = self.reader.source();
         let work = |s: &Context<'_, W>| {
             with_frames(source, |frames| {
-                let (method, algo) = ContentAddressMethod::parse_with_algo(&method)?;
+                // The protocol says `fixed:r:sha256` where derivations say `r:sha256`.
+                let method = method.strip_prefix("fixed:").unwrap_or(&method);
+                let (method, algo) = ContentAddressMethod::parse_with_algo(method)?;
                 let request = AddRequest { name, method, algo, references };
                 let path = s.store.add_stream(frames, &request)?;
                 Ok(s.store.path_info(&path)?)

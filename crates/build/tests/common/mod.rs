@@ -258,9 +258,13 @@ pub(crate) fn target(drv_path: &StorePath) -> Target {
 }
 
 pub(crate) fn open_store(dir: &Path) -> Store {
+    try_open_store(dir).unwrap()
+}
+
+pub(crate) fn try_open_store(dir: &Path) -> Result<Store, picnix_store::Error> {
     let mut config = StoreConfig::new(dir.join("store"));
     config.durability = Durability::Unsynced;
-    Store::open(config).unwrap()
+    Store::open(config)
 }
 
 /// Adds `/bin/sh` with everything that it needs to run.

@@ -1,7 +1,7 @@
 //! Nix's own commands, as far as scripts use them.
 //!
-//! The binary answers as `nix-instantiate`, `nix-build`, `nix-store` or `nix-daemon` when it is called by that name, through a
-//! link or otherwise. Flags, output and exit codes are those of Nix 2.34; settings that have no meaning here
+//! The binary answers as `nix-instantiate`, `nix-build`, `nix-store` or `nix-daemon` when it is called by that
+//! name, through a link or otherwise. Flags, output and exit codes are those of Nix 2.34; settings that have no meaning here
 //! (such as `--option cores 4`) are accepted and ignored. What a command of Nix can do and these cannot is refused
 //! by name, never left out silently.
 
@@ -9,6 +9,7 @@ mod build;
 mod daemon;
 mod eval;
 mod flags;
+mod graph;
 mod instantiate;
 mod query;
 mod settings;

@@ -65,7 +65,7 @@ struct Writer<'e, 'h> {
     out: Vec<u8>,
     depth: usize,
     /// The derivations that were written already.
-    seen: HashSet<&'h [u8], FxBuildHasher>,
+    seen: HashSet<Vec<u8>, FxBuildHasher>,
 }
 
 /// Attributes of an element, in the order of their names.
@@ -127,7 +127,9 @@ impl<'h> Writer<'_, 'h> {
         let present: Vec<_> =
             paths.iter().filter_map(|(name, path)| Some((*name, (*path)?))).collect();
         self.open("derivation", &present);
-        if drv_path.is_some_and(|path| !path.is_empty() && self.seen.insert(path)) {
+        if drv_path
+            .is_some_and(|path| !path.is_empty() && self.seen.insert(path.to_vec()))
+        {
             self.attributes(attrs)?;
         } else {
             self.empty("repeated", &[]);
