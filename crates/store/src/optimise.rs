@@ -21,7 +21,7 @@ use rustix::fs::{AtFlags, CWD, Mode};
 
 use crate::error::{Context, Result};
 use crate::pipe::HashPipe;
-use crate::session::names_in;
+use crate::session::{names_in, remove_if_there};
 use crate::store::Store;
 use crate::tree::{STORE_TIMES, dump};
 
@@ -172,14 +172,6 @@ impl Store {
             }
         }
         Ok(freed)
-    }
-}
-
-/// Removes a link that another process may have removed by now; whether it was still there.
-fn remove_if_there(link: &Path) -> Result<bool> {
-    match std::fs::remove_file(link) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        other => other.context("remove", link).map(|()| true),
     }
 }
 
