@@ -10,12 +10,14 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use super::{ALIGN, POISON};
+use super::{ALIGN, Advise, POISON};
 
 /// What free memory is counted in.
 pub(super) const LINE_BYTES: usize = 32;
 /// Chunks begin at multiples of this, so that an address tells its chunk.
 pub(super) const CHUNK_ALIGN: usize = 32 * 1024;
+/// Chunks that are at least as large begin at multiples of this: the size of a large page on most machines.
+pub(super) const LARGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 const LINE_WORDS: usize = LINE_BYTES / ALIGN;
 const CODE_BITS: usize = 4;
@@ -89,15 +91,19 @@ impl Drop for Chunk {
 }
 
 impl Chunk {
-    /// Asks the system for memory.
-    pub(super) fn new(bytes: usize, large: Option<Kind>) -> Self {
+    /// Asks the system for memory. `advise` learns of memory that large pages fit in.
+    pub(super) fn new(bytes: usize, large: Option<Kind>, advise: Option<Advise>) -> Self {
         #[cfg(fuzzing)]
         crate::fuel::burn(bytes as u64 / 64);
-        let layout =
-            Layout::from_size_align(bytes, CHUNK_ALIGN).expect("memory is finite");
+        let has_large_pages = bytes >= LARGE_PAGE_BYTES;
+        let align = if has_large_pages { LARGE_PAGE_BYTES } else { CHUNK_ALIGN };
+        let layout = Layout::from_size_align(bytes, align).expect("memory is finite");
         // SAFETY: no caller asks for zero bytes.
         let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        if let Some(advise) = advise.filter(|_| has_large_pages) {
+            advise(start.as_ptr(), bytes);
+        }
         let large = large.map(|kind| (bytes, kind));
         Self { start, layout, map: Vec::new(), live: Vec::new(), large, is_marked: false }
     }
