@@ -217,7 +217,7 @@ impl Chunk {
     pub(super) fn ask_for(&self, word: usize) {
         if let Some(codes) = self.map.get(word / CODES) {
             prefetch(std::ptr::from_ref(codes).cast());
-            prefetch(self.start().wrapping_add(word * ALIGN));
+            prefetch(self.place(word));
         }
     }
 
@@ -233,14 +233,18 @@ impl Chunk {
         is_new
     }
 
-    /// The kind, the address and the size in bytes of the object that begins at a word.
-    pub(super) fn object(&self, word: usize) -> (Kind, *mut u8, usize) {
-        if let Some((bytes, kind)) = self.large {
-            return (kind, self.start(), bytes);
+    /// The address of a word.
+    #[inline]
+    pub(super) fn place(&self, word: usize) -> *mut u8 {
+        self.start().wrapping_add(word * ALIGN)
+    }
+
+    /// The size in bytes of the object that begins at a word.
+    pub(super) fn bytes_of(&self, word: usize) -> usize {
+        match self.large {
+            Some((bytes, _)) => bytes,
+            None => (self.end_of(word) - word) * ALIGN,
         }
-        let kind = Kind::from_code(self.code(word)).unwrap_or(Kind::Leaf);
-        let bytes = (self.end_of(word) - word) * ALIGN;
-        (kind, self.start().wrapping_add(word * ALIGN), bytes)
     }
 
     /// The kind of the object that begins at a word.
@@ -289,7 +293,7 @@ impl Chunk {
                 self.live[line / 64] |= 1 << (line % 64);
             }
         } else if cfg!(debug_assertions) {
-            let place = self.start().wrapping_add(start * ALIGN);
+            let place = self.place(start);
             // SAFETY: the object lies in this chunk, and nothing refers to it: no collection that is right
             // would have left it without a mark.
             unsafe { place.write_bytes(POISON, (end - start) * ALIGN) };

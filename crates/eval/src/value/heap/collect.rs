@@ -180,21 +180,23 @@ impl<'s> Marker<'s> {
                 return;
             }
         }
-        if !chunk.mark(first) || kind == Some(Kind::Leaf) {
+        if !chunk.mark(first) {
             return;
         }
-        let (kind, start, bytes) = chunk.object(first);
-        match kind {
+        let start = chunk.place(first);
+        match kind.unwrap_or(Kind::Leaf) {
             Kind::Leaf => {}
-            Kind::Slots => self.slots(start, bytes),
+            Kind::Slots => {
+                let bytes = chunk.bytes_of(first);
+                self.slots(start, bytes / size_of::<Slot<'_>>());
+            }
             Kind::Env => {
                 // SAFETY: the map says that a scope was made here; its header was written at once.
                 let header = unsafe { &*start.cast::<Header<'_>>() };
                 if let Some(parent) = header.parent {
                     self.visit(parent.addr());
                 }
-                let head = size_of::<Header<'_>>();
-                self.slots(start.wrapping_add(head), bytes - head);
+                self.slots(start.wrapping_add(size_of::<Header<'_>>()), header.len);
             }
             // SAFETY: the map says that a thunk was made here.
             Kind::Thunk => self.thunk(unsafe { &*start.cast::<Thunk<'_>>() }),
@@ -202,7 +204,7 @@ impl<'s> Marker<'s> {
             Kind::Attrs => unsafe { &*start.cast::<Attrs<'_>>() }
                 .references(&mut |addr| self.visit(addr)),
             Kind::Words => {
-                for index in 0..bytes / size_of::<usize>() {
+                for index in 0..chunk.bytes_of(first) / size_of::<usize>() {
                     let place = start.cast::<usize>().wrapping_add(index);
                     // SAFETY: the word lies in an object that was written as a whole; whether it is a number
                     // or a reference or padding is not known, hence the volatile access.
@@ -212,8 +214,8 @@ impl<'s> Marker<'s> {
         }
     }
 
-    fn slots(&mut self, start: *mut u8, bytes: usize) {
-        for index in 0..bytes / size_of::<Slot<'_>>() {
+    fn slots(&mut self, start: *mut u8, count: usize) {
+        for index in 0..count {
             // SAFETY: the map says that slots were made here; they were written before anything was evaluated, and
             // stay until the sweep.
             let slot = unsafe { &*start.cast::<Slot<'s>>().wrapping_add(index) };
