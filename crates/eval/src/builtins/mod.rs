@@ -34,6 +34,7 @@ mod fetch;
 mod files;
 mod flakes;
 mod hashing;
+mod output_of;
 mod paths;
 mod store;
 
@@ -99,6 +100,7 @@ const TABLES: &[&[Builtin]] = &[
     files::BUILTINS,
     flakes::BUILTINS,
     hashing::BUILTINS,
+    output_of::BUILTINS,
     paths::BUILTINS,
     store::BUILTINS,
 ];
@@ -148,7 +150,11 @@ pub fn find(name: &str) -> Option<&'static Builtin> {
 
 /// The experimental feature without which a builtin is not there.
 pub(crate) fn feature_of(builtin: &Builtin) -> Option<Feature> {
-    (builtin.name == "fetchClosure").then_some(Feature::FetchClosure)
+    match builtin.name {
+        "fetchClosure" => Some(Feature::FetchClosure),
+        "outputOf" => Some(Feature::DynamicDerivations),
+        _ => None,
+    }
 }
 
 /// All builtins, in no particular order.
