@@ -740,6 +740,11 @@ impl World for RealWorld<'_> {
         Ok(info.content_address.is_some())
     }
 
+    fn readdress_closure(&self, cache: &str, path: &StorePath) -> WorldResult<StorePath> {
+        self.act();
+        self.engine.readdress_from(cache, path).map_err(|error| world_error(&error))
+    }
+
     fn lookup_flake(
         &self,
         input: &Input,
