@@ -117,9 +117,7 @@ pub fn evaluate_in_parallel<T>(
     show_message: impl Fn(&str),
     mut work: impl FnMut(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
-    // What one core has made and may therefore see, the others would not know of.
-    let is_limited = options.pure || options.restricted;
-    let mut cores = if is_limited { 1 } else { engine.config.settings.eval_cores()? };
+    let mut cores = engine.config.settings.eval_cores()?;
     let mut earlier = Remains::default();
     loop {
         let (result, remains) = attempt(

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::features::Feature;
 use crate::pos::Pos;
-use crate::value::Value;
+use crate::value::{ContextElement, Value};
 
 // Values.
 mod attrsets;
@@ -127,6 +127,16 @@ pub enum Forcing {
     Deep,
     /// Nothing; what is not evaluated is written as such, or refused.
     Nothing,
+}
+
+/// The string that a writer of text makes, which depends on what the writer says.
+fn written<'h>(
+    ev: &Evaluator<'h>,
+    write: impl FnOnce(&mut Vec<ContextElement>) -> Result<Vec<u8>>,
+) -> Result<Value<'h>> {
+    let mut context = Vec::new();
+    let text = write(&mut context)?;
+    Ok(ev.string_of(ev.heap.bytes(&text), ev.context_from(context)))
 }
 
 /// What builtins keep between calls.
