@@ -534,7 +534,9 @@ extensible (lib: {
     mkAliasAndWrapDefinitions
     mkAliasAndWrapDefsWithPriority
     mkAliasDefinitions
+    mkAliasIfDef
     mkAliasOptionModule
+    mkAliasOptionModuleMD
     mkAssert
     mkBefore
     mkChangedOptionModule

@@ -274,7 +274,7 @@ in
     Does a string contain another?
     Example: `hasInfix "b" "abc"` => `true`
   */
-  hasInfix = infix: content: length (lib.splitString infix content) > 1;
+  hasInfix = infix: content: length (lib.splitString infix "${content}") > 1;
 
   /**
     The characters (bytes) of a string.

@@ -262,7 +262,18 @@ in
   /**
     The version of the library.
   */
-  version = lib.trivial.release;
+  version = lib.trivial.release + lib.trivial.versionSuffix;
+
+  /**
+    What follows the release in the version: nothing, the library has no versions between releases.
+  */
+  versionSuffix = "";
+
+  /**
+    The revision of the tree that the library is in; it knows none, so the default.
+    Example: `lib.trivial.revisionWithDefault "main"` => `"main"`
+  */
+  revisionWithDefault = default: default;
 
   /**
     Warn of each of a list. Example: `showWarnings [ ] 1` => `1`
@@ -285,10 +296,20 @@ in
   release = "26.05";
 
   /**
+    The name of the release.
+  */
+  codeName = "Zokor";
+
+  /**
+    The oldest release whose renamed options still work without a warning.
+  */
+  oldestSupportedRelease = 2511;
+
+  /**
     Is the release at least this old supported? Decides when renamed options start to warn.
     Example: `lib.trivial.oldestSupportedReleaseIsAtLeast 2311` => `true`
   */
-  oldestSupportedReleaseIsAtLeast = release: release <= 2511;
+  oldestSupportedReleaseIsAtLeast = release: release <= lib.trivial.oldestSupportedRelease;
 
   /**
     Is the release that this library follows at least that one?

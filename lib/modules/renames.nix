@@ -79,6 +79,20 @@ in
   mkAliasDefinitions = mkAliasAndWrapDefinitions lib.id;
 
   /**
+    A definition that is there only if an option has a value. Use `mkIf option.isDefined`.
+  */
+  mkAliasIfDef = lib.warn "mkAliasIfDef is deprecated: use `mkIf option.isDefined`." (
+    option: mkIf option.isDefined
+  );
+
+  /**
+    An old name of `mkAliasOptionModule`.
+  */
+  mkAliasOptionModuleMD =
+    lib.warn "mkAliasOptionModuleMD is deprecated: use mkAliasOptionModule."
+      lib.modules.mkAliasOptionModule;
+
+  /**
     Two names for one option.
     Type: `[String] -> [String] -> Module`
   */

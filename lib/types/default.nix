@@ -238,5 +238,6 @@ in
     submoduleWith
     deferredModule
     deferredModuleWith
+    noCheckForDocsModule
     ;
 }

@@ -18,7 +18,7 @@ let
   isModule = x: isAttrs x || lib.isFunction x || lib.types.path.check x;
 
   # Documentation evaluates without the definitions that would be needed.
-  documentationModule = {
+  noCheckForDocsModule = {
     _file = "<built-in module that disables checks for the purpose of documentation generation>";
     config._module.check = lib.mkForce false;
   };
@@ -78,7 +78,7 @@ let
       documented =
         prefix:
         base.extendModules {
-          modules = [ documentationModule ];
+          modules = [ noCheckForDocsModule ];
           inherit prefix;
         };
       asModule =
@@ -184,7 +184,7 @@ let
     };
 in
 {
-  inherit submoduleWith deferredModuleWith;
+  inherit submoduleWith deferredModuleWith noCheckForDocsModule;
 
   /**
     A set with options of its own, declared by a module or a list of modules.

@@ -124,6 +124,25 @@ true || false && false
 [ 1 ] ++ 2
 #! expected a list but found an integer: 2
 
+#: a_chain_of_lists_is_evaluated_from_the_left
+[ ] ++ builtins.trace "one" [ 1 ] ++ (builtins.trace "two" [ 2 ] ++ [ ]) ++ builtins.trace "three" [ 3 ]
+#~ trace: one
+#~ trace: two
+#~ trace: three
+#= [ 1 2 3 ]
+
+#: a_chain_of_lists_is_checked_from_the_right
+1 ++ 2 ++ [ ] ++ [ ]
+#! expected a list but found an integer: 2
+
+#: the_last_two_of_a_chain_are_checked_in_order
+[ ] ++ [ ] ++ 1 ++ 2
+#! expected a list but found an integer: 1
+
+#: a_chain_of_lists_is_evaluated_before_it_is_checked
+1 ++ [ ] ++ throw "evaluated"
+#! evaluated
+
 #: has_attribute
 let s = { a.b = null; }; in [ (s ? a) (s ? a.b) (s ? a.b.c) (s ? b) (1 ? a) (s ? "a") (s ? ${"a"}.b) ]
 #= [ true true false false false true true ]

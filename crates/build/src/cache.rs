@@ -22,6 +22,7 @@ mod remote;
 
 mod download;
 mod offers;
+mod readdress;
 mod serve;
 mod substituters;
 mod upload;
@@ -30,8 +31,9 @@ pub use address::{CacheAddress, Scope};
 pub use compression::Compression;
 pub use error::CacheError;
 pub use offers::{Offer, Offers, Wanted};
+pub use readdress::readdress;
 pub use serve::{Served, Server};
-pub use substituters::{CachePolicy, Substituters};
+pub use substituters::{CachePolicy, Substituters, Warn};
 pub use upload::{UploadOptions, UploadReport, upload};
 
 pub(crate) use substituters::order_of;

@@ -8,6 +8,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Parser, Debug)]
 #[command(name = "picnix", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command can be told.
+#[derive(Args, Debug)]
+pub(crate) struct GlobalArgs {
     /// Where the store lies [default: below the user's data directory].
     #[arg(long, global = true, value_name = "DIR", env = "PICNIX_STORE")]
     pub(crate) store: Option<PathBuf>,
@@ -26,8 +35,6 @@ pub(crate) struct Cli {
     /// Ask no binary cache.
     #[arg(long, global = true, conflicts_with = "substituters")]
     pub(crate) no_substitutes: bool,
-    #[command(subcommand)]
-    pub(crate) command: Command,
 }
 
 /// How progress is shown.
@@ -91,6 +98,8 @@ pub(crate) struct ConfigArgs {
     pub(crate) device: Option<String>,
     #[command(flatten)]
     pub(crate) jobs: JobArgs,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 /// How things are built.
@@ -183,6 +192,43 @@ pub(crate) struct ProgramArgs {
     /// Let `builtins.warn` end the evaluation.
     #[arg(long)]
     pub(crate) abort_on_warn: bool,
+    /// The deepest chain of calls [default: 10000].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_call_depth: Option<usize>,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+}
+
+/// The heading above the flags of [`LockArgs`].
+const FLAKES: &str = "Flakes";
+
+/// How flakes are locked.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct LockArgs {
+    /// Let an input of the flake, such as `nixpkgs` or `a/b`, be another one; implies --no-write-lock-file.
+    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append, help_heading = FLAKES)]
+    pub(crate) override_input: Vec<String>,
+    /// Let a reference lead to another one, whatever the registries say.
+    #[arg(long, num_args = 2, value_names = ["FLAKE", "OTHER"], action = clap::ArgAction::Append, help_heading = FLAKES)]
+    pub(crate) override_flake: Vec<String>,
+    /// Lock an input anew.
+    #[arg(long, value_name = "INPUT", help_heading = FLAKES)]
+    pub(crate) update_input: Vec<String>,
+    /// Forget the lock file that there is.
+    #[arg(long, help_heading = FLAKES)]
+    pub(crate) recreate_lock_file: bool,
+    /// Lock what is missing in the lock file for this run only.
+    #[arg(long, help_heading = FLAKES)]
+    pub(crate) no_write_lock_file: bool,
+    /// Fail where the lock file is not as it should be.
+    #[arg(long, help_heading = FLAKES)]
+    pub(crate) no_update_lock_file: bool,
+    /// Start from this lock file instead of the flake's own.
+    #[arg(long, value_name = "FILE", help_heading = FLAKES)]
+    pub(crate) reference_lock_file: Option<PathBuf>,
+    /// Write this lock file instead of the flake's own.
+    #[arg(long, value_name = "FILE", help_heading = FLAKES)]
+    pub(crate) output_lock_file: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -255,6 +301,8 @@ pub(crate) enum FlakeCommand {
         /// The flake.
         #[arg(long, value_name = "FLAKE", default_value = ".")]
         flake: String,
+        #[command(flatten)]
+        lock: LockArgs,
     },
 }
 
@@ -263,6 +311,8 @@ pub(crate) struct FlakeArgs {
     /// The flake: a directory, or a reference such as `github:owner/repo`.
     #[arg(value_name = "FLAKE", default_value = ".")]
     pub(crate) flake: String,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
 }
 
 #[derive(Subcommand, Debug)]

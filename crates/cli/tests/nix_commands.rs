@@ -232,3 +232,33 @@ fn derivations_are_instantiated_and_queried() {
     assert!(root.trim_end().ends_with("/root"));
     assert!(commands.prints(&["nix-store", "--gc", "--print-dead"]).is_empty());
 }
+
+#[test]
+fn flags_that_other_commands_share_are_taken_or_refused_by_name() {
+    let commands = Commands::new();
+    commands.write("a.nix", "1");
+    commands.write("b.nix", "2");
+    let find = |flags: &[&str]| {
+        commands.agrees(&[&["nix-instantiate", "--find-file", "x"], flags].concat())
+    };
+    assert!(find(&["--nix-path", "x=./a.nix"]).ends_with("/a.nix\n"));
+    assert!(find(&["--nix-path", "x=./a.nix", "-I", "x=./b.nix"]).ends_with("/b.nix\n"));
+    let extra = ["--nix-path", "y=.", "--extra-nix-path", "x=./a.nix"];
+    assert!(find(&extra).ends_with("/a.nix\n"));
+    let eval = |flags: &[&str]| {
+        commands.agrees(
+            &[&["nix-instantiate", "--eval", "-E", "{ n ? \"-\" }: n"], flags].concat(),
+        )
+    };
+    assert_eq!(eval(&["--arg-from-file", "n", "a.nix"]), "\"1\"\n");
+    assert_eq!(eval(&["--argstr", "n", "b", "--override-flake", "a", "b"]), "\"b\"\n");
+    assert_eq!(eval(&["--argstr", "n", "b", "--eval-store", "dummy://"]), "\"b\"\n");
+    for (flags, words) in [
+        (["--eval-store", "file:///x"], "'--eval-store file:///x' is not supported"),
+        (["--log-format", "internal-json"], "'internal-json' is not supported"),
+        (["--repair", "a.nix"], "'--repair' is not supported here"),
+    ] {
+        let said = commands.complains(&[&["nix-build"], &flags[..]].concat());
+        assert!(said.contains(words), "{said}");
+    }
+}

@@ -386,3 +386,44 @@ fn corepkgs_is_the_same() {
     );
     assert!(seen.code.is_some());
 }
+
+/// Prints a value of a flake, which sees nothing of the machine.
+fn pure(body: &str) -> Seen {
+    let env = TestEnvironment::new();
+    env.write("flake/value.nix", format!("{PRELUDE}{body}"));
+    env.write("flake/text", "a text");
+    let flake = "{ outputs = { self }: { value = import ./value.nix; }; }";
+    env.write("flake/flake.nix", flake);
+    same(&env, "picnix", &["eval", "--strict", "./flake#value"])
+}
+
+#[test]
+fn pure_evaluation_sees_the_same_with_helpers() {
+    let seen = pure(
+        r#"set 200 (n: [
+  (builtins.readFile ./text)
+  (builtins.readFile (builtins.toFile "t${toString n}" "made ${toString n}"))
+  "${./text}"
+  (builtins.pathExists /etc/passwd)
+  (drv "d${toString n}" { src = ./.; }).drvPath
+])"#,
+    );
+    assert_eq!(seen.code, Some(0), "{}", seen.stderr);
+    assert!(seen.stdout.contains("\"made 199\"") && !seen.stdout.contains("true"));
+}
+
+#[test]
+fn what_one_place_has_made_another_may_see_in_pure_mode() {
+    // The path is known to every place, but only the first makes the object.
+    let seen = pure(
+        r#"let
+  made = builtins.toFile "made" "by the first";
+  path = builtins.unsafeDiscardStringContext "${builtins.storeDir}/4zxm3pl20ss6qzlfcwvkfc727n5gqvnw-made";
+in set 200 (n: if n == 0 then made else if n > 150 then builtins.pathExists path else n)"#,
+    );
+    assert_eq!(seen.code, Some(0), "{}", seen.stderr);
+    let errors =
+        pure("many 200 (n: if n == 170 then builtins.readFile /etc/passwd else n)");
+    assert_eq!(errors.code, Some(1));
+    assert!(errors.stderr.contains("forbidden in pure evaluation mode"));
+}

@@ -190,8 +190,8 @@ fn the_transcripts_of_nixs_own_suite_are_ours() {
         return;
     };
     let suite = Path::new(&source).join("tests/functional/repl");
-    // Their traces show what was evaluated in more or other words than ours.
-    const OTHER_TRACES: &[&str] = &["doc-constant", "doc-functor"];
+    // Its trace has a frame for each of a hundred calls in tail position, which are a loop here.
+    const OTHER_TRACES: &[&str] = &["doc-functor"];
     let mut names: Vec<String> = std::fs::read_dir(&suite)
         .unwrap()
         .filter_map(|entry| {
@@ -206,32 +206,23 @@ fn the_transcripts_of_nixs_own_suite_are_ours() {
     for name in names {
         let test = TestEnvironment::new();
         let input = std::fs::read_to_string(suite.join(format!("{name}.in"))).unwrap();
-        let mut command = test.picnix(["repl"]);
+        // Both outputs are one in the suite, which shows whole traces.
+        let mut command = test.program("sh");
+        command.args(["-c", "exec \"$0\" repl --show-trace 2>&1"]);
+        command.arg(crate::common::picnix());
         command.current_dir(&suite).env("_NIX_TEST_REPL_ECHO", "1");
         let output = feed(&mut command, &input);
         let found = String::from_utf8(output.stdout).unwrap();
         let expected =
             std::fs::read_to_string(suite.join(format!("{name}.expected"))).unwrap();
-        // The suite mixes both outputs; what goes to standard error is compared elsewhere.
-        let is_said = |line: &&str| {
-            !line.starts_with("Added ")
-                && !line.starts_with("Nix <nix version>")
-                && !line.starts_with("Type :?")
-                && !line.starts_with("error: ")
-        };
-        let tidy = |text: &str| {
-            let lines = text.lines().filter(is_said).map(str::trim_end);
-            let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-            lines.join("\n").trim().to_owned()
-        };
         let place = suite.canonicalize().unwrap();
         let found =
             found.replace(place.to_str().unwrap(), "/path/to/tests/functional/repl");
-        if tidy(&found) != tidy(&expected) {
+        if answers(&found) != answers(&expected) {
             wrong.push(format!(
                 "{name}:\n{}\n--- expected\n{}",
-                tidy(&found),
-                tidy(&expected)
+                answers(&found),
+                answers(&expected)
             ));
         }
     }
@@ -353,9 +344,13 @@ fn derivations_are_built_linked_and_logged() {
     assert!(ran.stdout.contains("  ./repl-result-out -> /nix/store/"), "{}", ran.stdout);
     assert!(ran.stdout.contains("hello log\n"), "{}", ran.stdout);
     assert!(test.work.join("repl-result-out").is_symlink());
+    let generation = "generation 1 of $DIR/home/.local/state/picnix/profile leads to ";
+    let shown = ran.stdout.replace(test.dir().to_str().unwrap(), "$DIR");
+    assert!(shown.contains(generation), "{shown}");
+    let profile = test.dir().join("home/.local/state/picnix/profile");
+    assert!(profile.is_symlink() && profile.exists());
     for expected in [
         "error: expression does not evaluate to a derivation, so I can't build it",
-        "picnix has no profiles",
         "picnix has no shell for derivations",
     ] {
         assert!(ran.stderr.contains(expected), "{expected} in {}", ran.stderr);
@@ -390,4 +385,77 @@ fn pure_evaluation_hides_the_machine() {
     let ran = repl(&test, &["--pure-eval"], "builtins.currentSystem\n1\n", false);
     assert!(ran.stderr.contains("attribute 'currentSystem' missing"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "\n1\n\n\n");
+}
+
+/// A transcript without the words of greeting, the names of what was loaded, and what picnix offers beyond Nix.
+fn answers(transcript: &str) -> String {
+    let mut lines = Vec::new();
+    let mut after_loading = false;
+    for line in transcript.lines().map(str::trim_end) {
+        let is_ours = ["Nix <nix version>", "picnix ", "Type :?", "Added "]
+            .iter()
+            .any(|start| line.starts_with(start))
+            || line.trim_start().starts_with("Did you mean ");
+        if !is_ours && !after_loading && !line.is_empty() {
+            lines.push(line);
+        }
+        after_loading = line.starts_with("Added ") && !line.contains("omitted");
+    }
+    lines.join("\n")
+}
+
+/// What a terminal shows of a prompt that somebody types at. `script` makes the terminal.
+fn at_a_terminal(test: &TestEnvironment, typed: &[&str]) -> Option<String> {
+    let command = format!("{} repl", crate::common::picnix().display());
+    let mut script = test.program("script");
+    script.env("TERM", "xterm").env("PICNIX_STORE", &test.store);
+    script.args(["-q", "-e", "-c", &command, "/dev/null"]);
+    let piped = Stdio::piped;
+    let mut child = script.stdin(piped()).stdout(piped()).stderr(piped()).spawn().ok()?;
+    let mut input = child.stdin.take().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut shown = String::new();
+    // What is typed before it is listened to would be shown twice: wait for each prompt.
+    let mut typed = typed.iter();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = std::io::Read::read(&mut output, &mut buffer) {
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        // The end of what draws a prompt and puts the cursor behind it.
+        let is_drawn = shown.ends_with("\u{1b}[?2026l");
+        let plain = if is_drawn { without_colors(&shown) } else { String::new() };
+        if plain.ends_with("nix-repl> \r") || plain.ends_with("        > \r") {
+            let Some(keys) = typed.next() else { break };
+            input.write_all(keys.as_bytes()).unwrap();
+        }
+    }
+    drop(input);
+    child.kill().ok();
+    child.wait().unwrap();
+    Some(shown)
+}
+
+#[test]
+fn a_terminal_has_completion_and_history() {
+    let test = TestEnvironment::new();
+    test.write("some-set.nix", "{ fromFile = 40; }");
+    let typed = [
+        "x = { abcdef = 41; }\r",
+        "x.abc\t + 1\r",
+        ":l some-s\t\r",
+        "fromF\t + 3\r",
+        "let\r",
+        "i = 44;\r",
+        "in i\r",
+        ":q\r",
+    ];
+    let Some(shown) = at_a_terminal(&test, &typed) else {
+        return skip("repl", "there is no program 'script' to make a terminal");
+    };
+    let shown = without_colors(&shown);
+    for expected in ["\n42\r", "Added 1 variables", "\n43\r", "\n44\r"] {
+        assert!(shown.contains(expected), "{expected:?} in {shown}");
+    }
+    // The next session remembers: the line before the last one is two up.
+    let again = at_a_terminal(&test, &["\u{1b}[A\u{1b}[A\r", ":q\r"]).unwrap();
+    assert!(without_colors(&again).contains("\n44\r"), "{again}");
 }

@@ -18,6 +18,7 @@ mod corepkgs;
 mod diagnostics;
 mod examples;
 mod failures;
+mod fetch_closure;
 mod flakes;
 mod interrupt;
 mod layers;

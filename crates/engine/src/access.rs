@@ -47,7 +47,7 @@ impl Access {
 
     /// Whether a canonical path may be seen: it is allowed, below what is, or above.
     pub(crate) fn is_allowed(&self, path: &[u8]) -> bool {
-        if self.visibility == Visibility::Everything {
+        if self.covers(path) {
             return true;
         }
         let allowed = self.allowed.borrow();
@@ -57,9 +57,16 @@ impl Access {
         };
         // A slash sorts after some bytes that names begin with: the children of a path need not follow it.
         let start = if path == b"/" { path.to_vec() } else { [path, b"/"].concat() };
-        let has_below =
-            allowed.range(start..).next().is_some_and(|next| is_below(next, path));
-        has_below || ancestors(path).any(|above| allowed.contains(above))
+        allowed.range(start..).next().is_some_and(|next| is_below(next, path))
+    }
+
+    /// Whether a canonical path may be seen with everything below it.
+    pub(crate) fn covers(&self, path: &[u8]) -> bool {
+        if self.visibility == Visibility::Everything {
+            return true;
+        }
+        let allowed = self.allowed.borrow();
+        ancestors(path).any(|above| allowed.contains(above))
     }
 
     /// Fails unless a path may be seen.

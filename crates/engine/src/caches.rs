@@ -10,7 +10,7 @@ use std::path::Path;
 use picnix_build::Event;
 use picnix_build::cache::{
     CacheAddress, CachePolicy, Served, Server, Substituters, UploadOptions, UploadReport,
-    upload,
+    readdress, upload,
 };
 use picnix_store_core::{SecretKey, StorePath};
 
@@ -74,6 +74,26 @@ impl Engine {
         let substituters = Substituters::new(policy, self.store()?);
         let builder = self.builder_with(Some(&substituters))?;
         Ok(builder.copy(paths)?)
+    }
+
+    /// Makes a content-addressed copy of a path that the store or a cache has, with its closure, and returns the
+    /// path of the copy. Nobody has to have signed anything: the caller knows what must come out.
+    ///
+    /// # Errors
+    /// The cache does not have it, or has something wrong.
+    pub fn readdress_from(
+        &self,
+        address: &str,
+        path: &StorePath,
+    ) -> Result<StorePath, Error> {
+        let mut policy = self.cache_policy()?;
+        policy.addresses = vec![CacheAddress::parse(address)?];
+        policy.require_signatures = false;
+        let store = self.store()?;
+        let substituters = Substituters::new(policy, store);
+        let observer = &*self.observer;
+        let warn = |message: &str| observer.event(&Event::Warning { message });
+        Ok(readdress(store, &substituters, path, &self.cancel, &warn)?)
     }
 
     /// Copies the closure of valid paths to a cache, which is made if it is a folder.

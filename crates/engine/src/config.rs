@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use picnix_eval::flake::FlakeRef;
 use picnix_store_core::StoreDir;
 
 use crate::Error;
@@ -28,6 +29,8 @@ pub struct Config {
     pub search_path: Vec<(Vec<u8>, Vec<u8>)>,
     /// The platform that builds run on: `x86_64-linux`.
     pub system: String,
+    /// What references to flakes lead to, before any registry is asked; the first one wins.
+    pub flake_overrides: Vec<(FlakeRef, FlakeRef)>,
     /// What the user set in Nix's syntax: caches, keys, timeouts.
     pub settings: UserSettings,
     /// For tests: how often evaluation collects its memory, in calls and thunks; `PICNIX_COLLECT_EVERY`.
@@ -97,6 +100,7 @@ impl Config {
             system: format!("{}-linux", std::env::consts::ARCH),
             current_dir,
             settings: UserSettings::default(),
+            flake_overrides: Vec::new(),
             collect_every: get("PICNIX_COLLECT_EVERY")
                 .and_then(|count| count.to_str()?.parse().ok()),
             env,
@@ -109,11 +113,29 @@ impl Config {
         self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
     }
 
+    /// The profile of the user: `PICNIX_PROFILE`, or a link below the user's state directory. None without a home.
+    #[must_use]
+    pub fn user_profile(&self) -> Option<PathBuf> {
+        let get = |name: &str| self.var(name).filter(|value| !value.is_empty());
+        if let Some(profile) = get("PICNIX_PROFILE") {
+            return Some(self.current_dir.join(profile));
+        }
+        let state = get("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| self.home_dir.as_ref().map(|home| home.join(".local/state")));
+        Some(self.current_dir.join(state?).join("picnix/profile"))
+    }
+
     /// Puts entries in front of the search path, as `-I` does.
     pub fn prepend_search_path(&mut self, entries: &[String]) {
         let parsed: Vec<_> =
             entries.iter().map(|entry| search_entry(entry.as_bytes())).collect();
         self.search_path.splice(0..0, parsed);
+    }
+
+    /// Puts entries behind the search path.
+    pub fn append_search_path<'e>(&mut self, entries: impl Iterator<Item = &'e str>) {
+        self.search_path.extend(entries.map(|entry| search_entry(entry.as_bytes())));
     }
 }
 

@@ -173,8 +173,10 @@ impl<'h> Session<'_, 'h> {
     }
 
     /// The derivations that have to be built for a string to mean something.
-    #[must_use]
-    pub fn targets(&self, context: Context<'h>) -> Vec<Target> {
+    ///
+    /// # Errors
+    /// A name is none of an output, or the derivation is known only once another one is built.
+    pub fn targets(&self, context: Context<'h>) -> picnix_eval::Result<Vec<Target>> {
         let mut targets = Vec::new();
         for element in context {
             match *element {
@@ -184,14 +186,14 @@ impl<'h> Session<'_, 'h> {
                     outputs: Outputs::All,
                 }),
                 ContextElement::Built(id, output) => {
-                    let name = OutputName::parse(self.ev.symbols.name(output))
-                        .expect("contexts hold names that derivations have");
+                    let name = OutputName::parse(self.ev.symbols.name(output))?;
                     let drv_path = (*self.ev.store_path(id)).clone();
                     targets.push(crate::engine::target(drv_path, [name]));
                 }
+                ContextElement::Dynamic(..) => return Err(self.ev.no_dynamic(*element)),
             }
         }
-        targets
+        Ok(targets)
     }
 
     /// A value as JSON, and what has to be built for it.
@@ -205,6 +207,6 @@ impl<'h> Session<'_, 'h> {
         let builtin = picnix_eval::builtins::find("toJSON").expect("the builtin exists");
         let json = self.ev.call(Value::Builtin(builtin), &[value], Pos::NONE)?;
         let json = self.ev.expect_string(json, Pos::NONE, "")?;
-        Ok((json.to_string_lossy().into_owned(), self.targets(json.context)))
+        Ok((json.to_string_lossy().into_owned(), self.targets(json.context)?))
     }
 }

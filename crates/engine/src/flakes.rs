@@ -7,13 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use picnix_eval::flake::{
-    Authority, FlakeRef, LockFlags, Locked, RefError, RefForm, Scheme, Strictness, Url,
-    percent_decode, split_path,
+    Authority, FlakeRef, LockFile, LockFlags, Locked, RefError, RefForm, Scheme,
+    Strictness, Url, percent_decode, split_path,
 };
 use picnix_eval::pos::Pos;
 use picnix_eval::{Value, World};
 
 use crate::Error;
+use crate::locking::{LockOptions, LockWriting};
 use crate::session::{Session, WorkError};
 
 /// A flake, and what of it.
@@ -25,13 +26,13 @@ pub struct FlakeTarget {
     pub fragment: String,
 }
 
-/// Whether a lock file that is not as it should be is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockWriting {
-    /// Where that is possible; elsewhere it is an error.
-    Required,
-    /// Where that is possible; elsewhere there is a warning.
-    IfPossible,
+/// Whether a path has to lead to a flake.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leads {
+    /// To one, or into one.
+    ToFlake,
+    /// To any directory: an input need not be a flake.
+    Anywhere,
 }
 
 impl FlakeTarget {
@@ -40,6 +41,25 @@ impl FlakeTarget {
     /// # Errors
     /// It is no reference, or a path without a flake.
     pub fn parse(text: &str, current_dir: &Path) -> Result<Self, Error> {
+        Self::parse_with(text, current_dir, Leads::ToFlake)
+    }
+
+    /// Parses what a user typed for an input, which need not be a flake.
+    ///
+    /// # Errors
+    /// It is no reference, or has a fragment.
+    pub fn parse_input(text: &str, current_dir: &Path) -> Result<FlakeRef, Error> {
+        let Self { reference, fragment } =
+            Self::parse_with(text, current_dir, Leads::Anywhere)?;
+        if fragment.is_empty() {
+            return Ok(reference);
+        }
+        Err(Error::Evaluation(format!(
+            "error: unexpected fragment '{fragment}' in flake reference '{text}'"
+        )))
+    }
+
+    fn parse_with(text: &str, current_dir: &Path, leads: Leads) -> Result<Self, Error> {
         let made = |(reference, fragment)| Self { reference, fragment };
         if let Some(found) = FlakeRef::parse_id(text, RefForm::ABSOLUTE)? {
             return Ok(made(found));
@@ -55,12 +75,12 @@ impl FlakeTarget {
         });
         match parsed {
             Ok(found) => Ok(made(found)),
-            Err(RefError::BadUrl(_)) => Self::parse_path(text, current_dir),
+            Err(RefError::BadUrl(_)) => Self::parse_path(text, current_dir, leads),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn parse_path(text: &str, current_dir: &Path) -> Result<Self, Error> {
+    fn parse_path(text: &str, current_dir: &Path, leads: Leads) -> Result<Self, Error> {
         let (path, query, fragment) = split_path(text);
         let fail = |reason: &str| Error::CannotFetch {
             what: format!("flake '{text}'"),
@@ -74,7 +94,7 @@ impl FlakeTarget {
             return Err(fail("it is not a directory"));
         }
         let start = dir.clone();
-        while !dir.join("flake.nix").exists() {
+        while leads == Leads::ToFlake && !dir.join("flake.nix").exists() {
             if dir.join(".git").exists() || !dir.pop() {
                 let start = start.display();
                 return Err(fail(&format!(
@@ -152,6 +172,14 @@ fn path_of_working_tree(
     (is_tree && !is_commit).then_some(path)
 }
 
+fn write_file(path: &Path, file: &LockFile) -> Result<(), Error> {
+    std::fs::write(path, file.print()).map_err(|source| Error::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 impl<'h> Session<'_, 'h> {
     /// Locks a flake, and writes its lock file if that is not as it should be.
     ///
@@ -160,35 +188,64 @@ impl<'h> Session<'_, 'h> {
     pub fn lock_flake(
         &self,
         reference: &FlakeRef,
-        flags: &LockFlags,
-        writing: LockWriting,
+        options: &LockOptions,
     ) -> Result<Locked, WorkError> {
-        let mut locked = self.ev.lock_flake(reference, flags)?;
-        if !locked.needs_writing() {
+        let mut locked = self.ev.lock_flake(reference, &options.flags()?)?;
+        if !locked.needs_writing() && options.output_file.is_none() {
             return Ok(locked);
         }
-        let changes = locked.file.changes_since(&locked.old);
         let shown = reference.show();
-        let unlocked = locked.file.unlocked().map(FlakeRef::show);
-        let dir = source_dir(&locked.resolved).filter(|_| unlocked.is_none());
-        let Some(dir) = dir else {
-            let why = unlocked.map_or_else(
-                || "it is not a directory of this machine".to_owned(),
-                |input| format!("it has an unlocked input ('{input}')"),
-            );
-            if writing == LockWriting::Required {
-                let message = format!(
-                    "error: cannot write modified lock file of flake '{shown}': {why}"
-                );
-                return Err(Error::Evaluation(message).into());
-            }
+        let not_written = |locked: &mut Locked, because: &str| {
+            let changes = locked.file.changes_since(&locked.old);
             self.world.message(&format!(
-                "warning: not writing modified lock file of flake '{shown}' because {why}:\n{}",
+                "warning: not writing modified lock file of flake '{shown}'{because}:\n{}",
                 changes.trim_end()
             ));
             locked.is_changed = true;
+        };
+        if options.writing == LockWriting::Never {
+            not_written(&mut locked, "");
+            return Ok(locked);
+        }
+        let Some(why_not) = self.write_lock_file(&shown, &locked, options)? else {
             return Ok(locked);
         };
+        if options.writing == LockWriting::Required {
+            let message = format!(
+                "error: cannot write modified lock file of flake '{shown}': {why_not}"
+            );
+            return Err(Error::Evaluation(message).into());
+        }
+        not_written(&mut locked, &format!(" because {why_not}"));
+        Ok(locked)
+    }
+
+    /// Writes a lock file that is not as it should be, or says why that cannot be.
+    fn write_lock_file(
+        &self,
+        shown: &str,
+        locked: &Locked,
+        options: &LockOptions,
+    ) -> Result<Option<String>, WorkError> {
+        let unlocked = locked.file.unlocked().map(FlakeRef::show);
+        if let Some(input) = unlocked {
+            return Ok(Some(format!("it has an unlocked input ('{input}')")));
+        }
+        if options.writing == LockWriting::Refused {
+            let message = format!(
+                "error: flake '{shown}' requires lock file changes but they're not allowed due to \
+                 '--no-update-lock-file'"
+            );
+            return Err(Error::Evaluation(message).into());
+        }
+        if let Some(file) = &options.output_file {
+            write_file(file, &locked.file)?;
+            return Ok(None);
+        }
+        let Some(dir) = source_dir(&locked.resolved) else {
+            return Ok(Some("it is not a directory of this machine".to_owned()));
+        };
+        let changes = locked.file.changes_since(&locked.old);
         let file = dir.join("flake.lock");
         let action = if file.exists() { "updating" } else { "creating" };
         self.world.message(&format!(
@@ -196,16 +253,12 @@ impl<'h> Session<'_, 'h> {
             file.display(),
             changes.trim_end()
         ));
-        std::fs::write(&file, locked.file.print()).map_err(|source| Error::File {
-            action: "write",
-            path: file.clone(),
-            source,
-        })?;
+        write_file(&file, &locked.file)?;
         if locked.resolved.input.scheme == Some(Scheme::Git) {
             self.world.show_to_git(&dir, "flake.lock")?;
         }
         // The directory is another tree now; this evaluation goes on with the one that it has, as Nix does.
-        Ok(locked)
+        Ok(None)
     }
 
     /// The value of a flake: its outputs and what is known of it.
@@ -213,8 +266,7 @@ impl<'h> Session<'_, 'h> {
     /// # Errors
     /// See [`Self::lock_flake`].
     pub fn load_flake(&self, reference: &FlakeRef) -> Result<Value<'h>, WorkError> {
-        let flags = LockFlags::default();
-        let locked = self.lock_flake(reference, &flags, LockWriting::IfPossible)?;
+        let locked = self.lock_flake(reference, self.locking)?;
         Ok(self.ev.call_flake(&locked)?)
     }
 

@@ -15,6 +15,7 @@ mod error;
 mod fetchers;
 pub mod flakes;
 pub mod image_builtin;
+pub mod locking;
 mod parallel;
 mod registry;
 pub mod remote;

@@ -1,8 +1,8 @@
 //! Flake registries: files that say what a name such as `nixpkgs` stands for.
 //!
-//! Asked in this order: the user's (`picnix/registry.json` in the configuration directory, and Nix's own beside
+//! Asked in this order: what the command line says (`--override-flake`), the user's (`picnix/registry.json` in the configuration directory, and Nix's own beside
 //! it), the system's (`/etc/nix/registry.json`), the global one (the setting `flake-registry`, a file or a URL).
-//! What a flake writes as an input is looked up in the global one only, as in Nix: a lock file must not depend on
+//! What a flake writes as an input is looked up in the first and the last only, as in Nix: a lock file must not depend on
 //! who writes it.
 
 use std::path::{Path, PathBuf};
@@ -105,7 +105,12 @@ fn read_all(
     registries: Registries,
 ) -> Result<Vec<Entry>, Error> {
     let config = &fetchers.engine().config;
-    let mut entries = Vec::new();
+    let overrides = config.flake_overrides.iter().map(|(from, to)| Entry {
+        from: from.input.clone(),
+        to: to.clone(),
+        exact: false,
+    });
+    let mut entries: Vec<Entry> = overrides.collect();
     let mut add = |path: &Path| match read(path) {
         Ok(found) => entries.extend(found),
         Err(reason) => fetchers

@@ -13,6 +13,7 @@ use picnix_eval::{Evaluator, Features, Heap, Interrupt, Lints, Settings, Value, 
 use crate::engine::Engine;
 use crate::fetchers::Freshness;
 use crate::flakes::FlakeTarget;
+use crate::locking::LockOptions;
 use crate::world::{RealWorld, Remains, Writes};
 use crate::{Config, Error, Visibility};
 
@@ -56,6 +57,8 @@ pub struct EvalOptions {
     pub internal: Vec<Vec<u8>>,
     /// How errors are laid out.
     pub layout: report::Layout,
+    /// How flakes are locked.
+    pub locking: LockOptions,
 }
 
 /// A program that a user named.
@@ -82,6 +85,8 @@ pub struct Session<'s, 'h> {
     pub arguments: &'h Attrs<'h>,
     /// How many processes may work at a time.
     pub(crate) cores: usize,
+    /// How flakes are locked.
+    pub(crate) locking: &'s LockOptions,
 }
 
 /// Runs `work` in a new evaluation, on one core.
@@ -112,9 +117,7 @@ pub fn evaluate_in_parallel<T>(
     show_message: impl Fn(&str),
     mut work: impl FnMut(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
-    // What one core has made and may therefore see, the others would not know of.
-    let is_limited = options.pure || options.restricted;
-    let mut cores = if is_limited { 1 } else { engine.config.settings.eval_cores()? };
+    let mut cores = engine.config.settings.eval_cores()?;
     let mut earlier = Remains::default();
     loop {
         let (result, remains) = attempt(
@@ -162,7 +165,14 @@ fn attempt<T>(
         Ok(arguments) => arguments,
         Err(error) => return (Some(Err(render(&error))), Remains::default()),
     };
-    let session = Session { ev: &ev, engine, world: &world, arguments, cores };
+    let session = Session {
+        ev: &ev,
+        engine,
+        world: &world,
+        arguments,
+        cores,
+        locking: &options.locking,
+    };
     ev.hold(Value::Attrs(arguments));
     if let Some(count) = config.collect_every {
         heap.collect_every(count);

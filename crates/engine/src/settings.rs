@@ -28,6 +28,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("connect-timeout", "5"),
     ("download-attempts", "4"),
     ("eval-cores", "0"),
+    ("experimental-features", ""),
     ("flake-registry", "https://channels.nixos.org/flake-registry.json"),
     ("forge-mirror", ""),
     ("http-connections", "16"),
@@ -140,6 +141,11 @@ impl UserSettings {
             machine.address = machine.address.clone().with_ssh_options(ssh_options);
         }
         Ok((machines, self.flag("builders-use-substitutes")?))
+    }
+
+    /// The experimental features that are on, by their names.
+    pub fn experimental_features(&self) -> impl Iterator<Item = &str> {
+        self.words("experimental-features")
     }
 
     /// The global flake registry: an absolute path, a URL, or nothing.

@@ -169,6 +169,30 @@ impl<'a> RealWorld<'a> {
         }
     }
 
+    /// Fails unless a path may be seen. Of what is not hidden for good, parts of the evaluation that were handled
+    /// elsewhere may have made it.
+    fn check(&self, path: &[u8]) -> WorldResult<()> {
+        let allowed = self.access.check(path);
+        if allowed.is_err() && self.may_hold_objects(path) {
+            self.leave_to_one_core();
+        }
+        allowed
+    }
+
+    /// Whether what may be seen at a path depends on the store objects that were made so far.
+    fn may_hold_objects(&self, path: &[u8]) -> bool {
+        let store_dir = self.store_dir().as_str().as_bytes();
+        path.starts_with(store_dir) || store_dir.starts_with(path)
+    }
+
+    /// Says that only an evaluation without helpers knows: a helper ends, and who is helped does everything again.
+    fn leave_to_one_core(&self) {
+        self.act();
+        if self.is_helped.get() {
+            self.needs_all.set(true);
+        }
+    }
+
     /// Does what a helper has noted.
     pub(crate) fn replay_text(
         &self,
@@ -176,6 +200,10 @@ impl<'a> RealWorld<'a> {
         contents: &[u8],
         references: Option<BTreeSet<StorePath>>,
     ) {
+        // As where it was made: texts may be seen, derivations not.
+        if references.is_some() {
+            self.allow(&path);
+        }
         self.texts.borrow_mut().add(path, contents.into(), references);
     }
 
@@ -231,6 +259,7 @@ impl<'a> RealWorld<'a> {
         }
         let found = found.map_err(|error| world_error(&error))?;
         notes.source(Source::new(path, request, excluded));
+        self.allow(&found);
         Ok(Ok(found))
     }
 
@@ -371,6 +400,11 @@ impl<'a> RealWorld<'a> {
         filter: Option<PathFilter<'_>>,
     ) -> WorldResult<picnix_eval::Result<StorePath>> {
         if let Some(notes) = self.notes.get() {
+            let is_own = path.starts_with(&self.engine.config.store_root);
+            // Only a part of it may be seen.
+            if !is_own && !self.access.covers(path.as_os_str().as_bytes()) {
+                self.act();
+            }
             return self.note_source(notes, path, request, filter);
         }
         let store = self.engine.store().map_err(|error| world_error(&error))?;
@@ -465,7 +499,7 @@ impl World for RealWorld<'_> {
     }
 
     fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
-        self.access.check(path)?;
+        self.check(path)?;
         if let Some(path) = self.pending_text(path)
             && let Some(contents) = contents_of(&self.texts.borrow(), &path)?
         {
@@ -490,7 +524,7 @@ impl World for RealWorld<'_> {
     }
 
     fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
-        self.access.check(path)?;
+        self.check(path)?;
         let physical = self.physical(path);
         if self.notes.get().is_some() && !physical.exists() {
             self.not_found(path);
@@ -503,6 +537,10 @@ impl World for RealWorld<'_> {
             _ => io_error("read directory", path, &error),
         };
         let mut names = Vec::new();
+        let store_dir = self.store_dir().as_str().as_bytes();
+        if self.access.is_limited() && store_dir.starts_with(path) {
+            self.leave_to_one_core();
+        }
         for entry in fs::read_dir(&physical).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let kind = entry.file_type().map_or(FileKind::Unknown, kind_of);
@@ -517,7 +555,7 @@ impl World for RealWorld<'_> {
     }
 
     fn file_kind(&self, path: &[u8]) -> WorldResult<Option<FileKind>> {
-        self.access.check(path)?;
+        self.check(path)?;
         if self.pending_text(path).is_some() {
             return Ok(Some(FileKind::Regular));
         }
@@ -532,7 +570,7 @@ impl World for RealWorld<'_> {
     }
 
     fn read_link(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
-        self.access.check(path)?;
+        self.check(path)?;
         fs::read_link(self.physical(path))
             .map(|target| target.into_os_string().into_vec())
             .map_err(|error| io_error("read link", path, &error))
@@ -718,6 +756,8 @@ impl World for RealWorld<'_> {
 
     fn fetch_tree(&self, input: &Input) -> WorldResult<FetchedTree> {
         if let Some(known) = self.trees.borrow().get(input) {
+            // It may be known from an earlier attempt.
+            self.allow(&known.path);
             return Ok(known.clone());
         }
         self.act();
@@ -744,6 +784,11 @@ impl World for RealWorld<'_> {
         Ok(info.content_address.is_some())
     }
 
+    fn readdress_closure(&self, cache: &str, path: &StorePath) -> WorldResult<StorePath> {
+        self.act();
+        self.engine.readdress_from(cache, path).map_err(|error| world_error(&error))
+    }
+
     fn lookup_flake(
         &self,
         input: &Input,
@@ -755,7 +800,7 @@ impl World for RealWorld<'_> {
     }
 
     fn check_access(&self, path: &[u8]) -> WorldResult<()> {
-        self.access.check(path)
+        self.check(path)
     }
 
     fn message(&self, line: &str) {

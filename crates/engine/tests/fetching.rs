@@ -3,56 +3,21 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
-use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use picnix_build::{Cancel, Silent};
-use picnix_engine::flakes::{FlakeTarget, LockWriting};
+mod common;
+
+use common::Bench;
+use picnix_engine::Error;
+use picnix_engine::flakes::FlakeTarget;
+use picnix_engine::locking::{LockOptions, LockWriting};
 use picnix_engine::session::{EvalOptions, Program, evaluate};
 use picnix_engine::world::Writes;
-use picnix_engine::{BuildOptions, Config, Engine, Error};
-use picnix_eval::flake::LockFlags;
 use picnix_eval::pos::Pos;
 
-/// A store, a cache and a place for things to fetch.
-struct Bench {
-    dir: tempfile::TempDir,
-    engine: Engine,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        let mut env: Vec<(OsString, OsString)> = vec![
-            ("HOME".into(), root.join("home").into()),
-            ("PICNIX_STORE".into(), root.join("store").into()),
-        ];
-        env.extend(std::env::var_os("PATH").map(|path| ("PATH".into(), path)));
-        let mut config = Config::new(env, root).unwrap();
-        config.settings.set("flake-registry", "");
-        let engine = Engine::new(
-            config,
-            &BuildOptions::default(),
-            Arc::new(Silent),
-            Cancel::new(),
-        );
-        Self { dir, engine }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().canonicalize().unwrap().join(name)
-    }
-
-    fn write(&self, name: &str, contents: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-    }
-
     fn git(&self, dir: &str, arguments: &[&str]) {
         let output = Command::new("git")
             .args([
@@ -117,7 +82,9 @@ impl Bench {
         found
     }
 
-    fn lock(&self, flake: &str, flags: &LockFlags) -> Result<(), Error> {
+    fn lock(&self, flake: &str, recreate: bool) -> Result<(), Error> {
+        let writing = LockWriting::Required;
+        let locking = LockOptions { recreate, writing, ..LockOptions::default() };
         let target = FlakeTarget::parse(&format!("./{flake}"), &self.path("")).unwrap();
         let options = EvalOptions::default();
         evaluate(
@@ -125,17 +92,13 @@ impl Bench {
             Writes::WhenBuilding,
             &options,
             |_| (),
-            |session| {
-                session
-                    .lock_flake(&target.reference, flags, LockWriting::Required)
-                    .map(drop)
-            },
+            |session| session.lock_flake(&target.reference, &locking).map(drop),
         )
     }
 
     /// Locks a flake, and compares the file with the one that the real Nix writes.
     fn lock_as_nix(&self, flake: &str) -> String {
-        self.lock(flake, &LockFlags::default()).unwrap();
+        self.lock(flake, false).unwrap();
         let file = self.path(flake).join("flake.lock");
         let found = fs::read_to_string(&file).unwrap();
         fs::remove_file(&file).unwrap();
@@ -167,7 +130,7 @@ const ALL: &str = "(t: removeAttrs t [ \"outPath\" ] // { path = t.outPath; })";
 
 #[test]
 fn git_repositories_are_those_of_nix() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     bench.repository();
     for text in [
         "builtins.fetchGit @/repo",
@@ -195,7 +158,7 @@ fn git_repositories_are_those_of_nix() {
 
 #[test]
 fn paths_files_and_tarballs_are_those_of_nix() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     bench.write("dir/a", "1");
     bench.write("dir/sub/b", "2");
     bench.same_as_nix(&format!("{ALL} (builtins.fetchTree \"path:@/dir\")"));
@@ -215,7 +178,7 @@ fn paths_files_and_tarballs_are_those_of_nix() {
 
 #[test]
 fn references_are_read_as_nix_reads_them() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let references = "[ \"nixpkgs\" \"nixpkgs/a-b\" \"github:a/b/c/d?dir=x%20y&host=h.org\" \"path:./x\" \
         \"git+https://u@h.org:1/x?ref=y&shallow=1\" \"https://h.org/x.tar.gz?a=b&rev=c\" \"/a/b?dir=c\" \
         \"gitlab:a/b/0123456789012345678901234567890123456789\" \"file+https://h.org/x\" \"sourcehut:~a/b\" ]";
@@ -243,7 +206,7 @@ fn references_are_read_as_nix_reads_them() {
 
 #[test]
 fn hashes_are_checked() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     bench.write("a", "1");
     let zero = "0000000000000000000000000000000000000000000000000000";
     let text =
@@ -257,7 +220,7 @@ fn hashes_are_checked() {
 
 #[test]
 fn pure_evaluation_fetches_only_what_is_locked() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     bench.write("dir/a", "1");
     let pure = EvalOptions { pure: true, ..EvalOptions::default() };
     for (text, message) in [
@@ -280,7 +243,7 @@ fn pure_evaluation_fetches_only_what_is_locked() {
 
 #[test]
 fn flakes_are_locked_and_called_as_by_nix() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     bench.write("dep/flake.nix", "{ outputs = { self }: { x = 1; n = self.narHash; }; }");
     bench.write("dep/data", "d");
     bench.write(
@@ -303,18 +266,17 @@ fn flakes_are_locked_and_called_as_by_nix() {
     let lock = bench.lock_as_nix("top");
     assert!(lock.contains("\"version\": 7"), "{lock}");
     // What is locked is not touched again.
-    bench.lock("top", &LockFlags::default()).unwrap();
+    bench.lock("top", false).unwrap();
     assert_eq!(fs::read_to_string(bench.path("top/flake.lock")).unwrap(), lock);
     let found = bench.same_as_nix("(builtins.getFlake \"path:@/top\").v");
     assert!(found.starts_with("[1,2,3,\"d\",\"sha256-"), "{found}");
     // An input that changed is a mismatch until it is updated.
     bench.write("dep/data", "e");
-    let fresh = Bench::new();
+    let fresh = Bench::new(&[]);
     let text = format!("(builtins.getFlake \"path:{}\").v", bench.path("top").display());
     let error = fresh.eval(&text).unwrap_err().to_string();
     assert!(error.contains("mismatch"), "{error}");
-    let all = LockFlags { recreate: true, ..LockFlags::default() };
-    bench.lock("top", &all).unwrap();
+    bench.lock("top", true).unwrap();
     assert_ne!(fs::read_to_string(bench.path("top/flake.lock")).unwrap(), lock);
     assert!(
         bench.eval("(builtins.getFlake \"path:@/top\").v").unwrap().contains("\"e\"")
@@ -323,7 +285,7 @@ fn flakes_are_locked_and_called_as_by_nix() {
 
 #[test]
 fn flakes_in_git_know_only_what_git_knows() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     bench.repository();
     bench.write("repo/flake.nix", "{ outputs = { self }: { r = self ? rev; }; }");
     bench.write(
@@ -331,7 +293,7 @@ fn flakes_in_git_know_only_what_git_knows() {
         &"{ inputs.repo.url = \"git+file://@/repo\"; outputs = { self, repo }: { r = repo.r; }; }"
             .replace('@', bench.path("").to_str().unwrap().trim_end_matches('/')),
     );
-    assert!(bench.lock("user", &LockFlags::default()).is_err());
+    assert!(bench.lock("user", false).is_err());
     bench.git("repo", &["add", "flake.nix"]);
     bench.git("repo", &["commit", "--quiet", "-m", "flake"]);
     let lock = bench.lock_as_nix("user");

@@ -4,20 +4,21 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use picnix_build::{Cancel, Silent};
-use picnix_engine::flakes::{FlakeTarget, LockWriting};
+mod common;
+
+use common::Bench;
+use picnix_engine::Error;
+use picnix_engine::flakes::FlakeTarget;
+use picnix_engine::locking::LockOptions;
 use picnix_engine::session::{EvalOptions, Program, evaluate};
 use picnix_engine::world::Writes;
-use picnix_engine::{BuildOptions, Config, Engine, Error};
-use picnix_eval::flake::LockFlags;
 use picnix_eval::pos::Pos;
 
 const REV: &str = "0123456789012345678901234567890123456789";
@@ -73,41 +74,7 @@ fn answer(
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }
 
-struct Bench {
-    dir: tempfile::TempDir,
-    engine: Engine,
-}
-
 impl Bench {
-    fn new(settings: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        let env: Vec<(OsString, OsString)> = vec![
-            ("HOME".into(), root.join("home").into()),
-            ("PICNIX_STORE".into(), root.join("store").into()),
-            ("NIX_CONF_DIR".into(), root.join("etc").into()),
-            ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
-        ];
-        let mut config = Config::new(env, root).unwrap();
-        config.settings.set("flake-registry", "");
-        for (name, value) in settings {
-            config.settings.set(name, value);
-        }
-        let options = BuildOptions::default();
-        let engine = Engine::new(config, &options, Arc::new(Silent), Cancel::new());
-        Self { dir, engine }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().canonicalize().unwrap().join(name)
-    }
-
-    fn write(&self, name: &str, contents: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-    }
-
     fn eval(&self, text: &str) -> Result<String, Error> {
         let program = Program::Text(text.to_owned());
         let options = EvalOptions::default();
@@ -138,8 +105,7 @@ impl Bench {
             &options,
             |_| {},
             |session| {
-                let flags = LockFlags::default();
-                session.lock_flake(&target.reference, &flags, LockWriting::IfPossible)?;
+                session.lock_flake(&target.reference, &LockOptions::default())?;
                 let value = session.load_target(&target, &[])?;
                 let text = session.ev.expect_string(value, Pos::NONE, "")?;
                 Ok(text.to_string_lossy().into_owned())

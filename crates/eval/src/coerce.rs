@@ -193,17 +193,22 @@ impl<'h> Evaluator<'h> {
                 ContextElement::DrvDeep(id) => {
                     Realisation::DrvDeep((*self.store_path(id)).clone())
                 }
+                ContextElement::Built(..) | ContextElement::Dynamic(..)
+                    if !self.settings.allow_import_from_derivation =>
+                {
+                    bail!(
+                        pos => World,
+                        "cannot build '{}' during evaluation because the option \
+                         'allow-import-from-derivation' is disabled",
+                        self.show_context_element(*element)
+                    );
+                }
                 ContextElement::Built(id, output) => {
-                    if !self.settings.allow_import_from_derivation {
-                        bail!(
-                            pos => World,
-                            "cannot build '{}' during evaluation because the option \
-                             'allow-import-from-derivation' is disabled",
-                            self.show_context_element(*element)
-                        );
-                    }
                     let drv = (*self.store_path(id)).clone();
                     Realisation::Built(drv, self.symbols.text(output))
+                }
+                ContextElement::Dynamic(..) => {
+                    return Err(self.no_dynamic(*element).at(pos));
                 }
             });
         }
@@ -283,10 +288,23 @@ impl<'h> Evaluator<'h> {
         match element {
             ContextElement::Opaque(id) => text(id),
             ContextElement::DrvDeep(id) => format!("{} (deep)", text(id)),
-            ContextElement::Built(id, output) => {
-                format!("{}^{}", text(id), self.symbols.text(output))
+            ContextElement::Built(id, output) | ContextElement::Dynamic(id, output) => {
+                let names = self.symbols.text(output);
+                let mut shown = text(id);
+                for name in names.rsplit('!') {
+                    shown.push('^');
+                    shown.push_str(name);
+                }
+                shown
             }
         }
+    }
+
+    /// The error of who wants to build an output of a derivation that must be built itself.
+    #[cold]
+    pub fn no_dynamic(&self, element: ContextElement) -> Error {
+        let shown = self.show_context_element(element);
+        err!(World, "cannot build '{shown}': dynamic derivations are not supported")
     }
 
     /// The attributes of a set in the order that users see: by the bytes of their names.

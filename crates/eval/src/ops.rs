@@ -4,10 +4,10 @@ use crate::bail;
 use crate::coerce::Coercion;
 use crate::error::{At, Result};
 use crate::evaluator::Evaluator;
-use crate::expr::{Expr, Operator};
+use crate::expr::{Expr, ExprKind, Operator};
 use crate::pos::Pos;
 use crate::symbol::sym;
-use crate::value::{Attrs, Env, Value};
+use crate::value::{Attrs, Env, Items, Value};
 
 impl<'h> Evaluator<'h> {
     pub(crate) fn binary(
@@ -43,6 +43,9 @@ impl<'h> Evaluator<'h> {
             }
             Operator::Concat => {
                 let first = self.eval(left, env)?;
+                if let ExprKind::Binary(Operator::Concat, _) = right.kind {
+                    return self.concat_chain(first, right, env, pos);
+                }
                 let second = self.eval(right, env)?;
                 self.concat_lists(first, second, pos)
             }
@@ -158,6 +161,49 @@ impl<'h> Evaluator<'h> {
         let mut items = Vec::with_capacity(first.len() + second.len());
         items.extend(first.iter());
         items.extend(second.iter());
+        Ok(self.list(&items))
+    }
+
+    /// `first ++ (a ++ (b ++ ...))`, joined at once: one by one, a long chain would copy its end for every list before
+    /// it. The operands are evaluated from the left and checked from the right, as they would be.
+    fn concat_chain(
+        &self,
+        first: Value<'h>,
+        right: &'h Expr<'h>,
+        env: Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        let doing = "while evaluating one of the elements to concatenate";
+        let mut operands = Items::new(self.heap);
+        operands.push(first);
+        let (mut positions, mut rest) = (vec![pos], right);
+        while let ExprKind::Binary(Operator::Concat, (left, right)) = rest.kind {
+            operands.push(self.eval(left, env)?);
+            positions.push(rest.pos);
+            rest = right;
+        }
+        operands.push(self.eval(rest, env)?);
+        let check = |operands: &mut Items<'h, Value<'h>>, index: usize, pos: Pos| {
+            let list = self.expect_list(operands[index], pos, doing)?;
+            operands.set(index, Value::List(list));
+            Result::Ok(())
+        };
+        let last = positions.len();
+        check(&mut operands, last - 1, positions[last - 1])?;
+        check(&mut operands, last, positions[last - 1])?;
+        for index in (0..last - 1).rev() {
+            check(&mut operands, index, positions[index])?;
+        }
+        let lists = || {
+            operands.iter().filter_map(|operand| match operand {
+                Value::List(list) if !list.is_empty() => Some(*list),
+                _ => None,
+            })
+        };
+        if let (Some(only), None) = (lists().next(), lists().nth(1)) {
+            return Ok(Value::List(only));
+        }
+        let items: Vec<_> = lists().flat_map(|list| list.iter()).collect();
         Ok(self.list(&items))
     }
 

@@ -3,6 +3,7 @@
 //! The layout is Nix's: an `error:` line with the message, and under every frame its place and the lines around
 //! it. Frames come outermost first and the error itself last, where a terminal shows it.
 
+mod definition;
 mod story;
 
 use std::collections::HashSet;

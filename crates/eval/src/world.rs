@@ -248,6 +248,17 @@ pub trait World {
         )))
     }
 
+    /// Makes a content-addressed copy of a store object valid, with copies of everything that it refers to, from
+    /// a binary cache if need be; returns its path.
+    ///
+    /// # Errors
+    /// The cache does not have it.
+    fn readdress_closure(&self, cache: &str, path: &StorePath) -> WorldResult<StorePath> {
+        Err(WorldError::new(format!(
+            "cannot copy '{path}' from '{cache}': there is no network here"
+        )))
+    }
+
     /// What a registry says that a name means; none if no registry has it.
     ///
     /// # Errors

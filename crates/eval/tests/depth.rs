@@ -87,6 +87,8 @@ fn nested_parentheses_branches_and_scopes_work() {
 fn chains_of_operators_work() {
     works(&nested("1 + ", "1", ""), &(DEPTH + 1).to_string());
     works(&nested("[ ] ++ ", "[ ]", ""), "[ ]");
+    let chain = nested("[ 1 ] ++ ", "[ 1 ]", "");
+    works(&format!("builtins.length ({chain})"), &(DEPTH + 1).to_string());
     works(&nested("true && ", "true", ""), "true");
     works(&nested("!", "true", ""), "true");
 }

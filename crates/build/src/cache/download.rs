@@ -1,10 +1,11 @@
 //! Copying one object from a cache: stream, decompress, bound, unpack, hash, register.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use picnix_fetch::Stream;
 use picnix_store::Store;
+use picnix_store_core::{PathInfo, Sha256};
 
 use crate::cache::error::CacheError;
 use crate::cache::offers::Offer;
@@ -40,9 +41,45 @@ pub(crate) fn download(job: &Download<'_>) -> Result<(), DownloadError> {
             if job.cancel.is_cancelled() { CacheError::Interrupted } else { error };
         DownloadError { error, is_transport }
     };
-    let stream = job.cache.open_nar(&job.offer.narinfo).map_err(fail)?;
+    with_nar(job, &transport, fail, |nar| {
+        job.store.add_nar(nar, &job.offer.info).map_err(CacheError::from)
+    })
+}
+
+/// Reads the NAR of an offered path into memory. It has the length and the hash that were announced.
+pub(crate) fn read_nar(job: &Download<'_>) -> Result<Vec<u8>, CacheError> {
+    let PathInfo { path, nar_size, nar_hash, .. } = &job.offer.info;
+    let fail = |error| DownloadError { error, is_transport: false };
+    let mut nar = Vec::new();
+    with_nar(job, &Cell::new(false), fail, |source| {
+        source.read_to_end(&mut nar).map_err(|source| {
+            let path = path.to_string().into();
+            CacheError::Io { action: "download", path, source }
+        })
+    })
+    .map_err(|failed| failed.error)?;
+    let (actual, hash) = (nar.len() as u64, Sha256::of(&nar));
+    let (path, expected) = (path.clone(), *nar_size);
+    if actual != expected {
+        return Err(picnix_store::Error::SizeMismatch { path, expected, actual }.into());
+    }
+    if hash != *nar_hash {
+        let (expected, actual) = (nar_hash.nix32(), hash.nix32());
+        return Err(picnix_store::Error::HashMismatch { path, expected, actual }.into());
+    }
+    Ok(nar)
+}
+
+/// Opens the NAR of an offered path for somebody: watched, decompressed, and not longer than announced.
+fn with_nar<T>(
+    job: &Download<'_>,
+    transport: &Cell<bool>,
+    fail: impl Fn(CacheError) -> DownloadError,
+    work: impl FnOnce(&mut dyn BufRead) -> Result<T, CacheError>,
+) -> Result<T, DownloadError> {
+    let stream = job.cache.open_nar(&job.offer.narinfo).map_err(&fail)?;
     let total = job.offer.download_bytes.or(stream.total_bytes());
-    let watched = Watched { stream, job, total, done: 0, failed: &transport };
+    let watched = Watched { stream, job, total, done: 0, failed: transport };
     let compressed = BufReader::with_capacity(BUFFER_SIZE, watched);
     let decoder = job.offer.compression.decoder(compressed);
     let decoder = decoder.map_err(|source| {
@@ -50,8 +87,7 @@ pub(crate) fn download(job: &Download<'_>) -> Result<(), DownloadError> {
         fail(CacheError::Io { action: "decompress", path, source })
     })?;
     let bounded = Bounded { source: decoder, left: job.offer.info.nar_size };
-    let nar = BufReader::with_capacity(BUFFER_SIZE, bounded);
-    job.store.add_nar(nar, &job.offer.info).map_err(|error| fail(error.into()))
+    work(&mut BufReader::with_capacity(BUFFER_SIZE, bounded)).map_err(fail)
 }
 
 /// A stream that reports how far it is and ends when the caller asks for it.

@@ -86,6 +86,14 @@ pub enum CacheError {
         /// The path.
         path: StorePath,
     },
+    /// An object is too large for what was to be done with it.
+    #[error("store object '{path}' is larger than {limit} bytes and cannot be rewritten")]
+    TooLarge {
+        /// The object.
+        path: StorePath,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A store object is not what the database says.
     #[error("the store object '{0}' was modified; 'picnix store verify' tells more")]
     Modified(StorePath),

@@ -16,7 +16,7 @@ use picnix_store_core::{Derivation, PublicKeys, StorePath};
 
 use crate::cache::address::{CacheAddress, Scope};
 use crate::cache::compression::Compression;
-use crate::cache::download::{Download, download};
+use crate::cache::download::{Download, download, read_nar};
 use crate::cache::error::CacheError;
 use crate::cache::offers::{Offer, Offers, Wanted};
 use crate::cache::remote::{BinaryCache, narinfo_name};
@@ -68,7 +68,7 @@ impl Default for CachePolicy {
 }
 
 /// Somebody who is told what is wrong with a cache.
-pub(crate) type Warn<'a> = &'a (dyn Fn(&str) + Sync);
+pub type Warn<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// The caches of a run. Threads may share it.
 #[derive(Debug)]
@@ -185,6 +185,17 @@ impl Substituters {
                 None => return Err(failed.error),
             }
         }
+    }
+
+    /// The NAR of an offered path, in memory.
+    pub(crate) fn read_nar(
+        &self,
+        store: &Store,
+        offer: &Offer,
+        cancel: &Cancel,
+    ) -> Result<Vec<u8>, CacheError> {
+        let cache = &self.members[offer.cache].cache;
+        read_nar(&Download { store, cache, offer, cancel, progress: &|_, _| () })
     }
 
     /// Asks for paths, what they refer to, and so on; keeps what is complete.

@@ -23,6 +23,7 @@ use picnix_store_core::{
     ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, DrvHash, Hash,
     InputOutputs, OutputName, StorePath,
 };
+use picnix_testkit::interpreter;
 
 /// A store, a shell, and what happened.
 pub(crate) struct World {
@@ -303,21 +304,6 @@ fn add_shell(store: &Store, scratch: &Path) -> Shell {
 fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap();
     fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// The dynamic linker that a 64-bit little-endian ELF file names.
-fn interpreter(elf: &[u8]) -> Option<PathBuf> {
-    let word = |at: usize| {
-        usize::try_from(u64::from_le_bytes(elf[at..at + 8].try_into().unwrap())).unwrap()
-    };
-    let half =
-        |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
-    let (table, size, count) = (word(32), half(54), half(56));
-    let entry = (0..count)
-        .map(|i| table + i * size)
-        .find(|at| elf[*at..at + 4] == [3, 0, 0, 0])?;
-    let (offset, length) = (word(entry + 8), word(entry + 32));
-    Some(PathBuf::from(std::str::from_utf8(&elf[offset..offset + length - 1]).unwrap()))
 }
 
 /// Where this is root: runs tests of this binary as an ordinary user and asserts that they pass.

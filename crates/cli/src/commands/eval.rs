@@ -17,7 +17,7 @@ use picnix_eval::{Coercion, Feature, Value};
 use super::{Context, Outcome};
 use crate::args::{EvalArgs, JobArgs, ProgramArgs};
 use crate::error::CommandError;
-use crate::output;
+use crate::{features, locking, output};
 
 /// `picnix eval`
 pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
@@ -110,9 +110,10 @@ pub(crate) fn prepare(
         (None, Some(file)) => Program::File(config.current_dir.join(file)),
         (None, None) => Program::File(config.current_dir.join("default.nix")),
     };
+    let locking = locking::apply(&args.lock, config)?;
     let mut options = EvalOptions {
         collect: true,
-        show_trace: context.show_trace,
+        locking,
         pure: args.pure_eval || (matches!(program, Program::Flake(_)) && !args.impure),
         restricted: args.restrict_eval,
         allowed_uris: args
@@ -121,26 +122,18 @@ pub(crate) fn prepare(
             .map(|uris| uris.split_whitespace().map(str::to_owned).collect()),
         trace_verbose: args.trace_verbose,
         abort_on_warn: args.abort_on_warn,
+        max_call_depth: args.max_call_depth,
         arguments: pairs(&args.args),
         string_arguments: pairs(&args.argstrs),
-        ..EvalOptions::default()
+        ..context.eval_options()
     };
-    let features = args.features.iter().flat_map(|list| list.split_whitespace());
-    for feature in features {
-        match feature {
-            "pipe-operators" => options.pipe_operators = true,
-            "nix-command" | "flakes" | "fetch-tree" => {}
-            other => match Feature::parse(other) {
-                Some(feature) => options.features.enable(feature),
-                None => {
-                    let known = Feature::ALL.map(Feature::name).join("', '");
-                    let hint = format!("picnix knows 'pipe-operators', '{known}'");
-                    return Err(CommandError::usage(format!(
-                        "unknown experimental feature '{other}'"
-                    ))
-                    .hint(hint));
-                }
-            },
+    let names = args.features.iter().flat_map(|list| list.split_whitespace());
+    for feature in names {
+        if !features::enable(&mut options, feature) {
+            let known = Feature::ALL.map(Feature::name).join("', '");
+            let hint = format!("picnix knows 'pipe-operators', '{known}'");
+            let message = format!("unknown experimental feature '{feature}'");
+            return Err(CommandError::usage(message).hint(hint));
         }
     }
     Ok((program, options))

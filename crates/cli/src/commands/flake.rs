@@ -1,40 +1,41 @@
 //! `picnix flake`: outputs and lock files.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use picnix_engine::Freshness;
-use picnix_engine::flakes::{FlakeTarget, LockWriting};
+use picnix_engine::flakes::FlakeTarget;
+use picnix_engine::locking::{LockOptions, LockWriting, input_path};
 use picnix_engine::session::{EvalOptions, evaluate};
 use picnix_engine::world::Writes;
-use picnix_eval::flake::LockFlags;
 
 use super::{Context, Outcome};
 use crate::args::{FlakeArgs, FlakeCommand, JobArgs};
 use crate::error::CommandError;
-use crate::output;
+use crate::{locking, output};
 
 /// `picnix flake`
 pub(crate) fn run(context: Context, command: &FlakeCommand) -> Outcome {
     match command {
         FlakeCommand::Show(args) => show(context, args),
         FlakeCommand::Lock(args) => {
-            lock(context, &args.flake, &LockFlags::default(), Freshness::Cached)
+            let mut context = context;
+            let locking = locking::apply(&args.lock, &mut context.config)?;
+            lock(context, &args.flake, locking, Freshness::Cached)
         }
-        FlakeCommand::Update { inputs, flake } => {
-            let paths =
-                inputs.iter().map(|path| path.split('/').map(str::to_owned).collect());
-            let updates: BTreeSet<Vec<String>> = paths.collect();
-            let recreate = updates.is_empty();
-            let flags = LockFlags { recreate, updates, ..LockFlags::default() };
-            lock(context, flake, &flags, Freshness::Refresh)
+        FlakeCommand::Update { inputs, flake, lock: args } => {
+            let mut context = context;
+            let mut locking = locking::apply(args, &mut context.config)?;
+            locking.updates.extend(inputs.iter().map(|path| input_path(path)));
+            locking.recreate |= locking.updates.is_empty();
+            lock(context, flake, locking, Freshness::Refresh)
         }
     }
 }
 
-fn show(context: Context, args: &FlakeArgs) -> Outcome {
+fn show(mut context: Context, args: &FlakeArgs) -> Outcome {
+    let locking = locking::apply(&args.lock, &mut context.config)?;
     let target = target(&context, &args.flake)?;
-    let options = EvalOptions { pure: true, ..context.eval_options() };
+    let options = EvalOptions { pure: true, locking, ..context.eval_options() };
     let engine = context.engine(&JOBS, false);
     let writes = Writes::WhenBuilding;
     let text = evaluate(&engine, writes, &options, output::error, |session| {
@@ -47,15 +48,19 @@ fn show(context: Context, args: &FlakeArgs) -> Outcome {
 fn lock(
     context: Context,
     flake: &str,
-    flags: &LockFlags,
+    mut locking: LockOptions,
     freshness: Freshness,
 ) -> Outcome {
     let target = target(&context, flake)?;
+    // To write the lock file is what these commands are for.
+    if locking.writing != LockWriting::Refused {
+        locking.writing = LockWriting::Required;
+    }
     let options = EvalOptions { freshness, ..context.eval_options() };
     let engine = context.engine(&JOBS, false);
     let writes = Writes::WhenBuilding;
     evaluate(&engine, writes, &options, output::error, |session| {
-        session.lock_flake(&target.reference, flags, LockWriting::Required)
+        session.lock_flake(&target.reference, &locking)
     })?;
     Ok(ExitCode::SUCCESS)
 }

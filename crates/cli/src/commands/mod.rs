@@ -17,9 +17,10 @@ use picnix_build::Cancel;
 use picnix_engine::session::EvalOptions;
 use picnix_engine::{BuildOptions, Config, Engine};
 
-use crate::args::{Cli, Command, JobArgs, LogFormat};
+use crate::args::{Cli, Command, GlobalArgs, JobArgs, LogFormat};
 use crate::error::CommandError;
 use crate::progress::Progress;
+use crate::{features, output};
 
 /// What every command knows.
 pub(crate) struct Context {
@@ -32,40 +33,43 @@ pub(crate) type Outcome = Result<ExitCode, CommandError>;
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Outcome {
-    if let Command::Completions { shell } = cli.command {
-        return documentation::completions(shell);
-    }
-    let mut config = Config::from_env()?;
-    if let Some(store) = cli.store {
-        config.store_root = config.current_dir.join(store);
-    }
-    for option in cli.options.chunks_exact(2) {
-        config.settings.set(&option[0], &option[1]);
-    }
-    if let Some(urls) = &cli.substituters {
-        config.settings.set("substituters", urls);
-    }
-    if cli.no_substitutes {
-        config.settings.set("substitute", "false");
-    }
-    let context =
-        Context { config, show_trace: cli.show_trace, log_format: cli.log_format };
-    match cli.command {
-        Command::Run(args) => system::run(context, &args),
-        Command::Image(args) => system::image(context, &args),
-        Command::Test(args) => system::test(context, &args),
-        Command::Eval(args) => eval::run(context, &args),
-        Command::Repl(args) => crate::repl::run(context, &args),
-        Command::Instantiate(args) => build::instantiate(context, &args),
-        Command::Build(args) => build::build(context, &args),
-        Command::Flake(command) => flake::run(context, &command),
-        Command::Store(command) => store::run(context, command),
+    // What reads neither settings nor environment needs no home.
+    let Cli { global, command } = cli;
+    let context = || Context::of(&global);
+    match command {
+        Command::Run(args) => system::run(context()?, &args),
+        Command::Image(args) => system::image(context()?, &args),
+        Command::Test(args) => system::test(context()?, &args),
+        Command::Eval(args) => eval::run(context()?, &args),
+        Command::Repl(args) => crate::repl::run(context()?, &args),
+        Command::Instantiate(args) => build::instantiate(context()?, &args),
+        Command::Build(args) => build::build(context()?, &args),
+        Command::Flake(command) => flake::run(context()?, &command),
+        Command::Store(command) => store::run(context()?, command),
         Command::Man { dir } => documentation::man(&dir),
         Command::Completions { shell } => documentation::completions(shell),
     }
 }
 
 impl Context {
+    /// The environment, the user's files, and the flags that every command has.
+    fn of(args: &GlobalArgs) -> Result<Self, CommandError> {
+        let mut config = Config::from_env()?;
+        if let Some(store) = &args.store {
+            config.store_root = config.current_dir.join(store);
+        }
+        for option in args.options.chunks_exact(2) {
+            config.settings.set(&option[0], &option[1]);
+        }
+        if let Some(urls) = &args.substituters {
+            config.settings.set("substituters", urls);
+        }
+        if args.no_substitutes {
+            config.settings.set("substitute", "false");
+        }
+        Ok(Self { config, show_trace: args.show_trace, log_format: args.log_format })
+    }
+
     /// An engine that builds as the flags say, shows progress, and stops on Ctrl-C.
     pub(crate) fn engine(self, jobs: &JobArgs, check: bool) -> Engine {
         let cancel = Cancel::new();
@@ -92,6 +96,13 @@ impl Context {
 
     /// How configurations are evaluated.
     pub(crate) fn eval_options(&self) -> EvalOptions {
-        EvalOptions { show_trace: self.show_trace, ..EvalOptions::default() }
+        let mut options =
+            EvalOptions { show_trace: self.show_trace, ..EvalOptions::default() };
+        for name in self.config.settings.experimental_features() {
+            if !features::enable(&mut options, name) {
+                output::error(&format!("warning: unknown experimental feature '{name}'"));
+            }
+        }
+        options
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use picnix_engine::Engine;
+use picnix_engine::session::EvalOptions;
 use picnix_engine::system::{BuiltImage, System};
 use picnix_vm::{
     AccelChoice, BootTest, Ending, Machine, RunnerOptions, StartOptions, Stdio, VmSpec,
@@ -15,12 +16,12 @@ use serde_json::json;
 use super::{Context, Outcome};
 use crate::args::{ConfigArgs, ImageArgs, RunArgs, TestArgs};
 use crate::error::CommandError;
-use crate::output;
 use crate::progress::BUILDING;
+use crate::{locking, output};
 
 /// `picnix image`
-pub(crate) fn image(context: Context, args: &ImageArgs) -> Outcome {
-    let options = context.eval_options();
+pub(crate) fn image(mut context: Context, args: &ImageArgs) -> Outcome {
+    let options = options(&mut context, &args.config)?;
     let engine = context.engine(&args.config.jobs, false);
     let system = system(&args.config);
     let format = args.format.as_deref();
@@ -49,6 +50,15 @@ pub(crate) fn image(context: Context, args: &ImageArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the configuration is evaluated.
+fn options(
+    context: &mut Context,
+    config: &ConfigArgs,
+) -> Result<EvalOptions, CommandError> {
+    let locking = locking::apply(&config.lock, &mut context.config)?;
+    Ok(EvalOptions { locking, ..context.eval_options() })
+}
+
 fn show_image(
     engine: &Engine,
     image: &BuiltImage,
@@ -65,8 +75,8 @@ fn show_image(
 }
 
 /// `picnix run`
-pub(crate) fn run(context: Context, args: &RunArgs) -> Outcome {
-    let options = context.eval_options();
+pub(crate) fn run(mut context: Context, args: &RunArgs) -> Outcome {
+    let options = options(&mut context, &args.config)?;
     let engine = context.engine(&args.config.jobs, false);
     let (spec, _) =
         system(&args.config).build_machine(&engine, &options, output::error)?;
@@ -101,8 +111,8 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> Outcome {
 }
 
 /// `picnix test`
-pub(crate) fn test(context: Context, args: &TestArgs) -> Outcome {
-    let options = context.eval_options();
+pub(crate) fn test(mut context: Context, args: &TestArgs) -> Outcome {
+    let options = options(&mut context, &args.config)?;
     let engine = context.engine(&args.config.jobs, false);
     let (spec, plan) =
         system(&args.config).build_machine(&engine, &options, output::error)?;

@@ -29,24 +29,6 @@ struct Build {
 impl Arguments for Build {
     const FLAGS: &'static [Flag<Self>] = &[
         Flag {
-            names: &["--expr", "-E"],
-            operands: &[],
-            help: "the arguments are expressions",
-            apply: |flags, _| {
-                flags.programs.are_texts = true;
-                Ok(())
-            },
-        },
-        Flag {
-            names: &["--attr", "-A"],
-            operands: &["ATTR"],
-            help: "select an attribute of the value",
-            apply: |flags, operands| {
-                flags.programs.attrs.push(operands[0].clone());
-                Ok(())
-            },
-        },
-        Flag {
             names: &["--out-link", "-o"],
             operands: &["LINK"],
             help: "name of the link to the result [default: result]",
@@ -100,6 +82,10 @@ impl Arguments for Build {
         &mut self.common
     }
 
+    fn programs(&mut self) -> Option<&mut Programs> {
+        Some(&mut self.programs)
+    }
+
     fn positional(&mut self, arg: String) {
         self.programs.push(arg);
     }
@@ -107,7 +93,8 @@ impl Arguments for Build {
 
 pub(super) fn help() -> String {
     format!(
-        "Usage: nix-build [FILE|-E EXPR|DERIVATION]... [-A ATTR]... [-o LINK|--no-out-link]\n\n{}{}",
+        "Usage: nix-build [FILE|-E EXPR|DERIVATION]... [-A ATTR]... [-o LINK|--no-out-link]\n\n{}{}{}",
+        flags::describe(super::eval::FLAGS),
         flags::describe(Build::FLAGS),
         flags::describe(settings::FLAGS),
     )

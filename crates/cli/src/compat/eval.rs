@@ -9,6 +9,7 @@ use picnix_eval::pos::Pos;
 use picnix_eval::source::Origin;
 use picnix_eval::{Value, bail};
 
+use super::flags::Flag;
 use crate::error::CommandError;
 
 /// The programs that a command line names.
@@ -23,6 +24,28 @@ pub(super) struct Programs {
     /// `-A`
     pub(super) attrs: Vec<String>,
 }
+
+/// The flags that say which programs, for every command that takes some.
+pub(super) const FLAGS: &[Flag<Programs>] = &[
+    Flag {
+        names: &["--expr", "-E"],
+        operands: &[],
+        help: "the arguments are expressions",
+        apply: |programs, _| {
+            programs.are_texts = true;
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--attr", "-A"],
+        operands: &["ATTR"],
+        help: "select an attribute of the value",
+        apply: |programs, operands| {
+            programs.attrs.push(operands[0].clone());
+            Ok(())
+        },
+    },
+];
 
 impl Programs {
     /// Notes an argument.

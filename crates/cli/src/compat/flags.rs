@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
+use super::eval::{self, Programs};
 use super::settings::{self, Common};
 use super::{Stop, usage};
 
@@ -25,6 +26,11 @@ pub(crate) trait Arguments: Sized + 'static {
 
     /// What all commands know.
     fn common(&mut self) -> &mut Common;
+
+    /// The programs that the command line names, if the command takes some.
+    fn programs(&mut self) -> Option<&mut Programs> {
+        None
+    }
 
     /// Notes an argument that is no flag.
     fn positional(&mut self, arg: String);
@@ -80,6 +86,12 @@ fn one_flag<T: Arguments>(
     if let Some(flag) = T::FLAGS.iter().find(|flag| flag.names.contains(&arg)) {
         let operands = take(arg, flag.operands.len(), rest)?;
         return (flag.apply)(parsed, &operands);
+    }
+    if let Some(flag) = eval::FLAGS.iter().find(|flag| flag.names.contains(&arg))
+        && let Some(programs) = parsed.programs()
+    {
+        let operands = take(arg, flag.operands.len(), rest)?;
+        return (flag.apply)(programs, &operands);
     }
     if let Some(flag) = settings::FLAGS.iter().find(|flag| flag.names.contains(&arg)) {
         let operands = take(arg, flag.operands.len(), rest)?;

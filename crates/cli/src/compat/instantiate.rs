@@ -45,18 +45,21 @@ enum Style {
 }
 
 macro_rules! switch {
-    ($names:expr, $help:expr, $($field:ident).+ = $value:expr) => {
-        Flag { names: $names, operands: &[], help: $help, apply: |flags, _| { flags.$($field).+ = $value; Ok(()) } }
+    ($names:expr, $help:expr, $field:ident = $value:expr) => {
+        Flag {
+            names: $names,
+            operands: &[],
+            help: $help,
+            apply: |flags, _| {
+                flags.$field = $value;
+                Ok(())
+            },
+        }
     };
 }
 
 impl Arguments for Instantiate {
     const FLAGS: &'static [Flag<Self>] = &[
-        switch!(
-            &["--expr", "-E"],
-            "the arguments are expressions",
-            programs.are_texts = true
-        ),
         switch!(&["--eval", "--eval-only"], "print the value", evaluate = true),
         switch!(
             &["--read-write-mode"],
@@ -78,15 +81,6 @@ impl Arguments for Instantiate {
             "look the arguments up in the search path",
             find_file = true
         ),
-        Flag {
-            names: &["--attr", "-A"],
-            operands: &["ATTR"],
-            help: "select an attribute of the value",
-            apply: |flags, operands| {
-                flags.programs.attrs.push(operands[0].clone());
-                Ok(())
-            },
-        },
         Flag {
             names: &["--add-root"],
             operands: &["LINK"],
@@ -113,6 +107,10 @@ impl Arguments for Instantiate {
         &mut self.common
     }
 
+    fn programs(&mut self) -> Option<&mut Programs> {
+        Some(&mut self.programs)
+    }
+
     fn positional(&mut self, arg: String) {
         self.programs.push(arg);
     }
@@ -120,7 +118,8 @@ impl Arguments for Instantiate {
 
 pub(super) fn help() -> String {
     format!(
-        "Usage: nix-instantiate [--eval|--parse|--find-file] [FILE|-E EXPR]... [-A ATTR]...\n\n{}{}",
+        "Usage: nix-instantiate [--eval|--parse|--find-file] [FILE|-E EXPR]... [-A ATTR]...\n\n{}{}{}",
+        flags::describe(super::eval::FLAGS),
         flags::describe(Instantiate::FLAGS),
         flags::describe(settings::FLAGS),
     )
@@ -137,7 +136,8 @@ pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
     } else {
         flags.programs.load(&engine.config, "./default.nix")?
     };
-    let reads_only = (flags.evaluate && !flags.read_write) || flags.dry_run;
+    let reads_only =
+        (flags.evaluate && !flags.read_write) || flags.dry_run || flags.common.read_only;
     let writes = if reads_only { Writes::WhenBuilding } else { Writes::Always };
     // What was printed before an error is shown all the same, as in Nix.
     let mut out = Vec::new();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use picnix_engine::session::EvalOptions;
+use picnix_eval::Severity;
 use picnix_eval::report::Layout;
-use picnix_eval::{Feature, Severity};
 
 use super::flags::Flag;
 use super::{Stop, usage};
@@ -23,6 +23,14 @@ pub(crate) struct Common {
     pub(crate) log_format: LogFormat,
     pub(crate) system: Option<String>,
     pub(crate) gc_warning: bool,
+    /// Nothing is written to the store but what must be built on the way.
+    pub(crate) read_only: bool,
+    /// What takes the place of `NIX_PATH`.
+    nix_path: Option<String>,
+    /// What comes after everything else in the search path.
+    extra_nix_path: Vec<String>,
+    /// Pairs of `--override-flake`.
+    flake_overrides: Vec<(String, String)>,
     /// Settings that picnix has too, under Nix's names: caches and keys.
     pub(crate) user_settings: Vec<(&'static str, String)>,
 }
@@ -43,6 +51,10 @@ impl Default for Common {
             log_format: LogFormat::Auto,
             system: None,
             gc_warning: true,
+            read_only: false,
+            nix_path: None,
+            extra_nix_path: Vec::new(),
+            flake_overrides: Vec::new(),
             user_settings: Vec::new(),
         }
     }
@@ -58,7 +70,15 @@ impl Common {
         if let Some(system) = &self.system {
             config.system.clone_from(system);
         }
+        if let Some(path) = &self.nix_path {
+            config.search_path.clear();
+            config.append_search_path(path.split_whitespace());
+        }
+        config.append_search_path(self.extra_nix_path.iter().map(String::as_str));
         config.prepend_search_path(&self.include);
+        for (from, to) in &self.flake_overrides {
+            crate::locking::override_flake(&mut config, from, to)?;
+        }
         for (name, value) in &self.user_settings {
             config.settings.set(name, value);
         }
@@ -89,6 +109,30 @@ pub(crate) const FLAGS: &[Flag<Common>] = &[
         apply: |common, operands| {
             let pair = (operands[0].clone(), operands[1].clone());
             common.options.string_arguments.push(pair);
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--arg-from-file"],
+        operands: &["NAME", "FILE"],
+        help: "pass the contents of a file as a string",
+        apply: |common, operands| {
+            let text = std::fs::read_to_string(&operands[1]).map_err(|error| {
+                CommandError::user(format!("cannot read '{}': {error}", operands[1]))
+            })?;
+            common.options.string_arguments.push((operands[0].clone(), text));
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--arg-from-stdin"],
+        operands: &["NAME"],
+        help: "pass the contents of standard input as a string",
+        apply: |common, operands| {
+            let text = std::io::read_to_string(std::io::stdin()).map_err(|error| {
+                CommandError::user(format!("cannot read standard input: {error}"))
+            })?;
+            common.options.string_arguments.push((operands[0].clone(), text));
             Ok(())
         },
     },
@@ -159,14 +203,66 @@ pub(crate) const FLAGS: &[Flag<Common>] = &[
         },
     },
     Flag {
-        names: &["-v", "--verbose", "--debug", "--readonly-mode", "--repair"],
-        operands: &[],
-        help: "",
-        apply: |_, _| Ok(()),
+        names: &["--override-flake"],
+        operands: &["FLAKE", "OTHER"],
+        help: "let a reference lead to another one, whatever the registries say",
+        apply: |common, operands| {
+            let pair = (operands[0].clone(), operands[1].clone());
+            common.flake_overrides.push(pair);
+            Ok(())
+        },
     },
     Flag {
-        names: &["--log-format", "--eval-store", "--override-flake"],
-        operands: &["VALUE"],
+        names: &["--readonly-mode"],
+        operands: &[],
+        help: "write nothing to the store",
+        apply: |common, _| {
+            common.read_only = true;
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--eval-store"],
+        operands: &["URL"],
+        help: "accepted where it changes nothing: 'auto', or 'dummy://' for --eval",
+        apply: |_, operands| match operands[0].as_str() {
+            "" | "auto" | "dummy://" => Ok(()),
+            other => usage(format!(
+                "evaluation has no store of its own here; '--eval-store {other}' is not supported"
+            )),
+        },
+    },
+    Flag {
+        names: &["--log-format"],
+        operands: &["FORMAT"],
+        help: "how progress is shown: raw, bar, multiline",
+        apply: |common, operands| {
+            common.log_format = match operands[0].as_str() {
+                "raw" | "raw-with-logs" => LogFormat::Plain,
+                "bar" | "bar-with-logs" | "multiline" | "multiline-with-logs" => {
+                    LogFormat::Auto
+                }
+                other => {
+                    return usage(format!("log format '{other}' is not supported"));
+                }
+            };
+            Ok(())
+        },
+    },
+    Flag {
+        names: &["--repair"],
+        operands: &[],
+        help: "",
+        apply: |_, _| {
+            usage(
+                "'--repair' is not supported here; 'nix-store --verify --check-contents --repair' forgets \
+                 what is broken, and the next build makes it again",
+            )
+        },
+    },
+    Flag {
+        names: &["-v", "--verbose", "--debug"],
+        operands: &[],
         help: "",
         apply: |_, _| Ok(()),
     },
@@ -288,7 +384,12 @@ const SETTINGS: &[Setting] = &[
     }),
     valued("max-jobs", set_jobs),
     valued("nix-path", |common, value| {
-        common.include.extend(value.split_whitespace().map(str::to_owned));
+        common.nix_path = Some(value.to_owned());
+        common.extra_nix_path.clear();
+        Ok(())
+    }),
+    valued("extra-nix-path", |common, value| {
+        common.extra_nix_path.extend(value.split_whitespace().map(str::to_owned));
         Ok(())
     }),
     valued("store", |common, value| {
@@ -318,6 +419,11 @@ pub(crate) fn read_config(common: &mut Common, text: &str) -> Result<(), Stop> {
             Some(setting) => (setting.apply)(common, value)?,
             None => output::error(&format!("warning: unknown setting '{name}'")),
         }
+    }
+    // The variable of its own says more than a setting in a file.
+    if std::env::var_os("NIX_PATH").is_some() {
+        common.nix_path = None;
+        common.extra_nix_path.clear();
     }
     Ok(())
 }
@@ -420,28 +526,11 @@ fn set_jobs(common: &mut Common, value: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Features that change nothing here are accepted; unknown ones are warned of, as in Nix.
+/// Unknown features are warned of, as in Nix.
 fn add_features(common: &mut Common, value: &str) -> Result<(), Stop> {
-    const OF_COMMANDS: &[&str] = &[
-        "auto-allocate-uids",
-        "cgroups",
-        "daemon-trust-override",
-        "fetch-tree",
-        "flakes",
-        "nix-command",
-        "no-url-literals",
-        "read-only-local-store",
-        "recursive-nix",
-        "verified-fetches",
-    ];
     for name in value.split_whitespace() {
-        match Feature::parse(name) {
-            Some(feature) => common.options.features.enable(feature),
-            None if name == "pipe-operators" => common.options.pipe_operators = true,
-            None if OF_COMMANDS.contains(&name) => {}
-            None => {
-                output::error(&format!("warning: unknown experimental feature '{name}'"));
-            }
+        if !crate::features::enable(&mut common.options, name) {
+            output::error(&format!("warning: unknown experimental feature '{name}'"));
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What can be typed after a colon.
 
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
@@ -10,7 +11,7 @@ use picnix_engine::session::{Program, WorkError};
 use picnix_eval::pos::Pos;
 use picnix_eval::source::{Origin, Place};
 use picnix_eval::{Value, canonical_path, sym};
-use picnix_store_core::StorePath;
+use picnix_store_core::{OutputName, StorePath};
 
 use super::{Failure, Repl, Step};
 use crate::output;
@@ -83,7 +84,12 @@ pub(super) const COMMANDS: &[Command] = &[
         "",
         "List the variables that were added to scope",
     ),
-    command(&[":i"], What::Install, "<expr>", "Refused: picnix has no profiles"),
+    command(
+        &[":i"],
+        What::Install,
+        "<expr>",
+        "Build a derivation, and let the user's profile lead to it",
+    ),
     command(
         &[":l", ":load"],
         What::Load,
@@ -153,10 +159,7 @@ impl<'h> Repl<'_, 'h> {
             What::BuildLinked => self.build(argument, true),
             What::Edit => self.edit(argument),
             What::Environment => self.environment(),
-            What::Install => Err(Failure::Message(format!(
-                "cannot install '{argument}': picnix has no profiles\nhint: ':bl' builds it and \
-                 links the result here, where it is protected from garbage collection"
-            ))),
+            What::Install => self.install(argument),
             What::Load => self.load(argument),
             What::LoadFlake => self.load_flake(argument),
             What::LastLoaded => self.last_loaded(),
@@ -322,14 +325,51 @@ impl<'h> Repl<'_, 'h> {
         Ok(found.drv_path)
     }
 
-    fn build(&self, text: &str, is_linked: bool) -> Step<()> {
+    /// The outputs of a derivation, built.
+    fn built(&self, text: &str) -> Step<BTreeMap<OutputName, StorePath>> {
         let drv_path = self.derivation(text)?;
-        let engine = self.session.engine();
         let target = Target { drv_path: drv_path.clone(), outputs: Outputs::All };
-        let built = engine.build(&[target]).map_err(WorkError::from)?;
+        let built = self.session.engine().build(&[target]).map_err(WorkError::from)?;
+        Ok(built.get(&drv_path).cloned().unwrap_or_default())
+    }
+
+    /// Lets the user's profile lead to a derivation's first output. A profile leads to one object: what it led to
+    /// before is its earlier generation.
+    fn install(&self, text: &str) -> Step<()> {
+        let outputs = self.built(text)?;
+        let found = outputs.get("out").or_else(|| outputs.values().next());
+        let Some(path) = found else {
+            return Err(Failure::Message("the derivation has no output".to_owned()));
+        };
+        let engine = self.session.engine();
+        let Some(profile) = engine.config.user_profile() else {
+            return Err(Failure::Message(
+                "there is no home, and so no profile\nhint: 'picnix store profile set' takes any \
+                 place for one"
+                    .to_owned(),
+            ));
+        };
+        let fail = |error| WorkError::from(picnix_engine::Error::from(error));
+        if let Some(folder) = profile.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Failure::Message(format!("cannot make '{}': {error}", folder.display()))
+            })?;
+        }
+        let store = engine.store().map_err(WorkError::from)?;
+        let generation = store.set_profile(&profile, path).map_err(fail)?;
+        let shown = store.store_dir().print(path);
+        let (profile, number) = (profile.display(), generation.number);
+        self.write(
+            format!("\ngeneration {number} of {profile} leads to {shown}\n").as_bytes(),
+        )
+    }
+
+    fn build(&self, text: &str, is_linked: bool) -> Step<()> {
+        let built = self.built(text)?;
+        let engine = self.session.engine();
         let store = engine.store().map_err(WorkError::from)?;
         let mut text = "\nThis derivation produced the following outputs:\n".to_owned();
-        for (name, path) in built.get(&drv_path).into_iter().flatten() {
+        for (name, path) in &built {
             let shown = store.store_dir().print(path);
             if is_linked {
                 let link = format!("repl-result-{name}");

@@ -107,6 +107,8 @@ impl<'i, 'r, 'h> Input<'i, 'r, 'h> {
         let Self::Terminal(editor, history) = self else { return };
         // A history that cannot be kept must not keep anybody from working.
         let _ = editor.add_history_entry(text);
+        // Who only evaluates has no store yet, and so not the folder.
+        let _ = history.parent().map(std::fs::create_dir_all);
         let _ = editor.save_history(history);
     }
 }

@@ -6,10 +6,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use picnix_testkit::interpreter;
 
 /// The length of a store path's digest in letters.
 const DIGEST_LETTERS: usize = 32;
@@ -286,22 +287,6 @@ fn copy(from: &Path, to: &Path) {
         fs::copy(from, to).unwrap();
         fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
     }
-}
-
-/// The dynamic linker that a 64-bit little-endian ELF file names.
-fn interpreter(elf: &[u8]) -> Option<PathBuf> {
-    const PROGRAM_INTERPRETER: [u8; 4] = [3, 0, 0, 0];
-    let word = |at: usize| {
-        usize::try_from(u64::from_le_bytes(elf[at..at + 8].try_into().unwrap())).unwrap()
-    };
-    let half =
-        |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
-    let (table, size, count) = (word(32), half(54), half(56));
-    let entry = (0..count)
-        .map(|index| table + index * size)
-        .find(|at| elf[*at..at + 4] == PROGRAM_INTERPRETER)?;
-    let (offset, length) = (word(entry + 8), word(entry + 32));
-    Some(PathBuf::from(OsStr::from_bytes(&elf[offset..offset + length - 1])))
 }
 
 /// Says that a test could not do its work here, where everyone sees it.

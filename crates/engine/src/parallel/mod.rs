@@ -16,6 +16,8 @@
 //! - A helper writes nothing. What it would add to the store is noted, and done in the turn of the place. Where it
 //!   would need to build, to fetch or to ask the store, it ends, and this process handles the place ([`notes`]).
 //! - A helper that dies has not done what it has not reported.
+//! - What pure and restricted evaluation may see is what it has made itself. A helper, and who is helped, know of a part of
+//!   that: where they must not see something that another part may have made, the same two rules hold.
 //! - If anything fails, and wherever something is met for which the above does not hold, everything is done once
 //!   more on one core, without showing the messages that were shown: [`WorkError::Again`].
 //!

@@ -1,6 +1,5 @@
-//! `fetchClosure`: a store object with everything that it refers to, from a binary cache.
-//!
-//! Rewriting an object to a content-addressed one (`toPath` that is not there yet) is not done: the error says so.
+//! `fetchClosure`: a store object with everything that it refers to, from a binary cache, as it is or as a
+//! content-addressed copy.
 
 use picnix_store_core::StorePath;
 
@@ -19,7 +18,8 @@ pub(super) const BUILTINS: &[Builtin] = &[Builtin {
     scope: Scope::Prefixed,
     doc: "Copies `args.fromPath`, with everything that it refers to, from the binary cache \
           `args.fromStore`. An object that is addressed by its inputs must be asked for with \
-          `inputAddressed = true` and be signed by a trusted key.",
+          `inputAddressed = true` and be signed by a trusted key, or with `toPath`, the path of a \
+          content-addressed copy that is made of it; an empty `toPath` makes the error say that path.",
     function: fetch_closure,
 }];
 
@@ -72,7 +72,11 @@ fn fetch_closure<'h>(
     let Some(store) = store else {
         bail!(pos => Other, "attribute 'fromStore' is missing in call to 'fetchClosure'");
     };
-    if !store.starts_with("http://") && !store.starts_with("https://") {
+    // As in Nix: folders are for tests only.
+    let in_test = ev.world.env_var(b"_NIX_IN_TEST").is_some();
+    let is_known = ["http://", "https://"].iter().any(|start| store.starts_with(start))
+        || (in_test && store.starts_with("file://"));
+    if !is_known {
         bail!(pos => Other, "'fetchClosure' only supports http:// and https:// stores");
     }
     if store.contains('?') {
@@ -96,7 +100,11 @@ fn store_path<'h>(
     let text = ev.coerce_to_string(value, pos, Coercion::STRING, doing)?;
     match ev.world.store_dir().parse_path(text.bytes) {
         Ok(path) => Ok(path),
-        Err(error) => Err(crate::err!(Other, "{error}").at(pos).trace(pos, doing)),
+        Err(_) => {
+            let shown = String::from_utf8_lossy(text.bytes);
+            let error = crate::err!(Other, "path '{shown}' is not in the Nix store");
+            Err(error.trace(pos, doing))
+        }
     }
 }
 
@@ -131,7 +139,8 @@ fn copied<'h>(
     }
 }
 
-/// The object at `to`, which is said to be the one at `from` with another address.
+/// The object at `to`, which is the one at `from` with another address. If it is there already, nobody looks whether
+/// it is that: as in Nix, only a path that is addressed by its inputs is refused.
 fn rewritten<'h>(
     ev: &Evaluator<'h>,
     store: &str,
@@ -140,18 +149,30 @@ fn rewritten<'h>(
     pos: Pos,
 ) -> Result<Value<'h>> {
     let store_dir = ev.world.store_dir();
-    let Some(to) = to.filter(|to| ev.world.ensure_path(to).is_ok()) else {
-        bail!(
-            pos => World,
-            "cannot rewrite '{}' from '{store}' to a content-addressed store path: picnix does not \
-             rewrite store objects",
-            store_dir.print(from);
-            hint: "add the content-addressed path to the store, or fetch it without 'toPath'"
-        );
+    let fail = |error| ev.world_error(error, pos);
+    let to = match to {
+        Some(to) if ev.world.ensure_path(&to).is_ok() => to,
+        to => {
+            let made = ev.world.readdress_closure(store, from).map_err(fail)?;
+            let start = format!(
+                "rewriting '{}' to content-addressed form yielded '{}'",
+                store_dir.print(from),
+                store_dir.print(&made)
+            );
+            match to {
+                Some(to) if to == made => to,
+                Some(to) => {
+                    let to = store_dir.print(&to);
+                    bail!(pos => World, "{start}, while '{to}' was expected")
+                }
+                None => bail!(
+                    pos => World,
+                    "{start}\nUse this value for the 'toPath' attribute passed to 'fetchClosure'"
+                ),
+            }
+        }
     };
-    let is_content_addressed =
-        ev.world.fetch_closure(store, &to).map_err(|error| ev.world_error(error, pos))?;
-    if !is_content_addressed {
+    if !ev.world.fetch_closure(store, &to).map_err(fail)? {
         bail!(
             pos => World,
             "The 'toPath' value '{}' is input-addressed, so it can't possibly be the result of rewriting \

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use picnix_store_core::{DRV_SUFFIX, StorePath};
 
-use super::{Builtin, Scope};
+use super::{Builtin, Scope, output_of};
 use crate::coerce::Coercion;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
@@ -124,11 +124,14 @@ fn add_output_dependencies<'h>(
             let path = String::from_utf8_lossy(ev.print_store_path(id));
             bail!(pos => Other, "path '{path}' is not a derivation");
         }
-        ContextElement::Built(_, output) => bail!(
-            pos => Other,
-            "`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '{}'",
-            ev.symbols.text(output)
-        ),
+        ContextElement::Built(_, output) | ContextElement::Dynamic(_, output) => {
+            let names = ev.symbols.text(output);
+            bail!(
+                pos => Other,
+                "`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '{}'",
+                names.split('!').next().unwrap_or_default()
+            )
+        }
     };
     let context = ev.heap.slice(&[ContextElement::DrvDeep(id)]);
     Ok(ev.string_of(string.bytes, context))
@@ -158,6 +161,10 @@ fn get_context<'h>(
             }
             ContextElement::Built(id, output) => {
                 dependencies.entry(id).or_default().outputs.push(output);
+            }
+            ContextElement::Dynamic(id, names) => {
+                let (id, output) = output_of::resolve(ev, id, ev.symbols.name(names))?;
+                dependencies.entry(id).or_default().outputs.push(ev.symbol(output));
             }
         }
     }

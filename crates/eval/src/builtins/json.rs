@@ -41,10 +41,8 @@ fn from_json<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
 }
 
 fn to_json<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
-    let mut context = Vec::new();
     let style = (PathMode::CopyToStore, Forcing::Deep);
-    let text = write(ev, args[0], pos, style, &mut context)?;
-    Ok(ev.string_of(ev.heap.bytes(&text), ev.context_from(context)))
+    super::written(ev, |context| write(ev, args[0], pos, style, context))
 }
 
 /// What becomes of paths in JSON.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::features::Feature;
 use crate::pos::Pos;
-use crate::value::Value;
+use crate::value::{ContextElement, Value};
 
 // Values.
 mod attrsets;
@@ -34,6 +34,7 @@ mod fetch;
 mod files;
 mod flakes;
 mod hashing;
+mod output_of;
 mod paths;
 mod store;
 
@@ -99,6 +100,7 @@ const TABLES: &[&[Builtin]] = &[
     files::BUILTINS,
     flakes::BUILTINS,
     hashing::BUILTINS,
+    output_of::BUILTINS,
     paths::BUILTINS,
     store::BUILTINS,
 ];
@@ -127,6 +129,16 @@ pub enum Forcing {
     Nothing,
 }
 
+/// The string that a writer of text makes, which depends on what the writer says.
+fn written<'h>(
+    ev: &Evaluator<'h>,
+    write: impl FnOnce(&mut Vec<ContextElement>) -> Result<Vec<u8>>,
+) -> Result<Value<'h>> {
+    let mut context = Vec::new();
+    let text = write(&mut context)?;
+    Ok(ev.string_of(ev.heap.bytes(&text), ev.context_from(context)))
+}
+
 /// What builtins keep between calls.
 #[derive(Default)]
 pub(crate) struct Caches {
@@ -148,7 +160,11 @@ pub fn find(name: &str) -> Option<&'static Builtin> {
 
 /// The experimental feature without which a builtin is not there.
 pub(crate) fn feature_of(builtin: &Builtin) -> Option<Feature> {
-    (builtin.name == "fetchClosure").then_some(Feature::FetchClosure)
+    match builtin.name {
+        "fetchClosure" => Some(Feature::FetchClosure),
+        "outputOf" => Some(Feature::DynamicDerivations),
+        _ => None,
+    }
 }
 
 /// All builtins, in no particular order.

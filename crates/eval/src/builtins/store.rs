@@ -68,7 +68,7 @@ fn element_text(ev: &Evaluator<'_>, element: ContextElement) -> String {
     match element {
         ContextElement::Opaque(id) => ev.store_path(id).to_string(),
         ContextElement::DrvDeep(id) => format!("={}", ev.store_path(id)),
-        ContextElement::Built(id, output) => {
+        ContextElement::Built(id, output) | ContextElement::Dynamic(id, output) => {
             format!("!{}!{}", ev.symbols.text(output), ev.store_path(id))
         }
     }

@@ -23,10 +23,8 @@ pub(super) const BUILTINS: &[Builtin] = &[Builtin {
 }];
 
 fn to_xml<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
-    let mut context = Vec::new();
     let style = (Locations::Omitted, Forcing::Deep);
-    let text = write(ev, args[0], pos, style, &mut context)?;
-    Ok(ev.string_of(ev.heap.bytes(&text), ev.context_from(context)))
+    super::written(ev, |context| write(ev, args[0], pos, style, context))
 }
 
 /// Whether XML says where things were written.

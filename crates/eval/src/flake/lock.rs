@@ -38,6 +38,8 @@ pub struct LockFlags {
     pub overrides: BTreeMap<InputPath, FlakeRef>,
     /// New inputs must be locked already.
     pub only_locked: bool,
+    /// The lock file to start from, in place of the flake's own.
+    pub old: Option<LockFile>,
 }
 
 /// A flake with all of its inputs locked.
@@ -114,7 +116,10 @@ impl<'h> Evaluator<'h> {
         let flake = self.get_flake(reference, &Vec::new(), Registries::All)?;
         let doing =
             || format!("while updating the lock file of flake '{}'", flake.locked.show());
-        let old = self.read_lock_file(&flake.dir).trace(Pos::NONE, doing)?;
+        let old = match &flags.old {
+            Some(old) => old.clone(),
+            None => self.read_lock_file(&flake.dir).trace(Pos::NONE, doing)?,
+        };
         let overrides = flags.overrides.iter().map(|(path, reference)| {
             let input = FlakeInput {
                 reference: Some(reference.clone()),

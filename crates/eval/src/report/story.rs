@@ -8,8 +8,8 @@
 use std::fmt::Write;
 
 use super::{
-    Detail, TRUNCATED, alternatives, edit_distance, excerpt, excerpt_of, indented,
-    similar_names, write_trace,
+    Detail, TRUNCATED, alternatives, definition, edit_distance, excerpt, excerpt_of,
+    indented, similar_names, write_trace,
 };
 use crate::error::{Frame, Kind, Report};
 use crate::evaluator::Evaluator;
@@ -163,9 +163,21 @@ impl Story<'_, '_> {
         if let Some((file, line, column)) = place.and_then(split_place) {
             self.write_excerpt(file, line, Some(column), "  ", out);
         } else if !self.is_hidden(frame.pos) {
-            excerpt(self.ev, frame.pos, "  ", out);
+            let pos = self.definition(frame).unwrap_or(frame.pos);
+            excerpt(self.ev, pos, "  ", out);
         }
         out.push('\n');
+    }
+
+    /// Where the definition stands that a frame names by its file: the option is that of the frame around it.
+    fn definition(&self, frame: &Frame) -> Option<Pos> {
+        let file = frame.text.strip_prefix(DEFINITIONS)?.trim_end_matches(['\'', ':']);
+        let source = self.ev.sources.file(file.as_bytes())?;
+        let trace = &self.report.trace;
+        let inner = trace.iter().position(|other| std::ptr::eq(other, frame))?;
+        let mut around = trace[inner..].iter();
+        let option = around.find_map(|frame| frame.text.strip_prefix(OPTION))?;
+        definition::find(self.ev, source, option.trim_end_matches(['\'', ':']))
     }
 
     /// Shows a line of a file, unless it is internal or was not read; without a column, from its first letter.

@@ -20,6 +20,9 @@ pub enum ContextElement {
     DrvDeep(PathId),
     /// An output of a derivation.
     Built(PathId, Symbol),
+    /// An output of an output of a derivation, and so on: the names of the outputs, the last one first, with `!`
+    /// between them, as Nix encodes them.
+    Dynamic(PathId, Symbol),
 }
 
 /// The dependencies of a string: sorted, without duplicates, possibly none.

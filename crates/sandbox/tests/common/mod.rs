@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use picnix_sandbox::{BoxSpec, Exit, Input, Limits, Network, start};
+use picnix_testkit::interpreter;
 
 /// The uid and gid that root's tests use to be an ordinary user.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -135,20 +136,4 @@ fn mapped_libraries() -> Vec<PathBuf> {
     libraries.sort();
     libraries.dedup();
     libraries
-}
-
-/// The dynamic linker that a 64-bit little-endian ELF file names.
-fn interpreter(elf: &[u8]) -> Option<PathBuf> {
-    let word = |at: usize| {
-        usize::try_from(u64::from_le_bytes(elf[at..at + 8].try_into().unwrap())).unwrap()
-    };
-    let half =
-        |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
-    let (table, size, count) = (word(32), half(54), half(56));
-    let entry = (0..count)
-        .map(|i| table + i * size)
-        .find(|at| elf[*at..at + 4] == [3, 0, 0, 0])?;
-    let (offset, length) = (word(entry + 8), word(entry + 32));
-    let text = std::str::from_utf8(&elf[offset..offset + length - 1]).unwrap();
-    Some(PathBuf::from(text))
 }

@@ -72,6 +72,17 @@ pub(super) fn of_context(
                 let drv = (*ev.store_path(id)).clone();
                 inputs.drvs.entry(drv).or_default().outputs.insert(output);
             }
+            ContextElement::Dynamic(id, names) => {
+                inputs.references.push(id);
+                let mut input =
+                    inputs.drvs.entry((*ev.store_path(id)).clone()).or_default();
+                let mut names = ev.symbols.name(names).split(|byte| *byte == b'!');
+                let last = OutputName::parse(names.next().unwrap_or_default())?;
+                for name in names.rev() {
+                    input = input.dynamic.entry(OutputName::parse(name)?).or_default();
+                }
+                input.outputs.insert(last);
+            }
         }
     }
     inputs.references.sort_unstable();
