@@ -116,7 +116,8 @@ impl System {
             let logical = path.as_os_str().as_bytes();
             store.real_path_within(logical).unwrap_or_else(|_| path.to_path_buf())
         };
-        Ok((spec.map_paths(physical), TestPlan::parse(&tests)?))
+        let tests = TestPlan::parse(&tests)?.map_paths(physical);
+        Ok((spec.map_paths(physical), tests))
     }
 
     /// The flake that the configuration is in, if it is given as `.#name`.

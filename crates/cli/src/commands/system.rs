@@ -108,21 +108,21 @@ pub(crate) fn test(context: Context, args: &TestArgs) -> Outcome {
         system(&args.config).build_machine(&engine, &options, output::error)?;
     BUILDING.store(false, Ordering::SeqCst);
     let chosen = choose(&plan.tests, &args.names)?;
-    let accel = accel(&engine, &spec, &[])?;
     // Two configurations may have tests of the same name.
     let config = args.config.config.file_stem().unwrap_or_default();
     let transcript_dir = engine.config.cache_dir.join("transcripts").join(config);
     std::fs::create_dir_all(&transcript_dir).map_err(|error| {
         CommandError::user(format!("cannot make '{}': {error}", transcript_dir.display()))
     })?;
-    let runner = RunnerOptions {
-        accel: accel.accel,
-        user_args: &[],
-        transcript_dir: &transcript_dir,
-    };
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in chosen {
-        let report = run_test(&spec, name, test, &runner);
+        let machine = test.machine.as_ref().unwrap_or(&spec);
+        let runner = RunnerOptions {
+            accel: accel(&engine, machine, &[])?.accel,
+            user_args: &[],
+            transcript_dir: &transcript_dir,
+        };
+        let report = run_test(machine, name, test, &runner);
         let seconds = report.duration.as_secs_f64();
         match report.failure {
             None => {
