@@ -35,6 +35,11 @@ impl Cancel {
         }
     }
 
+    /// Takes the request back, for what is begun from now on: a person at a prompt goes on.
+    pub fn clear(&self) {
+        self.shared.is_cancelled.store(false, Ordering::SeqCst);
+    }
+
     /// Whether the request was made.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

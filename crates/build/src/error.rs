@@ -257,14 +257,16 @@ impl StepError {
     }
 }
 
-/// An error and its causes in one line each after a colon.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+/// The message of an error with those of its causes, each after a colon, without saying anything twice.
+#[must_use]
+pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
         }
         cause = error.source();
     }

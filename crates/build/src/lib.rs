@@ -47,7 +47,7 @@ mod test_recipes;
 pub use build::{BuildConfig, Builder, Built};
 pub use builtin::{BuiltinBuilder, BuiltinContext, BuiltinOutput, Builtins};
 pub use cancel::{Cancel, OnCancel};
-pub use error::{BuiltinError, Error, Failure, StepError, Unsupported};
+pub use error::{BuiltinError, Error, Failure, StepError, Unsupported, chain};
 pub use logs::{find_log, log_path};
 pub use observer::{Event, Observer, Silent, StepKind};
 pub use options::BOX_ROOT;

@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Evaluate an expression and print its value.
     Eval(EvalArgs),
+    /// Evaluate expressions one after the other, as they are typed or piped in.
+    Repl(ReplArgs),
     /// Turn expressions into store derivations and print their paths.
     Instantiate(InstantiateArgs),
     /// Build derivations.
@@ -166,6 +168,9 @@ pub(crate) struct ProgramArgs {
     /// Let flakes see the environment, the time and the system.
     #[arg(long, conflicts_with = "pure_eval")]
     pub(crate) impure: bool,
+    /// Let expressions see only the search path, and fetch nothing but allowed URIs.
+    #[arg(long)]
+    pub(crate) restrict_eval: bool,
     /// Let expressions fetch only what begins with one of these URIs, which blanks separate.
     #[arg(long, value_name = "URIS")]
     pub(crate) allowed_uris: Option<String>,
@@ -196,6 +201,18 @@ pub(crate) struct EvalArgs {
     /// Evaluate the members of sets and lists too.
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplArgs {
+    #[command(flatten)]
+    pub(crate) program: ProgramArgs,
+    /// More files or flakes whose attributes become variables.
+    #[arg(value_name = "FILE")]
+    pub(crate) more: Vec<PathBuf>,
+    /// A file whose attributes become variables.
+    #[arg(id = "load", short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) load: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -10,6 +10,7 @@ mod error;
 mod interrupt;
 mod output;
 mod progress;
+mod repl;
 
 use std::process::ExitCode;
 

@@ -55,8 +55,21 @@ fn a_missing_package_is_shown_with_names_that_are_alike() {
         "x.nix",
         "{ pkgs, ... }:\n{\n  environment.systemPackages = [ pkgs.busibox ];\n}\n",
     )]);
-    insta::assert_snapshot!(said, @r"
-    error: attribute 'busibox' missing
+    insta::assert_snapshot!(said, @r#"
+    error:
+           … while evaluating attribute 'entries' of derivation 'picnix-initramfs'
+
+           … while evaluating the option `system.rootfs."/run/current-system".target':
+
+           … while evaluating derivation 'system-path'
+
+           … while evaluating attribute 'paths' of derivation 'system-path'
+
+           … while evaluating the option `environment.systemPackages':
+
+           … while evaluating definitions from `$DIR/work/x.nix':
+
+           error: attribute 'busibox' missing
            at $DIR/work/x.nix:3:34:
                 2| {
                 3|   environment.systemPackages = [ pkgs.busibox ];
@@ -64,15 +77,31 @@ fn a_missing_package_is_shown_with_names_that_are_alike() {
                 4| }
            Did you mean busybox?
            (stack trace truncated; use '--show-trace' to show the full, detailed trace)
-    ");
+    "#);
 }
 
 #[test]
 fn a_wrong_type_names_option_file_and_line() {
     let said = refusal(&[("x.nix", "{\n  services.httpd.enable = \"yes\";\n}\n")]);
     insta::assert_snapshot!(said, @r#"
-    error: A definition for option `services.httpd.enable' is not of type `boolean'. Definition values:
+    error:
+           … while evaluating derivation 'picnix-initramfs'
+
+           … while evaluating attribute 'entries' of derivation 'picnix-initramfs'
+
+           … while evaluating the option `system.rootfs':
+
+           … while evaluating the option `users.users':
+
+           … while evaluating the option `services.httpd.enable':
+
+           error: A definition for option `services.httpd.enable' is not of type `boolean'. Definition values:
            - In `$DIR/work/x.nix:2': "yes"
+           at $DIR/work/x.nix:2:3:
+                1| {
+                2|   services.httpd.enable = "yes";
+                 |   ^
+                3| }
            (stack trace truncated; use '--show-trace' to show the full, detailed trace)
     "#);
 }
@@ -94,10 +123,25 @@ fn conflicting_definitions_name_the_option_and_both_places() {
         ("b.nix", "{\n  networking.hostName = \"b\";\n}\n"),
     ]);
     insta::assert_snapshot!(said, @r#"
-    error: The option `networking.hostName' has conflicting definition values:
+    error:
+           … while evaluating the option `system.name':
+
+           … while evaluating the option `networking.hostName':
+
+           error: The option `networking.hostName' has conflicting definition values:
            - In `$DIR/work/b.nix:2': "b"
            - In `$DIR/work/x.nix:3': "a"
            Use `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions.
+           at $DIR/work/b.nix:2:3:
+                1| {
+                2|   networking.hostName = "b";
+                 |   ^
+                3| }
+           at $DIR/work/x.nix:3:3:
+                2|   imports = [ ./b.nix ];
+                3|   networking.hostName = "a";
+                 |   ^
+                4| }
            (stack trace truncated; use '--show-trace' to show the full, detailed trace)
     "#);
 }
@@ -108,12 +152,19 @@ fn a_failed_assertion_says_its_message() {
         "x.nix",
         "{\n  assertions = [ { assertion = false; message = \"a.b: is not; set c\"; } ];\n}\n",
     )]);
-    insta::assert_snapshot!(said, @r"
+    insta::assert_snapshot!(said, @r#"
     error:
+           … while evaluating derivation 'picnix-initramfs'
+
+           … while evaluating attribute 'entries' of derivation 'picnix-initramfs'
+
+           … while evaluating the option `system.rootfs."/run/current-system".target':
+
+           error:
            Failed assertions:
            - a.b: is not; set c
            (stack trace truncated; use '--show-trace' to show the full, detailed trace)
-    ");
+    "#);
 }
 
 #[test]

@@ -1,36 +1,44 @@
-//! The test suite of nix-community/nixpkgs.lib: `lib/tests` and `lib/path/tests`.
+//! The test suite of nix-community/nixpkgs.lib: `lib/tests`, `lib/path/tests` and `lib/fileset/tests.sh`.
 //!
 //! Runs where `PICNIX_NIXPKGS_LIB` names a checkout, and says loudly that it does not run elsewhere. The shell
-//! scripts there call `nix-instantiate`: a script of that name is laid in front of `PATH`, which passes the
-//! flags that they use on to `picnix eval`. `sources.sh` and `lib/fileset/tests.sh` are not among them: they look
-//! into the store at `/nix/store`, where a test must not write.
+//! scripts there call `nix-instantiate`, which is a link to picnix here. Some of them enter what they have added to
+//! the store: picnix runs for them in a user namespace whose root has a `/nix/store` of its own, with
+//! `PICNIX_STORE=/`, as for a user who owns that folder.
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::common::picnix;
+use crate::common::{picnix, skip};
 
-/// Stands for `nix-instantiate` in the suite's scripts. Their time limit of a second is for builds.
-const NIX_INSTANTIATE: &str = r#"#!/bin/sh
-count=$#
-skip=
-while [ "$count" -gt 0 ]; do
-  argument=$1
-  shift
-  count=$((count - 1))
-  case $skip$argument in
-    --eval | --eval-only | --read-write-mode) ;;
-    --timeout | --option) skip=value- ;;
-    value-abort-on-warn) set -- "$@" --abort-on-warn; skip=setting- ;;
-    value-* | setting-*) skip= ;;
-    *) set -- "$@" "$argument" ;;
-  esac
+/// Lays out a root in a folder, with the machine's own folders and a `/nix/store` that is empty, and runs a
+/// command there.
+const IN_A_ROOT: &str = r#"
+set -eu
+root=$1
+shift
+for entry in /*; do
+  name=${entry#/}
+  if [ "$name" = nix ]; then
+    continue
+  elif [ -L "$entry" ]; then
+    cp -P "$entry" "$root/$name"
+  elif [ -d "$entry" ]; then
+    mkdir "$root/$name"
+    mount --rbind "$entry" "$root/$name"
+  fi
 done
-exec "$PICNIX_UNDER_TEST" eval "$@"
+mkdir -p "$root/nix/store"
+exec chroot "$root" "$@"
 "#;
+
+/// Where the store of a script is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StoreAt {
+    Home,
+    ItsLogicalPlace,
+}
 
 fn suite() -> Option<PathBuf> {
     let found = std::env::var_os("PICNIX_NIXPKGS_LIB").map(PathBuf::from);
@@ -68,25 +76,43 @@ fn no_test_of_file_fails(file: &str, wanted: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{wanted}\n"), "{file}");
 }
 
+/// Whether a process may make namespaces here.
+fn may_unshare() -> bool {
+    let probe = ["--user", "--map-root-user", "--mount", "true"];
+    Command::new("unshare").args(probe).status().is_ok_and(|status| status.success())
+}
+
 /// Runs a script of the suite, with picnix where it calls `nix-instantiate`.
-fn script_passes(file: &str) -> String {
+fn script_passes(file: &str, place: StoreAt) -> String {
     let Some(root) = suite() else { return String::new() };
+    if place == StoreAt::ItsLogicalPlace && !may_unshare() {
+        skip(file, "user namespaces cannot be made here");
+        return String::new();
+    }
     let home = tempfile::tempdir().unwrap();
-    let bin = home.path().join("bin");
+    let (bin, store) = (home.path().join("bin"), home.path().join("root"));
     fs::create_dir(&bin).unwrap();
-    let tool = bin.join("nix-instantiate");
-    fs::write(&tool, NIX_INSTANTIATE).unwrap();
-    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(&store).unwrap();
+    std::os::unix::fs::symlink(picnix(), bin.join("nix-instantiate")).unwrap();
     let mut path = bin.into_os_string();
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
     let mut nix_path = OsString::from("nixpkgs=");
     nix_path.push(&root);
-    let output = command("bash", home.path())
+    let mut running = match place {
+        StoreAt::Home => command("bash", home.path()),
+        StoreAt::ItsLogicalPlace => {
+            let mut running = command("unshare", home.path());
+            let words = ["--user", "--map-root-user", "--mount", "sh", "-c"];
+            running.args(words).args([IN_A_ROOT, "sh"]).arg(&store).arg("bash");
+            running.env("PICNIX_STORE", "/");
+            running
+        }
+    };
+    let output = running
         .arg(root.join(file))
         .env("PATH", path)
         .env("NIX_PATH", nix_path)
-        .env("PICNIX_UNDER_TEST", picnix())
         .env("TEST_LIB", root.join("lib"))
         .current_dir(home.path())
         .output()
@@ -119,22 +145,37 @@ fn path_units_have_no_failures() {
 #[test]
 fn modules_pass() {
     if suite().is_some() {
-        let shown = script_passes("lib/tests/modules.sh");
+        let shown = script_passes("lib/tests/modules.sh", StoreAt::Home);
         assert!(shown.contains("407 Pass") && shown.contains("0 Fail"), "{shown}");
     }
 }
 
 #[test]
 fn filesystem_passes() {
-    script_passes("lib/tests/filesystem.sh");
+    script_passes("lib/tests/filesystem.sh", StoreAt::Home);
 }
 
 #[test]
 fn debug_passes() {
-    script_passes("lib/tests/debug.sh");
+    script_passes("lib/tests/debug.sh", StoreAt::Home);
 }
 
 #[test]
 fn network_passes() {
-    script_passes("lib/tests/network.sh");
+    script_passes("lib/tests/network.sh", StoreAt::Home);
+}
+
+#[test]
+fn sources_pass() {
+    script_passes("lib/tests/sources.sh", StoreAt::ItsLogicalPlace);
+}
+
+#[test]
+fn filesets_pass() {
+    script_passes("lib/fileset/tests.sh", StoreAt::ItsLogicalPlace);
+}
+
+#[test]
+fn properties_of_paths_hold() {
+    script_passes("lib/path/tests/prop.sh", StoreAt::Home);
 }

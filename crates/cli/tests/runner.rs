@@ -14,17 +14,24 @@ mod common;
 
 mod commands;
 mod configurations;
+mod corepkgs;
+mod diagnostics;
 mod examples;
 mod failures;
+mod flakes;
 mod interrupt;
 mod layers;
 mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod parallel;
+mod purity;
+mod repl;
 mod sharing;
 mod store;
 mod tidy;
+mod tree;
 
 #[test]
 fn every_file_of_tests_is_run() {

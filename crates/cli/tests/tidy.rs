@@ -27,7 +27,7 @@ const PUBLIC_HOSTS: &[&str] = &["mirrors.kernel.org", "snapshot.debian.org"];
 /// A check: what is wrong with a file of the tree.
 type Check = fn(&Path, &str) -> Vec<String>;
 /// The checks that need nothing but the file.
-const CHECKS: &[Check] = &[header, left_over, length, white_space];
+const CHECKS: &[Check] = &[header, left_over, length, white_space, hidden_values];
 
 fn extension(path: &Path) -> &str {
     path.extension().and_then(|extension| extension.to_str()).unwrap_or("")
@@ -58,6 +58,35 @@ fn left_over(path: &Path, text: &str) -> Vec<String> {
         {
             found.push(format!("line {}: '{banned}': {remedy}", index + 1));
         }
+    }
+    found
+}
+
+/// Values in a collection that the evaluator's collector does not see, without a word on why it need not.
+fn hidden_values(path: &Path, text: &str) -> Vec<String> {
+    const PLACES: [&str; 3] = ["crates/eval/src", "crates/engine/src", "crates/cli/src"];
+    const COLLECTIONS: [&str; 5] = ["Vec<", "VecDeque<", "Map<", "Set<", "Box<"];
+    const HELD: [&str; 7] =
+        ["Value<'", "Attr<'h", "Attrs<'h", "Slot<'h", "Thunk<'h", "List<'h", "Env<'h"];
+    /// What the comment on the line above has to say.
+    const EXCUSE: &str = "(no evaluation)";
+    let own = Path::new("crates/eval/src/value");
+    if !PLACES.iter().any(|place| path.starts_with(place)) || path.starts_with(own) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut before = "";
+    for (index, line) in text.lines().enumerate() {
+        let collection = COLLECTIONS.iter().filter_map(|name| line.find(name)).min();
+        let inner = collection.map_or("", |start| &line[start..]);
+        let inner = inner.split("Items<").next().unwrap_or_default();
+        if HELD.iter().any(|held| inner.contains(held)) && !before.contains(EXCUSE) {
+            found.push(format!(
+                "line {}: the collector sees no values in here: use Items, or say '{EXCUSE}' above",
+                index + 1
+            ));
+        }
+        before = line;
     }
     found
 }
@@ -291,6 +320,19 @@ fn what_was_left_over_is_found_with_its_line() {
     let text = format!("{}!(x);\n", "dbg");
     assert_eq!(left_over(Path::new("a.rs"), &text).len(), 1);
     assert_eq!(left_over(Path::new("a.md"), &text), [""; 0]);
+}
+
+#[test]
+fn a_collection_of_values_is_found_unless_it_is_explained() {
+    let path = Path::new("crates/eval/src/some.rs");
+    let plain = "    let all: Vec<(Symbol, Value<'h>)> = Vec::new();\n";
+    assert_eq!(hidden_values(path, plain).len(), 1);
+    let excused = format!("    // Gone at once (no evaluation).\n{plain}");
+    assert_eq!(hidden_values(path, &excused), Vec::<String>::new());
+    let items = "    let all: Vec<Items<'h, Value<'h>>> = Vec::new();\n";
+    assert_eq!(hidden_values(path, items), Vec::<String>::new());
+    let elsewhere = Path::new("crates/vm/src/some.rs");
+    assert_eq!(hidden_values(elsewhere, plain), Vec::<String>::new());
 }
 
 #[test]

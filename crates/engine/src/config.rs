@@ -3,8 +3,8 @@
 //! This is the one place where the environment is read. Everything below gets a [`Config`].
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use picnix_store_core::StoreDir;
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub system: String,
     /// What the user set in Nix's syntax: caches, keys, timeouts.
     pub settings: UserSettings,
+    /// For tests: how often evaluation collects its memory, in calls and thunks; `PICNIX_COLLECT_EVERY`.
+    pub collect_every: Option<usize>,
     /// The variables that expressions may ask for.
     pub env: Vec<(OsString, OsString)>,
 }
@@ -84,7 +86,7 @@ impl Config {
             .or_else(|| below_home(".cache"))
             .map_or_else(|| store_root.join("cache"), |dir| dir.join("picnix"));
         let search_path = get("NIX_PATH")
-            .map(|value| parse_search_path(value.as_bytes(), &current_dir))
+            .map(|value| parse_search_path(value.as_bytes()))
             .unwrap_or_default();
         Ok(Self {
             store_root,
@@ -95,6 +97,8 @@ impl Config {
             system: format!("{}-linux", std::env::consts::ARCH),
             current_dir,
             settings: UserSettings::default(),
+            collect_every: get("PICNIX_COLLECT_EVERY")
+                .and_then(|count| count.to_str()?.parse().ok()),
             env,
         })
     }
@@ -107,16 +111,14 @@ impl Config {
 
     /// Puts entries in front of the search path, as `-I` does.
     pub fn prepend_search_path(&mut self, entries: &[String]) {
-        let parsed: Vec<_> = entries
-            .iter()
-            .map(|entry| search_entry(entry.as_bytes(), &self.current_dir))
-            .collect();
+        let parsed: Vec<_> =
+            entries.iter().map(|entry| search_entry(entry.as_bytes())).collect();
         self.search_path.splice(0..0, parsed);
     }
 }
 
 /// Splits `NIX_PATH` at colons, except those of URLs.
-fn parse_search_path(value: &[u8], current_dir: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn parse_search_path(value: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut entries = Vec::new();
     let mut start = 0;
     for (index, byte) in value.iter().enumerate() {
@@ -127,30 +129,21 @@ fn parse_search_path(value: &[u8], current_dir: &Path) -> Vec<(Vec<u8>, Vec<u8>)
         }
     }
     entries.push(&value[start..]);
-    entries
-        .into_iter()
-        .filter(|entry| !entry.is_empty())
-        .map(|entry| search_entry(entry, current_dir))
-        .collect()
+    entries.into_iter().filter(|entry| !entry.is_empty()).map(search_entry).collect()
 }
 
-/// `prefix=path` or `path`; a relative path is made absolute.
-fn search_entry(entry: &[u8], current_dir: &Path) -> (Vec<u8>, Vec<u8>) {
-    let (prefix, path) = match entry.iter().position(|byte| *byte == b'=') {
-        Some(equals) => (entry[..equals].to_vec(), &entry[equals + 1..]),
-        None => (Vec::new(), entry),
-    };
-    let has_scheme = path.windows(3).any(|window| window == b"://");
-    if path.starts_with(b"/") || has_scheme || path.starts_with(b"flake:") {
-        return (prefix, path.to_vec());
+/// `prefix=path` or `path`; a relative path stays as it is, and is looked up from the current directory.
+fn search_entry(entry: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    match entry.iter().position(|byte| *byte == b'=') {
+        Some(equals) => (entry[..equals].to_vec(), entry[equals + 1..].to_vec()),
+        None => (Vec::new(), entry.to_vec()),
     }
-    let absolute = current_dir.join(OsString::from_vec(path.to_vec()));
-    (prefix, picnix_eval::canonical_path(absolute.as_os_str().as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn config(env: &[(&str, &str)]) -> Result<Config, Error> {
         let env = env.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
@@ -183,6 +176,6 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(text, ["a=/x", "=/work/y", "b=https://c/d", "=/z"]);
+        assert_eq!(text, ["a=/x", "=y", "b=https://c/d", "=../z"]);
     }
 }

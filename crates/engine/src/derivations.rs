@@ -2,7 +2,7 @@
 
 use picnix_build::{Outputs, Target};
 use picnix_eval::pos::Pos;
-use picnix_eval::value::{Attrs, Context, ContextElement};
+use picnix_eval::value::{Attr, Attrs, Context, ContextElement, Held, Items, Slot};
 use picnix_eval::{Coercion, Value, bail, sym};
 use picnix_store_core::{OutputName, StorePath};
 
@@ -20,6 +20,28 @@ pub struct Found {
     pub output: OutputName,
 }
 
+/// A member of a set or list in which derivations are searched; `depth` is how deep it lies.
+#[derive(Clone, Copy)]
+pub(crate) enum Member<'h> {
+    Attr { slot: &'h Slot<'h>, depth: usize },
+    Item { slot: &'h Slot<'h>, depth: usize },
+}
+
+impl Held for Member<'_> {
+    fn visit(&self, visit: &mut dyn FnMut(usize)) {
+        let (Self::Attr { slot, .. } | Self::Item { slot, .. }) = self;
+        slot.visit(visit);
+    }
+}
+
+/// What the search for derivations sees.
+pub(crate) enum Look<'h> {
+    Derivation(&'h Attrs<'h>),
+    /// The members, and what they are the members of.
+    Members(Value<'h>, Items<'h, Member<'h>>),
+    Nothing,
+}
+
 impl<'h> Session<'_, 'h> {
     /// The derivations of a value: itself, or those in a list or set. A set inside a set is searched only where
     /// it says `recurseForDerivations = true`.
@@ -28,67 +50,88 @@ impl<'h> Session<'_, 'h> {
     /// The value, or a part that has to be looked at, cannot be evaluated; or there is no derivation in it.
     pub fn derivations(&self, value: Value<'h>) -> picnix_eval::Result<Vec<Found>> {
         let mut found = Vec::new();
+        self.collect(self.look_at_root(value)?, &mut found)?;
+        Ok(found)
+    }
+
+    /// What a value is that the user has named.
+    pub(crate) fn look_at_root(&self, value: Value<'h>) -> picnix_eval::Result<Look<'h>> {
         match self.ev.auto_call(value, self.arguments)? {
-            Value::Attrs(_) | Value::List(_) => self.search(value, 0, &mut found)?,
+            value @ (Value::Attrs(_) | Value::List(_)) => self.look_inside(value, 0),
             other => bail!(
                 Type,
                 "expression does not evaluate to a derivation (or a set or list of those)";
                 hint: format!("it is {}", other.type_phrase())
             ),
         }
-        Ok(found)
     }
 
-    fn search(
+    /// What a member of a set or list is.
+    pub(crate) fn look(&self, member: Member<'h>) -> picnix_eval::Result<Look<'h>> {
+        let (slot, depth) = match member {
+            Member::Item { slot, depth } => {
+                return self.look_inside(self.ev.force(slot.get())?, depth);
+            }
+            Member::Attr { slot, depth } => (slot, depth),
+        };
+        let member = self.ev.force_slot(slot)?;
+        // A member of the outermost set counts where it is a derivation or wants to be searched.
+        let is_outermost = depth == 0;
+        let recurses = !is_outermost && self.recurses(member)?;
+        let Value::Attrs(attrs) = member else { return Ok(Look::Nothing) };
+        if self.ev.is_derivation(attrs)? {
+            return Ok(Look::Derivation(attrs));
+        }
+        if recurses || (is_outermost && self.recurses(member)?) {
+            return self.look_inside(member, depth + 1);
+        }
+        Ok(Look::Nothing)
+    }
+
+    fn look_inside(
         &self,
         value: Value<'h>,
         depth: usize,
-        found: &mut Vec<Found>,
-    ) -> picnix_eval::Result<()> {
+    ) -> picnix_eval::Result<Look<'h>> {
         if depth > MAX_DEPTH {
             bail!(
                 Other,
                 "sets and lists of derivations are nested deeper than {MAX_DEPTH}"
             );
         }
-        match self.ev.auto_call(value, self.arguments)? {
+        let value = self.ev.auto_call(value, self.arguments)?;
+        Ok(match value {
             Value::Attrs(attrs) if self.ev.is_derivation(attrs)? => {
-                found.push(self.found(attrs)?);
+                Look::Derivation(attrs)
             }
             Value::Attrs(attrs) => {
-                for attr in self.ev.sorted_by_name(attrs) {
-                    let member = self.ev.force_slot(attr.slot)?;
-                    if depth == 0 || self.recurses(member)? {
-                        self.search_member(member, depth + 1, found)?;
-                    } else if let Value::Attrs(attrs) = member
-                        && self.ev.is_derivation(attrs)?
-                    {
-                        found.push(self.found(attrs)?);
-                    }
-                }
+                let sorted = self.ev.sorted_by_name(attrs).into_iter();
+                let member = |attr: Attr<'h>| Member::Attr { slot: attr.slot, depth };
+                Look::Members(value, Items::from_iter(self.ev.heap, sorted.map(member)))
             }
             Value::List(list) => {
-                for member in list.iter() {
-                    self.search(self.ev.force(member)?, depth + 1, found)?;
-                }
+                let depth = depth + 1;
+                let members = list.items.iter().map(|slot| Member::Item { slot, depth });
+                Look::Members(value, Items::from_iter(self.ev.heap, members))
             }
-            _ => {}
-        }
-        Ok(())
+            _ => Look::Nothing,
+        })
     }
 
-    /// A member of the outermost set counts where it is a derivation or wants to be searched.
-    fn search_member(
+    /// The derivations of what was looked at.
+    pub(crate) fn collect(
         &self,
-        member: Value<'h>,
-        depth: usize,
+        look: Look<'h>,
         found: &mut Vec<Found>,
     ) -> picnix_eval::Result<()> {
-        let Value::Attrs(attrs) = member else { return Ok(()) };
-        if self.ev.is_derivation(attrs)? {
-            found.push(self.found(attrs)?);
-        } else if self.recurses(member)? {
-            self.search(member, depth, found)?;
+        match look {
+            Look::Nothing => {}
+            Look::Derivation(attrs) => found.push(self.found(attrs)?),
+            Look::Members(_, members) => {
+                for member in members {
+                    self.collect(self.look(member)?, found)?;
+                }
+            }
         }
         Ok(())
     }

@@ -91,6 +91,19 @@ pub enum Error {
     /// Something could not be downloaded.
     #[error(transparent)]
     Download(#[from] picnix_fetch::Error),
+    /// A tree has another hash than the input says.
+    #[error(
+        "NAR hash mismatch in input '{input}', expected '{}' but got '{}'",
+        wanted.print(HashFormat::Sri), got.print(HashFormat::Sri)
+    )]
+    TreeMismatch {
+        /// The input.
+        input: String,
+        /// The hash that the tree should have.
+        wanted: Box<Hash>,
+        /// The hash that it has.
+        got: Box<Hash>,
+    },
     /// What came is not what was expected.
     #[error(
         "hash mismatch in file downloaded from '{url}':\n  specified: {}\n  got:       {}",
@@ -136,22 +149,6 @@ pub enum Error {
     /// An evaluation failed; the text is complete, with places and trace.
     #[error("{0}")]
     Evaluation(String),
-}
-
-/// The message of an error with those of its causes, without saying anything twice.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.ends_with(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn did_you_mean(similar: &[String]) -> String {

@@ -204,9 +204,8 @@ impl<'h> Session<'_, 'h> {
         if locked.resolved.input.scheme == Some(Scheme::Git) {
             self.world.show_to_git(&dir, "flake.lock")?;
         }
-        // The tree of the flake is another one now.
-        self.world.forget_trees();
-        Ok(self.ev.lock_flake(reference, &LockFlags::default())?)
+        // The directory is another tree now; this evaluation goes on with the one that it has, as Nix does.
+        Ok(locked)
     }
 
     /// The value of a flake: its outputs and what is known of it.
@@ -216,6 +215,18 @@ impl<'h> Session<'_, 'h> {
     pub fn load_flake(&self, reference: &FlakeRef) -> Result<Value<'h>, WorkError> {
         let flags = LockFlags::default();
         let locked = self.lock_flake(reference, &flags, LockWriting::IfPossible)?;
+        Ok(self.ev.call_flake(&locked)?)
+    }
+
+    /// The value of a flake, whose lock file stays as it is.
+    ///
+    /// # Errors
+    /// The flake is wrong, or an input cannot be had.
+    pub fn peek_flake(&self, reference: &FlakeRef) -> Result<Value<'h>, WorkError> {
+        let only_locked = self.ev.settings.pure;
+        let flags = LockFlags { only_locked, ..LockFlags::default() };
+        let mut locked = self.ev.lock_flake(reference, &flags)?;
+        locked.is_changed = locked.needs_writing();
         Ok(self.ev.call_flake(&locked)?)
     }
 

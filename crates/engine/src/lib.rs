@@ -4,6 +4,7 @@
 //! settings, the store and the builders; [`session::evaluate`] runs an evaluation whose outside is this machine;
 //! [`system::System`] goes the whole way from a configuration to an image or a virtual machine.
 
+mod access;
 mod builders;
 pub mod caches;
 mod config;
@@ -14,15 +15,19 @@ mod error;
 mod fetchers;
 pub mod flakes;
 pub mod image_builtin;
+mod parallel;
+mod registry;
 pub mod session;
 mod settings;
 pub mod system;
 pub mod tree;
 pub mod world;
 
+pub use access::Visibility;
 pub use config::Config;
 pub use derivations::Found;
 pub use engine::{BuildOptions, Engine, target};
-pub use error::{Error, chain};
+pub use error::Error;
 pub use fetchers::Freshness;
+pub use picnix_build::chain;
 pub use settings::UserSettings;

@@ -8,17 +8,20 @@ use std::path::{Path, PathBuf};
 
 use picnix_eval::source::Origin;
 use picnix_eval::value::{Attrs, AttrsBuilder};
-use picnix_eval::{Evaluator, Features, Heap, Lints, Settings, Value, report};
+use picnix_eval::{Evaluator, Features, Heap, Interrupt, Lints, Settings, Value, report};
 
 use crate::engine::Engine;
 use crate::fetchers::Freshness;
 use crate::flakes::FlakeTarget;
-use crate::world::{RealWorld, Writes};
-use crate::{Config, Error};
+use crate::world::{RealWorld, Remains, Writes};
+use crate::{Config, Error, Visibility};
 
 /// What evaluation is told from outside, beside the [`Config`].
 #[derive(Clone, Debug, Default)]
 pub struct EvalOptions {
+    /// Take back memory on the way. The work then keeps values on the stack only, or in
+    /// [`picnix_eval::value::Items`], while it evaluates others.
+    pub collect: bool,
     /// Show every frame of a trace.
     pub show_trace: bool,
     /// Let the program see nothing of the machine.
@@ -39,7 +42,11 @@ pub struct EvalOptions {
     pub features: Features,
     /// What happens at literals that are better written otherwise.
     pub lints: Lints,
-    /// What may be fetched begins with one of these; none means that everything may.
+    /// A request to stop evaluating.
+    pub interrupt: Interrupt,
+    /// Let the program see only the search path, and what it puts into the store itself.
+    pub restricted: bool,
+    /// What may be fetched begins with one of these; none means that everything may, unless `restricted`.
     pub allowed_uris: Option<Vec<String>>,
     /// `--arg NAME EXPR`
     pub arguments: Vec<(String, String)>,
@@ -47,6 +54,8 @@ pub struct EvalOptions {
     pub string_arguments: Vec<(String, String)>,
     /// Files and directories that a trace leaves out, unless all of it is shown.
     pub internal: Vec<Vec<u8>>,
+    /// How errors are laid out.
+    pub layout: report::Layout,
 }
 
 /// A program that a user named.
@@ -71,9 +80,11 @@ pub struct Session<'s, 'h> {
     pub world: &'s RealWorld<'s>,
     /// The arguments for functions at the top.
     pub arguments: &'h Attrs<'h>,
+    /// How many processes may work at a time.
+    pub(crate) cores: usize,
 }
 
-/// Runs `work` in a new evaluation.
+/// Runs `work` in a new evaluation, on one core.
 ///
 /// # Errors
 /// Whatever the work fails with; an error of the language as rendered text.
@@ -84,24 +95,88 @@ pub fn evaluate<T>(
     show_message: impl Fn(&str),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> Result<T, Error> {
+    let (result, _) =
+        attempt(engine, (writes, options), &show_message, (1, Remains::default()), work);
+    result.unwrap_or_else(|| unreachable!("one core is enough for one core"))
+}
+
+/// Runs `work` in a new evaluation, with as many cores as the settings allow for what the session offers to do in
+/// parallel. It may be run a second time, from the beginning, on one core.
+///
+/// # Errors
+/// Whatever the work fails with; an error of the language as rendered text.
+pub fn evaluate_in_parallel<T>(
+    engine: &Engine,
+    writes: Writes,
+    options: &EvalOptions,
+    show_message: impl Fn(&str),
+    mut work: impl FnMut(&Session<'_, '_>) -> Result<T, WorkError>,
+) -> Result<T, Error> {
+    // What one core has made and may therefore see, the others would not know of.
+    let is_limited = options.pure || options.restricted;
+    let mut cores = if is_limited { 1 } else { engine.config.settings.eval_cores()? };
+    let mut earlier = Remains::default();
+    loop {
+        let (result, remains) = attempt(
+            engine,
+            (writes, options),
+            &show_message,
+            (cores, earlier),
+            &mut work,
+        );
+        match result {
+            Some(result) => return result,
+            None => (cores, earlier) = (1, remains),
+        }
+    }
+}
+
+/// One attempt at an evaluation. No result means that it has to be done once more, on one core.
+fn attempt<T>(
+    engine: &Engine,
+    (writes, options): (Writes, &EvalOptions),
+    show_message: &dyn Fn(&str),
+    (cores, earlier): (usize, Remains),
+    work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
+) -> (Option<Result<T, Error>>, Remains) {
     let heap = Heap::new();
-    let world = RealWorld::new(engine, writes, options.pure, Box::new(show_message))
-        .with_freshness(options.freshness);
+    let visibility = match (options.pure, options.restricted) {
+        (true, _) => Visibility::Pure,
+        (false, true) => Visibility::Restricted,
+        (false, false) => Visibility::Everything,
+    };
+    let world = RealWorld::new(engine, writes, visibility, Box::new(show_message))
+        .with_freshness(options.freshness)
+        .after(earlier);
     let config = &engine.config;
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
         let detail = report::Detail {
             show_trace: options.show_trace,
             internal: &options.internal,
+            layout: options.layout,
         };
         Error::Evaluation(report::render(&ev, error, detail))
     };
-    let arguments = arguments(&ev, config, options).map_err(|error| render(&error))?;
-    let session = Session { ev: &ev, engine, world: &world, arguments };
-    work(&session).map_err(|error| match error {
-        WorkError::Language(error) => render(&error),
-        WorkError::Engine(error) => error,
-    })
+    let arguments = match arguments(&ev, config, options) {
+        Ok(arguments) => arguments,
+        Err(error) => return (Some(Err(render(&error))), Remains::default()),
+    };
+    let session = Session { ev: &ev, engine, world: &world, arguments, cores };
+    ev.hold(Value::Attrs(arguments));
+    if let Some(count) = config.collect_every {
+        heap.collect_every(count);
+    }
+    let result =
+        if options.collect { heap.collected(|| work(&session)) } else { work(&session) };
+    match result {
+        Ok(result) => (Some(Ok(result)), Remains::default()),
+        Err(WorkError::Language(error)) => {
+            (Some(Err(render(&error))), Remains::default())
+        }
+        Err(WorkError::Engine(error)) => (Some(Err(error)), Remains::default()),
+        Err(WorkError::Again) => (None, world.remains()),
+    }
 }
 
 /// Why the work of an evaluation failed.
@@ -110,6 +185,8 @@ pub enum WorkError {
     Language(picnix_eval::Error),
     /// Something else is.
     Engine(Error),
+    /// Nothing is wrong, but everything has to be done once more, on one core.
+    Again,
 }
 
 impl From<picnix_eval::Error> for WorkError {
@@ -133,7 +210,7 @@ impl From<picnix_eval::world::WorldError> for WorkError {
 fn settings(config: &Config, options: &EvalOptions) -> Settings {
     let defaults = Settings::default();
     Settings {
-        search_path: config.search_path.clone(),
+        search_path: if options.pure { Vec::new() } else { config.search_path.clone() },
         base_dir: config.current_dir.as_os_str().as_bytes().to_vec(),
         home_dir: config.home_dir.as_ref().map(|dir| dir.as_os_str().as_bytes().to_vec()),
         pure: options.pure,
@@ -145,6 +222,8 @@ fn settings(config: &Config, options: &EvalOptions) -> Settings {
         max_call_depth: options.max_call_depth.unwrap_or(defaults.max_call_depth),
         features: options.features,
         lints: options.lints,
+        interrupt: options.interrupt.clone(),
+        restricted: options.restricted,
         allowed_uris: options.allowed_uris.clone(),
     }
 }
@@ -171,6 +250,29 @@ impl<'h> Session<'_, 'h> {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.engine.config
+    }
+
+    /// What builds and fetches for this evaluation.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        self.engine
+    }
+
+    /// An error as text, for work that goes on after it.
+    #[must_use]
+    pub fn render(&self, error: WorkError) -> Error {
+        match error {
+            WorkError::Engine(error) => error,
+            WorkError::Again => Error::Evaluation(
+                "error: the evaluation has to be done again, on one core".to_owned(),
+            ),
+            WorkError::Language(error) => {
+                let show_trace = self.ev.show_trace.get();
+                let layout = report::Layout::Nix;
+                let detail = report::Detail { show_trace, internal: &[], layout };
+                Error::Evaluation(report::render(self.ev, &error, detail))
+            }
+        }
     }
 
     /// The value of a program.
@@ -222,24 +324,18 @@ pub(crate) fn parse_attr_path(path: &str) -> picnix_eval::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut name = String::new();
     let mut quoted = false;
-    let mut any = false;
     for character in path.chars() {
         match character {
-            '"' => {
-                quoted = !quoted;
-                any = true;
-            }
-            '.' if !quoted => {
-                names.push(std::mem::take(&mut name));
-                any = false;
-            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => names.push(std::mem::take(&mut name)),
             other => name.push(other),
         }
     }
     if quoted {
         picnix_eval::bail!(Syntax, "missing closing quote in selection path '{path}'");
     }
-    if any || !name.is_empty() {
+    // As in Nix, an empty name at the end is none.
+    if !name.is_empty() {
         names.push(name);
     }
     Ok(names)
@@ -255,6 +351,7 @@ mod tests {
         assert_eq!(parse(""), Vec::<String>::new());
         assert_eq!(parse("a.b"), ["a", "b"]);
         assert_eq!(parse("a.\"b.c\".d"), ["a", "b.c", "d"]);
+        assert_eq!(parse("\"\""), Vec::<String>::new());
         assert!(parse_attr_path("a.\"b").is_err());
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use picnix_store_core::{PublicKey, PublicKeys};
 
 use crate::Error;
 
+/// More processes than this do not evaluate one thing.
+const MAX_EVAL_CORES: usize = 64;
 /// How deep files may include files.
 const MAX_INCLUDES: usize = 16;
 
@@ -21,6 +24,9 @@ const MAX_INCLUDES: usize = 16;
 const KNOWN: &[(&str, &str)] = &[
     ("connect-timeout", "5"),
     ("download-attempts", "4"),
+    ("eval-cores", "0"),
+    ("flake-registry", "https://channels.nixos.org/flake-registry.json"),
+    ("forge-mirror", ""),
     ("http-connections", "16"),
     ("narinfo-cache-negative-ttl", "3600"),
     ("narinfo-cache-positive-ttl", "2592000"),
@@ -115,6 +121,18 @@ impl UserSettings {
         Ok(policy)
     }
 
+    /// The global flake registry: an absolute path, a URL, or nothing.
+    #[must_use]
+    pub fn flake_registry(&self) -> &str {
+        self.value("flake-registry")
+    }
+
+    /// Where the forges' URLs are asked for instead: `https://HOST/...` as `MIRROR/HOST/...`.
+    #[must_use]
+    pub fn forge_mirror(&self) -> Option<&str> {
+        Some(self.value("forge-mirror")).filter(|mirror| !mirror.is_empty())
+    }
+
     fn base_policy(&self) -> Result<CachePolicy, Error> {
         let seconds = |name| self.number(name).map(Duration::from_secs);
         let connections = self.number("http-connections")?;
@@ -133,6 +151,17 @@ impl UserSettings {
             },
             ..CachePolicy::default()
         })
+    }
+
+    /// How many processes evaluate at a time, at least one.
+    ///
+    /// # Errors
+    /// The value makes no sense.
+    pub fn eval_cores(&self) -> Result<usize, Error> {
+        match usize::try_from(self.number("eval-cores")?).unwrap_or(0) {
+            0 => Ok(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            cores => Ok(cores.min(MAX_EVAL_CORES)),
+        }
     }
 
     fn trusted_keys(&self) -> Result<PublicKeys, Error> {

@@ -182,11 +182,12 @@ impl System {
             };
             arguments.push((ev.symbol(b"device"), value));
         }
+        let arguments = ev.attrs(&arguments);
         let entry = tree::find(config)?.join("default.nix");
         let entry = ev.heap.bytes(entry.as_os_str().as_bytes());
         let pos = picnix_eval::pos::Pos::NONE;
         let function = ev.import_file(entry, pos)?;
-        let system = ev.call(function, &[ev.attrs(&arguments)], pos)?;
+        let system = ev.call(function, &[arguments], pos)?;
         Ok(session.select(system, "config.system.build")?)
     }
 }

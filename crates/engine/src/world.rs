@@ -4,15 +4,14 @@
 //! written in one transaction by [`RealWorld::flush`], when the evaluation has succeeded or when something has
 //! to be built on its way. An evaluation that fails leaves nothing behind.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use picnix_build::{Outputs, Target};
-use picnix_eval::flake::Input;
+use picnix_eval::flake::{FlakeRef, Input, Registries};
 use picnix_eval::world::{
     FetchedTree, FileKind, Ingestion, PathFilter, Realisation, UrlFetch, World,
     WorldError, WorldResult,
@@ -23,8 +22,12 @@ use picnix_store_core::{
     HashFormat, OutputName, References, Sha256, StoreDir, StorePath,
 };
 
+use crate::Error;
+use crate::access::{Access, Visibility};
+use crate::caches::Signatures;
 use crate::engine::Engine;
 use crate::fetchers::{Fetchers, Freshness};
+use crate::parallel::{Notes, Source};
 
 /// Shows the lines of `builtins.trace`.
 pub type ShowMessage<'a> = Box<dyn Fn(&str) + 'a>;
@@ -44,13 +47,32 @@ pub struct RealWorld<'a> {
     writes: Writes,
     show_message: ShowMessage<'a>,
     current_time: i64,
-    pure: bool,
+    is_pure: bool,
+    access: Access,
     texts: RefCell<BTreeMap<StorePath, PendingText>>,
     /// Sources whose paths were computed only: where they are and what they are called.
     sources: RefCell<Vec<(PathBuf, AddRequest)>>,
     /// Trees that this evaluation fetched.
     trees: RefCell<BTreeMap<Input, FetchedTree>>,
     freshness: Freshness,
+    /// How many messages there were.
+    messages: Cell<usize>,
+    /// How many of them an earlier attempt at the same evaluation has shown.
+    shown_before: usize,
+    /// In a helper of a parallel evaluation: where it notes what it would do.
+    notes: OnceCell<Notes>,
+    /// Store objects that were found valid.
+    valid: RefCell<BTreeSet<StorePath>>,
+    /// Whether helpers do a part of the work, so that what they make is not all here.
+    is_helped: Cell<bool>,
+    needs_all: Cell<bool>,
+}
+
+/// What an attempt at an evaluation leaves to the next.
+#[derive(Default)]
+pub(crate) struct Remains {
+    messages: usize,
+    trees: BTreeMap<Input, FetchedTree>,
 }
 
 /// A text object that is not in the store yet.
@@ -69,9 +91,13 @@ impl<'a> RealWorld<'a> {
     pub fn new(
         engine: &'a Engine,
         writes: Writes,
-        pure: bool,
+        visibility: Visibility,
         show_message: ShowMessage<'a>,
     ) -> Self {
+        let access = Access::new(visibility);
+        if visibility == Visibility::Restricted {
+            allow_search_path(engine, &access);
+        }
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seconds = now.map_or(0, |since| since.as_secs());
         Self {
@@ -79,12 +105,142 @@ impl<'a> RealWorld<'a> {
             writes,
             show_message,
             current_time: i64::try_from(seconds).unwrap_or(i64::MAX),
-            pure,
+            is_pure: visibility == Visibility::Pure,
+            access,
             texts: RefCell::default(),
             sources: RefCell::default(),
             trees: RefCell::default(),
             freshness: Freshness::Cached,
+            messages: Cell::new(0),
+            shown_before: 0,
+            notes: OnceCell::new(),
+            valid: RefCell::default(),
+            is_helped: Cell::new(false),
+            needs_all: Cell::new(false),
         }
+    }
+
+    /// Goes on after an earlier attempt at the same evaluation: its messages are not shown again.
+    pub(crate) fn after(mut self, earlier: Remains) -> Self {
+        self.shown_before = earlier.messages;
+        self.trees = RefCell::new(earlier.trees);
+        self
+    }
+
+    /// What a later attempt at the same evaluation needs to know.
+    pub(crate) fn remains(&self) -> Remains {
+        Remains { messages: self.messages.get(), trees: self.trees.take() }
+    }
+
+    /// How many messages there were.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages.get()
+    }
+
+    /// From now on this is the world of a helper: it acts on nothing, and takes notes.
+    pub(crate) fn take_notes(&self, notes: Notes) {
+        assert!(self.notes.set(notes).is_ok(), "a helper begins once");
+    }
+
+    /// The notes of a helper; none in the process that does what is noted.
+    pub(crate) fn notes(&self) -> Option<&Notes> {
+        self.notes.get()
+    }
+
+    /// Ends a helper where it would have to act.
+    fn act(&self) {
+        if let Some(notes) = self.notes.get() {
+            notes.give_up();
+        }
+    }
+
+    /// Whether a store object was made by this evaluation or was found valid by it.
+    fn is_known(&self, path: &StorePath) -> bool {
+        self.texts.borrow().contains_key(path) || self.valid.borrow().contains(path)
+    }
+
+    /// Says that helpers do a part of the work from now on.
+    pub(crate) fn expect_help(&self) {
+        self.is_helped.set(true);
+    }
+
+    /// Whether something happened that only an evaluation without helpers does as it should.
+    pub(crate) fn needs_all(&self) -> bool {
+        self.needs_all.get()
+    }
+
+    /// Ends a helper that did not find a store object: another part of the evaluation may have made it.
+    fn not_found(&self, path: &[u8]) {
+        let store_dir = self.store_dir().as_str().as_bytes();
+        if self.notes.get().is_some() && path.starts_with(store_dir) {
+            self.act();
+        }
+    }
+
+    /// Does what a helper has noted.
+    pub(crate) fn replay_text(
+        &self,
+        path: StorePath,
+        contents: &[u8],
+        references: Option<BTreeSet<StorePath>>,
+    ) {
+        let text = PendingText { contents: contents.into(), references };
+        self.texts.borrow_mut().entry(path).or_insert(text);
+    }
+
+    /// Does what a helper has noted.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub(crate) fn replay_source(&self, source: &Source) -> WorldResult<()> {
+        let (path, request) = (Path::new(&source.path), source.request());
+        if self.writes == Writes::WhenBuilding && source.excluded.is_none() {
+            self.sources.borrow_mut().push((path.to_path_buf(), request));
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let is_left_out = |path: &Path| {
+            source.excluded.as_ref().is_some_and(|paths| paths.contains(path))
+        };
+        store
+            .add_source(path, &request, &mut |path, _| Ok(!is_left_out(path)))
+            .map_err(|error| world_error(&error))?;
+        Ok(())
+    }
+
+    /// In a helper: computes the path of a source, and notes it.
+    fn note_source(
+        &self,
+        notes: &Notes,
+        path: &Path,
+        request: &AddRequest,
+        filter: Option<PathFilter<'_>>,
+    ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        let mut excluded = filter.is_some().then(BTreeSet::new);
+        let mut failure = None;
+        let mut filter = filter;
+        let mut keep = |path: &Path, kind| {
+            let Some(filter) = filter.as_mut() else { return Ok(true) };
+            match filter(path.as_os_str().as_bytes(), entry_kind(kind)) {
+                Ok(true) => Ok(true),
+                Ok(false) => {
+                    excluded.get_or_insert_default().insert(path.to_owned());
+                    Ok(false)
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    Err(FilterStopped)
+                }
+            }
+        };
+        let store_dir = self.store_dir();
+        let found = picnix_store::source_path(store_dir, path, request, &mut keep);
+        if let Some(error) = failure {
+            return Ok(Err(error));
+        }
+        let found = found.map_err(|error| world_error(&error))?;
+        notes.source(Source::new(path, request, excluded));
+        Ok(Ok(found))
     }
 
     /// Says how long answers of the network are believed.
@@ -99,6 +255,10 @@ impl<'a> RealWorld<'a> {
     /// # Errors
     /// The store refuses.
     pub fn flush(&self) -> WorldResult<()> {
+        if self.is_helped.get() && self.writes == Writes::WhenBuilding {
+            self.needs_all.set(true);
+            return Err(WorldError::new("a part of what is to be written is elsewhere"));
+        }
         let sources = std::mem::take(&mut *self.sources.borrow_mut());
         let texts = std::mem::take(&mut *self.texts.borrow_mut());
         if sources.is_empty() && texts.is_empty() {
@@ -130,6 +290,26 @@ impl<'a> RealWorld<'a> {
     /// Where a path of the language really lies.
     fn physical(&self, path: &[u8]) -> PathBuf {
         self.engine.physical(path)
+    }
+
+    /// Lets a store object that evaluation has made or asked for be seen.
+    fn allow(&self, path: &StorePath) {
+        if self.access.is_limited() {
+            self.access.allow(self.store_dir().print(path).as_bytes());
+        }
+    }
+
+    /// Lets what was built be seen, with everything that it refers to.
+    fn allow_built(&self, built: &picnix_build::Built) -> WorldResult<()> {
+        if !self.access.is_limited() {
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        let outputs: Vec<&StorePath> =
+            built.values().flat_map(BTreeMap::values).collect();
+        let closure = store.closure(outputs).map_err(|error| world_error(&error))?;
+        closure.iter().for_each(|path| self.allow(path));
+        Ok(())
     }
 
     fn fetchers(&self) -> Fetchers<'_> {
@@ -185,10 +365,11 @@ impl<'a> RealWorld<'a> {
         name: &str,
         method: ContentAddressMethod,
         hash: Hash,
+        references: &BTreeSet<StorePath>,
     ) -> WorldResult<StorePath> {
         let address = ContentAddress { method, hash };
         self.store_dir()
-            .make_content_path(name, &address, &References::none())
+            .make_content_path(name, &address, &References::from(references.clone()))
             .map_err(|error| world_error(&error))
     }
 
@@ -199,12 +380,24 @@ impl<'a> RealWorld<'a> {
         request: &AddRequest,
         filter: Option<PathFilter<'_>>,
     ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        if let Some(notes) = self.notes.get() {
+            return self.note_source(notes, path, request, filter);
+        }
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let mut failure = None;
-        let is_filtered = filter.is_some();
+        // Of a directory above what may be seen only that is copied.
+        let is_filtered = filter.is_some() || self.access.is_limited();
+        let is_hidden = |path: &Path| {
+            let store_root = &self.engine.config.store_root;
+            let path_is_own = path.starts_with(store_root);
+            !path_is_own && !self.access.is_allowed(path.as_os_str().as_bytes())
+        };
         let mut keep: Box<dyn FnMut(&Path, EntryKind) -> _> = match filter {
-            None => Box::new(|_: &Path, _| Ok(true)),
+            None => Box::new(|path: &Path, _| Ok(!is_hidden(path))),
             Some(filter) => Box::new(|path: &Path, kind| {
+                if is_hidden(path) {
+                    return Ok(false);
+                }
                 filter(path.as_os_str().as_bytes(), entry_kind(kind)).map_err(|error| {
                     failure = Some(error);
                     FilterStopped
@@ -251,7 +444,7 @@ fn kind_of(file_type: fs::FileType) -> FileKind {
 
 /// An error of a lower layer with its causes, as evaluation reports it.
 fn world_error(error: &dyn std::error::Error) -> WorldError {
-    WorldError::new(crate::error::chain(error))
+    WorldError::new(crate::chain(error))
 }
 
 fn io_error(action: &str, path: &[u8], error: &std::io::Error) -> WorldError {
@@ -270,10 +463,20 @@ impl World for RealWorld<'_> {
     }
 
     fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
+        self.access.check(path)?;
         if let Some(contents) = self.pending_text(path, |text| text.contents.to_vec()) {
             return Ok(contents);
         }
-        fs::read(self.physical(path)).map_err(|error| match error.kind() {
+        let physical = self.physical(path);
+        if self.notes.get().is_some() {
+            // Reading a pipe takes away what is in it.
+            match fs::metadata(&physical) {
+                Ok(metadata) if metadata.is_file() || metadata.is_dir() => {}
+                Ok(_) => self.act(),
+                Err(_) => self.not_found(path),
+            }
+        }
+        fs::read(physical).map_err(|error| match error.kind() {
             std::io::ErrorKind::IsADirectory => WorldError::new(format!(
                 "cannot read '{}': it is a directory",
                 String::from_utf8_lossy(path)
@@ -283,7 +486,11 @@ impl World for RealWorld<'_> {
     }
 
     fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
+        self.access.check(path)?;
         let physical = self.physical(path);
+        if self.notes.get().is_some() && !physical.exists() {
+            self.not_found(path);
+        }
         let fail = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotADirectory => WorldError::new(format!(
                 "cannot read directory {:?}: Not a directory",
@@ -295,30 +502,40 @@ impl World for RealWorld<'_> {
         for entry in fs::read_dir(&physical).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let kind = entry.file_type().map_or(FileKind::Unknown, kind_of);
-            names.push((entry.file_name().into_vec(), kind));
+            let name = entry.file_name().into_vec();
+            if !self.access.is_limited()
+                || self.access.is_allowed(&[path, b"/", &name].concat())
+            {
+                names.push((name, kind));
+            }
         }
         Ok(names)
     }
 
     fn file_kind(&self, path: &[u8]) -> WorldResult<Option<FileKind>> {
+        self.access.check(path)?;
         if self.pending_text(path, |_| ()).is_some() {
             return Ok(Some(FileKind::Regular));
         }
         match fs::symlink_metadata(self.physical(path)) {
             Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
-            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) if is_absence(&error) => {
+                self.not_found(path);
+                Ok(None)
+            }
             Err(error) => Err(io_error("look at", path, &error)),
         }
     }
 
     fn read_link(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
+        self.access.check(path)?;
         fs::read_link(self.physical(path))
             .map(|target| target.into_os_string().into_vec())
             .map_err(|error| io_error("read link", path, &error))
     }
 
     fn env_var(&self, name: &[u8]) -> Option<Vec<u8>> {
-        if self.pure {
+        if self.is_pure {
             return None;
         }
         let name = std::str::from_utf8(name).ok()?;
@@ -326,11 +543,11 @@ impl World for RealWorld<'_> {
     }
 
     fn current_time(&self) -> Option<i64> {
-        (!self.pure).then_some(self.current_time)
+        (!self.is_pure).then_some(self.current_time)
     }
 
     fn current_system(&self) -> Option<String> {
-        (!self.pure).then(|| self.engine.config.system.clone())
+        (!self.is_pure).then(|| self.engine.config.system.clone())
     }
 
     fn add_path(
@@ -340,17 +557,25 @@ impl World for RealWorld<'_> {
         ingestion: Ingestion,
         filter: Option<PathFilter<'_>>,
         expected: Option<&Hash>,
+        references: &[StorePath],
     ) -> WorldResult<picnix_eval::Result<StorePath>> {
+        let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         let method = match ingestion {
             Ingestion::Flat => ContentAddressMethod::Flat,
             Ingestion::Nar => ContentAddressMethod::Nar,
         };
         if let Some(expected) = expected {
-            let known = self.content_path(name, method, *expected)?;
+            self.act();
+            let known = self.content_path(name, method, *expected, &references)?;
             let store = self.engine.store().map_err(|error| world_error(&error))?;
             if store.is_valid(&known).map_err(|error| world_error(&error))? {
+                self.allow(&known);
                 return Ok(Ok(known));
             }
+        }
+        if self.pending_text(path, |_| ()).is_some() {
+            self.act();
+            self.flush()?;
         }
         let physical = self.physical(path);
         if self.file_kind(path)?.is_none() {
@@ -360,14 +585,15 @@ impl World for RealWorld<'_> {
         let request = AddRequest {
             method,
             algo: expected.map_or(HashAlgo::Sha256, Hash::algo),
-            ..AddRequest::source(name)
+            name: name.to_owned(),
+            references: references.clone(),
         };
         let added = match self.add_source(&physical, &request, filter)? {
             Ok(added) => added,
             Err(error) => return Ok(Err(error)),
         };
         if let Some(expected) = expected
-            && added != self.content_path(name, method, *expected)?
+            && added != self.content_path(name, method, *expected, &references)?
         {
             return Err(WorldError::new(format!(
                 "store path mismatch in (possibly filtered) path added from '{}': wanted {}",
@@ -375,6 +601,7 @@ impl World for RealWorld<'_> {
                 expected.print_prefixed(HashFormat::Sri),
             )));
         }
+        self.allow(&added);
         Ok(Ok(added))
     }
 
@@ -389,13 +616,20 @@ impl World for RealWorld<'_> {
             .store_dir()
             .make_text_path(name, Sha256::of(contents), &references)
             .map_err(|error| world_error(&error))?;
+        if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
+            notes.text(&path, contents, Some(&references));
+        }
         let text =
             PendingText { contents: contents.into(), references: Some(references) };
         self.texts.borrow_mut().insert(path.clone(), text);
+        self.allow(&path);
         Ok(path)
     }
 
     fn add_derivation(&self, _: Derivation, text: DerivationText) -> WorldResult<()> {
+        if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
+            notes.text(&text.path, &text.contents, None);
+        }
         let pending =
             PendingText { contents: text.contents.into_boxed_slice(), references: None };
         self.texts.borrow_mut().insert(text.path, pending);
@@ -411,24 +645,25 @@ impl World for RealWorld<'_> {
         if let Some(text) = self.texts.borrow().get(path) {
             return Ok(self.references_of(path, text)?.into_iter().collect());
         }
+        self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let found = store.query_references(path).map_err(|error| world_error(&error))?;
         Ok(found.into_iter().collect())
     }
 
     fn realise(&self, what: &[Realisation]) -> WorldResult<()> {
+        let is_done = |item: &Realisation| matches!(item, Realisation::Opaque(path) if self.is_known(path));
+        if what.iter().all(is_done) {
+            return Ok(());
+        }
+        self.act();
         let mut targets = Vec::new();
         for item in what {
             match item {
                 Realisation::Opaque(path) => {
                     self.ensure_path(path)?;
                 }
-                Realisation::DrvDeep(drv_path) => {
-                    targets.push(Target {
-                        drv_path: drv_path.clone(),
-                        outputs: Outputs::All,
-                    });
-                }
+                Realisation::DrvDeep(drv_path) => self.ensure_path(drv_path)?,
                 Realisation::Built(drv_path, output) => {
                     let output = OutputName::parse(output.as_bytes())
                         .map_err(|error| world_error(&error))?;
@@ -440,19 +675,21 @@ impl World for RealWorld<'_> {
             return Ok(());
         }
         self.flush()?;
-        self.engine.build(&targets).map_err(|error| WorldError {
+        let built = self.engine.build(&targets).map_err(|error| WorldError {
             is_build_failure: true,
             ..world_error(&error)
         })?;
-        Ok(())
+        self.allow_built(&built)
     }
 
     fn ensure_path(&self, path: &StorePath) -> WorldResult<()> {
-        if self.texts.borrow().contains_key(path) {
+        if self.is_known(path) {
             return Ok(());
         }
+        self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         if store.is_valid(path).map_err(|error| world_error(&error))? {
+            self.valid.borrow_mut().insert(path.clone());
             return Ok(());
         }
         // A source whose path was only computed so far is read where it is.
@@ -468,21 +705,83 @@ impl World for RealWorld<'_> {
     }
 
     fn fetch_url(&self, request: &UrlFetch<'_>) -> WorldResult<StorePath> {
-        self.fetchers().fetch_url(request).map_err(|error| world_error(&error))
+        self.act();
+        let path =
+            self.fetchers().fetch_url(request).map_err(|error| world_error(&error))?;
+        self.allow(&path);
+        Ok(path)
     }
 
     fn fetch_tree(&self, input: &Input) -> WorldResult<FetchedTree> {
         if let Some(known) = self.trees.borrow().get(input) {
             return Ok(known.clone());
         }
+        self.act();
         let fetched = self.fetchers().fetch_tree(input);
         let fetched = fetched.map_err(|error| world_error(&error))?;
         self.trees.borrow_mut().insert(input.clone(), fetched.clone());
+        self.allow(&fetched.path);
         Ok(fetched)
     }
 
+    fn fetch_closure(&self, cache: &str, path: &StorePath) -> WorldResult<bool> {
+        self.act();
+        let fail = |error: Error| world_error(&error);
+        let store = self.engine.store().map_err(fail)?;
+        if !store.is_valid(path).map_err(|error| world_error(&error))? {
+            let paths = BTreeSet::from([path.clone()]);
+            self.engine
+                .copy_from(cache, &paths, Signatures::AsConfigured)
+                .map_err(fail)?;
+        }
+        let info = store.path_info(path).map_err(|error| world_error(&error))?;
+        let closure = store.closure([path]).map_err(|error| world_error(&error))?;
+        closure.iter().for_each(|path| self.allow(path));
+        Ok(info.content_address.is_some())
+    }
+
+    fn lookup_flake(
+        &self,
+        input: &Input,
+        registries: Registries,
+    ) -> WorldResult<Option<FlakeRef>> {
+        self.act();
+        crate::registry::lookup(&self.fetchers(), input, registries)
+            .map_err(|error| world_error(&error))
+    }
+
+    fn check_access(&self, path: &[u8]) -> WorldResult<()> {
+        self.access.check(path)
+    }
+
     fn message(&self, line: &str) {
-        (self.show_message)(line);
+        if let Some(notes) = self.notes.get() {
+            notes.message();
+            return;
+        }
+        let number = self.messages.get();
+        self.messages.set(number + 1);
+        if number >= self.shown_before {
+            (self.show_message)(line);
+        }
+    }
+}
+
+/// Lets what the search path names be seen; of store objects also what they refer to.
+fn allow_search_path(engine: &Engine, access: &Access) {
+    let config = &engine.config;
+    for (_, entry) in &config.search_path {
+        let path = config.current_dir.join(Path::new(std::ffi::OsStr::from_bytes(entry)));
+        let path = picnix_eval::canonical_path(path.as_os_str().as_bytes());
+        access.allow(&path);
+        if let Ok((object, _)) = config.store_dir.parse_path_within(&path)
+            && let Ok(store) = engine.store()
+            && let Ok(closure) = store.closure([&object])
+        {
+            for path in closure {
+                access.allow(config.store_dir.print(&path).as_bytes());
+            }
+        }
     }
 }
 

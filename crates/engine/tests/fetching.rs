@@ -32,7 +32,8 @@ impl Bench {
             ("PICNIX_STORE".into(), root.join("store").into()),
         ];
         env.extend(std::env::var_os("PATH").map(|path| ("PATH".into(), path)));
-        let config = Config::new(env, root).unwrap();
+        let mut config = Config::new(env, root).unwrap();
+        config.settings.set("flake-registry", "");
         let engine = Engine::new(
             config,
             &BuildOptions::default(),

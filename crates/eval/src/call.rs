@@ -1,6 +1,7 @@
 //! Applying functions.
 
 use crate::bail;
+use crate::builtins::MAX_ARITY;
 use crate::err;
 use crate::error::{At, Error, Result};
 use crate::eval::Tail;
@@ -27,6 +28,7 @@ impl<'h> Evaluator<'h> {
     ) -> Result<Value<'h>> {
         let depth = self.call_depth.get();
         let result = self.with_stack(|| {
+            self.collect_if_due();
             let function = self.force(function)?;
             let mark = self.heap.mark();
             let value = match self.apply(function, arguments, pos)? {
@@ -45,27 +47,32 @@ impl<'h> Evaluator<'h> {
     /// Counts one call; whoever evaluates what is returned gives it back.
     pub(crate) fn apply(
         &self,
+        function: Value<'h>,
+        arguments: &[Value<'h>],
+        pos: Pos,
+    ) -> Result<Tail<'h>> {
+        self.count_call(pos)?;
+        match function {
+            Value::Builtin(builtin) if builtin.arity() == arguments.len() => {
+                self.call_builtin(builtin, arguments, pos).map(Tail::Value)
+            }
+            _ => self.apply_all(function, arguments, pos),
+        }
+    }
+
+    /// Applies to one argument after the other.
+    #[inline(never)]
+    fn apply_all(
+        &self,
         mut function: Value<'h>,
         mut arguments: &[Value<'h>],
         pos: Pos,
     ) -> Result<Tail<'h>> {
-        let depth = self.call_depth.get();
-        if depth > self.settings.max_call_depth {
-            bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
-        }
-        self.call_depth.set(depth + 1);
-        // The most frequent call by far: one argument, no pattern.
-        if let (Value::Lambda(closure), [argument]) = (function, arguments)
-            && let Parameter::Ident(_) = closure.lambda.parameter
-        {
-            let env = self.heap.scope_of_one(*argument, closure.env);
-            return Ok(Tail::Body(&closure.lambda.body, env));
-        }
         while !arguments.is_empty() {
             match function {
                 Value::Lambda(closure) => {
                     let (lambda, env, rest) = self.bind_all(closure, arguments, pos)?;
-                    if self.settings.show_trace {
+                    if self.show_trace.get() {
                         function = self
                             .eval(&lambda.body, env)
                             .map_err(|error| self.trace_call(error, lambda, pos))?;
@@ -89,13 +96,18 @@ impl<'h> Evaluator<'h> {
                 Value::Partial(partial) => {
                     let missing = partial.builtin.arity() - partial.arguments.len();
                     let taken = missing.min(arguments.len());
-                    let all = [partial.arguments, &arguments[..taken]].concat();
+                    // On the stack, where the collector sees them.
+                    let mut all = [Value::Null; MAX_ARITY];
+                    let known = partial.arguments.len();
+                    all[..known].copy_from_slice(partial.arguments);
+                    all[known..known + taken].copy_from_slice(&arguments[..taken]);
+                    let all = &all[..known + taken];
                     arguments = &arguments[taken..];
                     function = if taken == missing {
-                        self.call_builtin(partial.builtin, &all, pos)?
+                        self.call_builtin(partial.builtin, all, pos)?
                     } else {
                         let (builtin, arguments) =
-                            (partial.builtin, self.heap.slice(&all));
+                            (partial.builtin, self.heap.slice(all));
                         Value::Partial(self.heap.alloc(Partial { builtin, arguments }))
                     };
                 }
@@ -111,6 +123,15 @@ impl<'h> Evaluator<'h> {
             }
         }
         Ok(Tail::Value(function))
+    }
+
+    /// Counts a call that is about to begin.
+    #[inline]
+    pub(crate) fn count_call(&self, pos: Pos) -> Result<()> {
+        let depth = self.call_depth.get();
+        self.check_call(depth, pos)?;
+        self.call_depth.set(depth + 1);
+        Ok(())
     }
 
     /// Adds the call of a function to the trace of an error.
@@ -209,15 +230,15 @@ impl<'h> Evaluator<'h> {
         for (slot, formal) in slots.iter().zip(formals.formals) {
             if let Some(given) = attrs.get(formal.name) {
                 used += 1;
-                slot.set(given.get().peek());
+                slot.set(given.get().peek(), self.heap);
             } else if let Some(default) = formal.default {
-                slot.set(self.delay_unfinished(default, env));
+                slot.set(self.delay_unfinished(default, env), self.heap);
             } else {
                 return self.missing_argument(lambda, formal.name, pos);
             }
         }
         if formals.binding.is_some() {
-            slots[count].set(Value::Attrs(attrs));
+            slots[count].set(Value::Attrs(attrs), self.heap);
         }
         if !formals.ellipsis && used != attrs.len() {
             return self.unexpected_argument(lambda, formals, attrs, pos);

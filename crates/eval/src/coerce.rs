@@ -1,12 +1,14 @@
 //! Turning values into strings and paths, and the contexts of strings.
 
+pub use picnix_syntax::canonical_path;
+
 use crate::bail;
 use crate::err;
 use crate::error::{At, Error, Kind, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::sym;
-use crate::value::{Attr, Attrs, Context, ContextElement, PathId, Str, Value};
+use crate::value::{Attr, Attrs, Context, ContextElement, Items, PathId, Str, Value};
 use crate::world::{Ingestion, Realisation, WorldError};
 
 /// How willing a coercion to a string is.
@@ -224,7 +226,7 @@ impl<'h> Evaluator<'h> {
         let resolved = self.resolve_ancestors(path, pos)?;
         let store_path = self
             .world
-            .add_path(resolved, &name, Ingestion::Nar, None, None)
+            .add_path(resolved, &name, Ingestion::Nar, None, None, &[])
             .map_err(|error| self.world_error(error, pos))??;
         let id = self.path_id(&store_path);
         self.copied_paths.borrow_mut().insert(path, id);
@@ -234,7 +236,11 @@ impl<'h> Evaluator<'h> {
     /// The error of the outside as one of the language.
     #[cold]
     pub fn world_error(&self, error: WorldError, pos: Pos) -> Error {
-        let kind = if error.is_build_failure { Kind::Build } else { Kind::World };
+        let kind = match error {
+            WorldError { is_build_failure: true, .. } => Kind::Build,
+            WorldError { is_forbidden: true, .. } => Kind::Forbidden,
+            _ => Kind::World,
+        };
         let made = Error::new(kind, error.message).at(pos);
         match error.hint {
             Some(hint) => made.hint(hint),
@@ -284,32 +290,14 @@ impl<'h> Evaluator<'h> {
     }
 
     /// The attributes of a set in the order that users see: by the bytes of their names.
-    pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Vec<Attr<'h>> {
-        let mut sorted: Vec<Attr<'h>> = attrs.iter(self.heap).collect();
-        sorted.sort_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
-        sorted
+    pub fn sorted_by_name(&self, attrs: &'h Attrs<'h>) -> Items<'h, Attr<'h>> {
+        let (shape, slots) = attrs.parts(self.heap);
+        let attr = |(_, index): (u64, usize)| Attr {
+            name: shape.names[index],
+            pos: shape.positions[index],
+            slot: &slots[index],
+        };
+        let order = self.symbols.sorted(shape.names);
+        Items::from_iter(self.heap, order.into_iter().map(attr))
     }
-}
-
-/// An absolute path without `.`, `..`, doubled and trailing slashes; `..` at the root stays there.
-#[must_use]
-pub fn canonical_path(path: &[u8]) -> Vec<u8> {
-    let mut canonical: Vec<u8> = Vec::with_capacity(path.len() + 1);
-    for component in path.split(|byte| *byte == b'/') {
-        match component {
-            b"" | b"." => {}
-            b".." => {
-                let parent = memchr::memrchr(b'/', &canonical).unwrap_or(0);
-                canonical.truncate(parent);
-            }
-            name => {
-                canonical.push(b'/');
-                canonical.extend_from_slice(name);
-            }
-        }
-    }
-    if canonical.is_empty() {
-        canonical.push(b'/');
-    }
-    canonical
 }

@@ -30,8 +30,12 @@ pub enum Kind {
     Syntax,
     /// The outside said no: a file that is not there, a path that may not be read, a fetch that failed.
     World,
+    /// Something of the outside that must not be seen: `builtins.pathExists` says that it is not there.
+    Forbidden,
     /// A build that evaluation needs has failed.
     Build,
+    /// Somebody wanted the evaluation to stop.
+    Interrupted,
     /// A message of its own wording.
     Other,
 }
@@ -66,6 +70,18 @@ pub struct Report {
     pub suggestions: Vec<String>,
     /// What was being done, innermost first.
     pub trace: Vec<Frame>,
+    /// Of an infinite recursion: what needs itself.
+    pub recursion: Option<Recursion>,
+}
+
+/// The value that an infinite recursion came back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recursion {
+    /// Where the thunk lies.
+    thunk: usize,
+    /// How many frames of the trace, from the innermost, lie between the value and itself; none as long as
+    /// the error has not come back to where the value was first needed.
+    pub frames: Option<usize>,
 }
 
 /// The most frames that a trace keeps: enough for the deepest chain of calls, with several frames a call.
@@ -86,6 +102,7 @@ impl Error {
             hints: Vec::new(),
             suggestions: Vec::new(),
             trace: Vec::new(),
+            recursion: None,
         }))
     }
 
@@ -118,6 +135,7 @@ impl Error {
             hints: report.hints.clone(),
             suggestions: report.suggestions.clone(),
             trace: trace.to_vec(),
+            recursion: None,
         }))
     }
 
@@ -148,6 +166,24 @@ impl Error {
     #[must_use]
     pub(crate) fn at_recursion(self, pos: Pos) -> Self {
         if self.0.kind == Kind::InfiniteRecursion { self.at(pos) } else { self }
+    }
+
+    /// Says which thunk an infinite recursion came back to.
+    #[cold]
+    pub(crate) fn came_back_to(mut self, thunk: usize) -> Self {
+        self.0.recursion = Some(Recursion { thunk, frames: None });
+        self
+    }
+
+    /// Notes that the error leaves a thunk: what needs itself begins there if it is the one come back to.
+    pub(crate) fn leaving(mut self, thunk: usize) -> Self {
+        let frames = self.0.trace.len();
+        if let Some(recursion) = &mut self.0.recursion
+            && recursion.thunk == thunk
+        {
+            recursion.frames.get_or_insert(frames);
+        }
+        self
     }
 
     /// Adds a line to the trace.

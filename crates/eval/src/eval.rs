@@ -8,13 +8,13 @@ use crate::bail;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::expr::{
-    AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Operator,
-    SelectExpr, WithVariable,
+    AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Lambda,
+    Operator, Parameter, SelectExpr, WithVariable,
 };
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
-use crate::value::{Attrs, AttrsBuilder, Closure, Env, List, Shape, Slot, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, Items, List, Shape, Slot, Value};
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
@@ -27,32 +27,110 @@ pub(crate) enum Tail<'h> {
 impl<'h> Evaluator<'h> {
     /// Evaluates an expression in a scope to weak head normal form.
     ///
+    /// Decision: what is at hand is returned from here without a frame on the stack; every other kind has a
+    /// function of its own, so that none pays for the registers and the frame of another.
+    ///
     /// # Errors
     /// Whatever the evaluation fails with.
-    #[inline]
     pub(crate) fn eval(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
         match expr.kind {
-            ExprKind::Const(value) => self.force(value),
-            ExprKind::Local(index) => {
-                self.force_slot(env.slot(index)).at_recursion(expr.pos)
-            }
+            ExprKind::Const(value) => match value {
+                Value::Thunk(_) => self.force(value),
+                _ => Ok(value),
+            },
+            ExprKind::Local(index) => self.variable(env.slot(index), expr.pos),
             ExprKind::Up { depth, index } => {
-                self.force_slot(outward(env, depth).slot(index)).at_recursion(expr.pos)
+                self.variable(outward(env, depth).slot(index), expr.pos)
             }
-            ExprKind::Lambda(lambda) => {
-                Ok(Value::Lambda(self.heap.alloc(Closure { lambda, env })))
+            ExprKind::Select(select) => self.eval_select(select, env, expr.pos),
+            ExprKind::Binary(operator, operands) => {
+                self.eval_binary(operator, operands, env, expr.pos)
             }
-            _ => self.with_stack(|| {
-                let depth = self.call_depth.get();
-                let mark = self.heap.mark();
-                let result = self.eval_tail(expr, env);
-                self.call_depth.set(depth);
-                if result.is_ok() {
-                    self.heap.release(mark);
-                }
-                result
-            }),
+            ExprKind::Lambda(_)
+            | ExprKind::With(_)
+            | ExprKind::Interpolated(_)
+            | ExprKind::HasAttr(..)
+            | ExprKind::Not(_) => self.eval_simple(expr, env),
+            _ => self.eval_steps(expr, env),
         }
+    }
+
+    #[inline]
+    fn variable(&self, slot: &'h Slot<'h>, pos: Pos) -> Result<Value<'h>> {
+        match slot.get() {
+            Value::Thunk(_) => self.force_variable(slot, pos),
+            value => Ok(value),
+        }
+    }
+
+    #[inline(never)]
+    fn force_variable(&self, slot: &'h Slot<'h>, pos: Pos) -> Result<Value<'h>> {
+        self.force_slot(slot).at_recursion(pos)
+    }
+
+    #[inline(never)]
+    fn closure(&self, lambda: &'h Lambda<'h>, env: Env<'h>) -> Value<'h> {
+        Value::Lambda(self.heap.alloc(Closure { lambda, env }))
+    }
+
+    /// Kinds of which nothing stands in tail position, and which leave no scratch.
+    #[inline(never)]
+    fn eval_simple(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
+        self.with_stack(|| match expr.kind {
+            ExprKind::Lambda(lambda) => Ok(self.closure(lambda, env)),
+            ExprKind::With(variable) => {
+                let slot = self.with_lookup(variable, env, expr.pos)?;
+                self.force_slot(slot).at_recursion(expr.pos)
+            }
+            ExprKind::Interpolated(parts) => self.interpolate(parts, env),
+            ExprKind::HasAttr(base, path) => {
+                self.has_attr(base, path, env, expr.pos).map(Value::Bool)
+            }
+            ExprKind::Not(operand) => {
+                let doing = "in the argument of the not operator";
+                let value = self.eval_bool(operand, env, operand.pos, doing)?;
+                Ok(Value::Bool(!value))
+            }
+            _ => self.eval_steps(expr, env),
+        })
+    }
+
+    #[inline(never)]
+    fn eval_select(
+        &self,
+        select: &'h SelectExpr<'h>,
+        env: Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        self.with_stack(|| match self.select(select, env, pos)? {
+            Tail::Value(value) => Ok(value),
+            Tail::Body(default, env) => self.eval(default, env),
+        })
+    }
+
+    #[inline(never)]
+    fn eval_binary(
+        &self,
+        operator: Operator,
+        operands: &'h (Expr<'h>, Expr<'h>),
+        env: Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        self.with_stack(|| self.binary(operator, &operands.0, &operands.1, env, pos))
+    }
+
+    #[inline(never)]
+    fn eval_steps(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Result<Value<'h>> {
+        self.with_stack(|| {
+            let depth = self.call_depth.get();
+            let mark = self.heap.mark();
+            let result = self.eval_tail(expr, env);
+            self.call_depth.set(depth);
+            if result.is_ok() {
+                self.heap.release(mark);
+            }
+            result
+        })
     }
 
     fn eval_tail(&self, mut expr: &'h Expr<'h>, mut env: Env<'h>) -> Result<Value<'h>> {
@@ -70,19 +148,18 @@ impl<'h> Evaluator<'h> {
             ExprKind::Const(_)
             | ExprKind::Local(_)
             | ExprKind::Up { .. }
+            | ExprKind::Binary(..)
+            | ExprKind::With(_)
+            | ExprKind::Interpolated(_)
+            | ExprKind::HasAttr(..)
+            | ExprKind::Not(_)
             | ExprKind::Lambda(_) => self.eval(expr, env)?,
-            ExprKind::With(variable) => {
-                let slot = self.with_lookup(variable, env, expr.pos)?;
-                self.force_slot(slot).at_recursion(expr.pos)?
-            }
-            ExprKind::Interpolated(parts) => self.interpolate(parts, env)?,
             ExprKind::InterpolatedPath(parts) => {
                 self.interpolate_path(parts, env, expr.pos)?
             }
             ExprKind::List(items) => {
-                let slots = self.heap.slice_from(
-                    items.iter().map(|item| Slot::new(self.delay(item, env))),
-                );
+                let slots =
+                    self.heap.slots(items.iter().map(|item| self.delay(item, env)));
                 Value::List(self.heap.alloc(List { items: slots }))
             }
             ExprKind::Attrs(bindings) => Value::Attrs(self.attrs_literal(bindings, env)?),
@@ -108,16 +185,6 @@ impl<'h> Evaluator<'h> {
                 return self.call_expr(function, arguments, env, expr.pos);
             }
             ExprKind::Select(select) => return self.select(select, env, expr.pos),
-            ExprKind::HasAttr(base, path) => {
-                Value::Bool(self.has_attr(base, path, env, expr.pos)?)
-            }
-            ExprKind::Not(operand) => {
-                let doing = "in the argument of the not operator";
-                Value::Bool(!self.eval_bool(operand, env, operand.pos, doing)?)
-            }
-            ExprKind::Binary(operator, operands) => {
-                self.binary(operator, &operands.0, &operands.1, env, expr.pos)?
-            }
         };
         Ok(Tail::Value(value))
     }
@@ -132,29 +199,32 @@ impl<'h> Evaluator<'h> {
     }
 
     /// As [`Self::delay`], in a scope whose own slots are not filled yet.
-    #[inline]
     pub(crate) fn delay_unfinished(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
             ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
-            ExprKind::Lambda(lambda) => {
-                Value::Lambda(self.heap.alloc(Closure { lambda, env }))
-            }
+            ExprKind::Lambda(lambda) => self.closure(lambda, env),
             ExprKind::List([]) => self.list(&[]),
             ExprKind::Attrs(bindings)
                 if bindings.values.is_empty() && bindings.dynamic.is_empty() =>
             {
                 Value::Attrs(self.empty_attrs())
             }
-            ExprKind::Select(select) => match self.peek_select(select, env) {
-                Some(value) => value,
-                None => self.heap.suspend(expr, env),
-            },
-            ExprKind::With(variable) => match self.peek_with(variable, env) {
-                Some(value) => value,
-                None => self.heap.suspend(expr, env),
-            },
+            ExprKind::Select(_) | ExprKind::With(_) => self.delay_selection(expr, env),
             _ => self.heap.suspend(expr, env),
+        }
+    }
+
+    #[inline(never)]
+    fn delay_selection(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
+        let at_hand = match expr.kind {
+            ExprKind::Select(select) => self.peek_select(select, env),
+            ExprKind::With(variable) => self.peek_with(variable, env),
+            _ => None,
+        };
+        match at_hand {
+            Some(value) => value,
+            None => self.heap.suspend(expr, env),
         }
     }
 
@@ -216,7 +286,7 @@ impl<'h> Evaluator<'h> {
         let from = self.inherit_scope(bindings, env);
         let slots = env.slots();
         for (index, (slot, binding)) in slots.iter().zip(bindings.values).enumerate() {
-            slot.set(match binding {
+            let value = match binding {
                 // Another name for a variable that is bound already.
                 Binding::Own(Expr { kind: ExprKind::Local(other), .. })
                     if (*other as usize) < index && bindings.overrides.is_none() =>
@@ -226,7 +296,8 @@ impl<'h> Evaluator<'h> {
                 Binding::Own(expr) => self.delay_unfinished(expr, env),
                 Binding::Outer(expr) => self.delay(expr, outer),
                 Binding::From(expr) => self.delay(expr, from),
-            });
+            };
+            slot.set(value, self.heap);
         }
         env
     }
@@ -238,15 +309,17 @@ impl<'h> Evaluator<'h> {
         }
         let from = self.heap.scope(bindings.inherit_from.len(), Some(env));
         for (slot, expr) in from.slots().iter().zip(bindings.inherit_from) {
-            slot.set(if bindings.recursive {
+            let value = if bindings.recursive {
                 self.delay_unfinished(expr, env)
             } else {
                 self.delay(expr, env)
-            });
+            };
+            slot.set(value, self.heap);
         }
         from
     }
 
+    #[inline(never)]
     fn attrs_literal(
         &self,
         bindings: &'h Bindings<'h>,
@@ -257,17 +330,15 @@ impl<'h> Evaluator<'h> {
             (scope, scope.slots())
         } else {
             let from = self.inherit_scope(bindings, env);
-            let values = bindings.values.iter().map(|binding| {
-                Slot::new(match binding {
-                    Binding::Own(expr) | Binding::Outer(expr) => self.delay(expr, env),
-                    Binding::From(expr) => self.delay(expr, from),
-                })
+            let values = bindings.values.iter().map(|binding| match binding {
+                Binding::Own(expr) | Binding::Outer(expr) => self.delay(expr, env),
+                Binding::From(expr) => self.delay(expr, from),
             });
-            (env, self.heap.slice_from(values))
+            (env, self.heap.slots(values))
         };
         let (mut shape, mut values) = (bindings.shape, values);
         if let Some(index) = bindings.overrides {
-            let attrs = self.heap.alloc(Attrs::new(shape, values));
+            let attrs = self.heap.attrs(Attrs::new(shape, values));
             let attrs = self.apply_overrides(attrs, scope, index)?;
             (shape, values) = attrs.parts(self.heap);
         }
@@ -277,7 +348,7 @@ impl<'h> Evaluator<'h> {
         if values.is_empty() {
             return Ok(self.empty_attrs());
         }
-        Ok(self.heap.alloc(Attrs::new(shape, values)))
+        Ok(self.heap.attrs(Attrs::new(shape, values)))
     }
 
     /// `rec { __overrides = { x = 1; }; x = 2; }`: the overrides win, also for the variables of the set.
@@ -293,7 +364,7 @@ impl<'h> Evaluator<'h> {
         let (shape, _) = attrs.parts(self.heap);
         for attr in overrides.iter(self.heap) {
             if let Some(index) = shape.find(attr.name) {
-                scope.slots()[index].set(attr.slot.get());
+                scope.slots()[index].set(attr.slot.get(), self.heap);
             }
         }
         Ok(attrs.update(overrides, self.heap))
@@ -305,12 +376,7 @@ impl<'h> Evaluator<'h> {
         (shape, values): (&'h Shape<'h>, &'h [Slot<'h>]),
         scope: Env<'h>,
     ) -> Result<&'h Attrs<'h>> {
-        let mut all = AttrsBuilder::with_capacity(values.len() + dynamic.len());
-        for (index, slot) in values.iter().enumerate() {
-            all.push(shape.names[index], shape.positions[index], slot.get());
-        }
-        let mut added: Vec<(Symbol, Pos)> = Vec::new();
-        let mut last = Value::Null;
+        let mut added: Vec<(Symbol, &'h DynamicBinding<'h>)> = Vec::new();
         for binding in dynamic {
             let name = self.eval(binding.name, scope)?;
             if matches!(name, Value::Null) {
@@ -320,7 +386,7 @@ impl<'h> Evaluator<'h> {
             let name = self.symbol(self.expect_plain_string(name, binding.pos, doing)?);
             let known = shape.find(name).map(|index| shape.positions[index]);
             let known = known.or_else(|| {
-                added.iter().find(|(other, _)| *other == name).map(|(_, pos)| *pos)
+                added.iter().find(|(other, _)| *other == name).map(|(_, other)| other.pos)
             });
             if let Some(before) = known {
                 bail!(
@@ -329,26 +395,36 @@ impl<'h> Evaluator<'h> {
                     self.symbols.shown(name), crate::report::show_pos(self, before)
                 );
             }
-            added.push((name, binding.pos));
-            last = self.delay(binding.value, scope);
-            all.push(name, binding.pos, last);
+            added.push((name, binding));
         }
         // `{ ${name} = value; }` in a function that is called again and again makes the same few shapes.
-        if let ([(name, pos)], []) = (&*added, values) {
-            let (shape, values) =
-                (self.shape_of_one(*name, *pos), self.heap.slots_from(&[last]));
-            return Ok(self.heap.alloc(Attrs::new(shape, values)));
+        if let ([(name, binding)], []) = (&*added, values) {
+            let shape = self.shape_of_one(*name, binding.pos);
+            let values = self.heap.slots_from(&[self.delay(binding.value, scope)]);
+            return Ok(self.heap.attrs(Attrs::new(shape, values)));
+        }
+        // Nothing is evaluated while a set is being built.
+        let mut all = AttrsBuilder::with_capacity(values.len() + added.len());
+        for (index, slot) in values.iter().enumerate() {
+            all.push(shape.names[index], shape.positions[index], slot.get());
+        }
+        for (name, binding) in added {
+            all.push(name, binding.pos, self.delay(binding.value, scope));
         }
         Ok(all.finish(self.heap))
     }
 
     fn shape_of_one(&self, name: Symbol, pos: Pos) -> &'h Shape<'h> {
         self.single_shapes.borrow_mut().entry((name, pos)).or_insert_with(|| {
-            let (names, positions) = (self.heap.slice(&[name]), self.heap.slice(&[pos]));
-            self.heap.alloc(Shape { names, positions })
+            self.heap.immortal(|| {
+                let (names, positions) =
+                    (self.heap.slice(&[name]), self.heap.slice(&[pos]));
+                self.heap.alloc(Shape::new(names, positions))
+            })
         })
     }
 
+    #[inline(never)]
     fn with_lookup(
         &self,
         variable: &'h WithVariable<'h>,
@@ -368,6 +444,7 @@ impl<'h> Evaluator<'h> {
         Err(crate::err!(Missing, "undefined variable '{name}'").at(pos))
     }
 
+    #[inline(never)]
     fn check_assertion(
         &self,
         assert: &'h AssertExpr<'h>,
@@ -409,12 +486,34 @@ impl<'h> Evaluator<'h> {
     ) -> Result<Tail<'h>> {
         let function = self.eval(function, env)?;
         match arguments {
-            [one] => self.apply(function, &[self.delay(one, env)], pos),
+            [one] => {
+                let argument = self.delay(one, env);
+                // The most frequent call by far: one argument, no pattern.
+                if let Value::Lambda(closure) = function
+                    && let Parameter::Ident(_) = closure.lambda.parameter
+                {
+                    self.count_call(pos)?;
+                    let env = self.heap.scope_of_one(argument, closure.env);
+                    return Ok(Tail::Body(&closure.lambda.body, env));
+                }
+                self.apply(function, &[argument], pos)
+            }
             [one, two] => {
-                self.apply(function, &[self.delay(one, env), self.delay(two, env)], pos)
+                let arguments = [self.delay(one, env), self.delay(two, env)];
+                if let Value::Lambda(closure) = function
+                    && let Some(inner) = curried(closure.lambda)
+                    && !self.settings.show_trace
+                {
+                    self.count_call(pos)?;
+                    let outer = self.heap.scope_of_one(arguments[0], closure.env);
+                    let env = self.heap.scope_of_one(arguments[1], outer);
+                    return Ok(Tail::Body(&inner.body, env));
+                }
+                self.apply(function, &arguments, pos)
             }
             many => {
-                let many: Vec<_> = many.iter().map(|one| self.delay(one, env)).collect();
+                let many = many.iter().map(|one| self.delay(one, env));
+                let many = Items::from_iter(self.heap, many);
                 self.apply(function, &many, pos)
             }
         }
@@ -516,6 +615,7 @@ impl<'h> Evaluator<'h> {
             .at(pos))
     }
 
+    #[inline(never)]
     fn has_attr(
         &self,
         base: &'h Expr<'h>,
@@ -537,13 +637,13 @@ impl<'h> Evaluator<'h> {
 
     // ---- strings --------------------------------------------------------------------------------
 
+    #[inline(never)]
     fn interpolate(&self, parts: &'h [&'h Expr<'h>], env: Env<'h>) -> Result<Value<'h>> {
-        let mut bytes: Vec<u8> = Vec::with_capacity(parts.len() * 16);
+        let mut bytes = self.buffer();
         let mut context: crate::value::Context<'h> = &[];
         let doing = "while evaluating a path segment";
         for part in parts {
-            let value = self.eval(part, env)?;
-            let string = match value {
+            let string = match self.eval(part, env)? {
                 Value::String(string) => string,
                 other => self.coerce_to_string(
                     other,
@@ -552,17 +652,18 @@ impl<'h> Evaluator<'h> {
                     doing,
                 )?,
             };
-            if let [only] = parts
-                && std::ptr::eq(*only, *part)
-            {
+            if parts.len() == 1 {
                 return Ok(Value::String(string));
             }
             bytes.extend_from_slice(string.bytes);
             context = self.context_union(context, string.context);
         }
-        Ok(self.string_of(self.heap.bytes(&bytes), context))
+        let string = self.string_of(self.heap.bytes(&bytes), context);
+        self.reuse_buffer(bytes);
+        Ok(string)
     }
 
+    #[inline(never)]
     fn interpolate_path(
         &self,
         parts: &'h [&'h Expr<'h>],
@@ -585,6 +686,17 @@ impl<'h> Evaluator<'h> {
         }
         let canonical = crate::coerce::canonical_path(&bytes);
         Ok(self.path(self.heap.bytes(&canonical)))
+    }
+}
+
+/// The second function of `a: b: ...`.
+#[inline]
+fn curried<'h>(lambda: &'h Lambda<'h>) -> Option<&'h Lambda<'h>> {
+    match (&lambda.parameter, lambda.body.kind) {
+        (Parameter::Ident(_), ExprKind::Lambda(inner)) => {
+            matches!(inner.parameter, Parameter::Ident(_)).then_some(inner)
+        }
+        _ => None,
     }
 }
 

@@ -6,17 +6,21 @@ use hashbrown::HashMap;
 use picnix_store_core::StorePath;
 use rustc_hash::FxBuildHasher;
 
+use crate::err;
 use crate::error::{At, Result};
 use crate::pos::Pos;
 use crate::source::{Origin, Place, Sources};
 use crate::symbol::{Symbol, Symbols};
 use crate::value::{
-    Attrs, Context, Heap, List, PathId, PathValue, Shape, Slot, State, Str, Thunk, Value,
+    Attrs, Context, Heap, Held, List, PathId, PathValue, Shape, Slot, State, Str, Thunk,
+    Value,
 };
 use crate::world::{Settings, World};
-use crate::{bail, err};
 
 pub(crate) type Map<K, V> = HashMap<K, V, FxBuildHasher>;
+
+/// The largest buffer that is kept to be used again, in bytes.
+const MAX_REUSED_BYTES: usize = 256 * 1024;
 
 /// One evaluation.
 pub struct Evaluator<'h> {
@@ -30,6 +34,8 @@ pub struct Evaluator<'h> {
     pub world: &'h dyn World,
     /// What the caller wants.
     pub settings: Settings,
+    /// Whether calls are kept in traces; at first what the settings say.
+    pub show_trace: Cell<bool>,
     /// Where evaluation must go on on a new piece of stack; at first unknown, which is everywhere.
     pub(crate) stack_limit: Cell<usize>,
     /// How many pieces of stack there are beside the first.
@@ -40,7 +46,7 @@ pub struct Evaluator<'h> {
     pub(crate) failures: RefCell<Vec<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
-    /// Files that were imported: resolved path to value.
+    /// Files that were imported: resolved path to value. Roots (no evaluation).
     pub(crate) imports: RefCell<Map<&'h [u8], Value<'h>>>,
     /// Sources that were copied to the store by coercing a path to a string.
     pub(crate) copied_paths: RefCell<Map<&'h [u8], PathId>>,
@@ -53,6 +59,12 @@ pub struct Evaluator<'h> {
     pub(crate) single_shapes: RefCell<Map<(Symbol, Pos), &'h Shape<'h>>>,
     /// Directories with their links resolved.
     pub(crate) resolved_dirs: RefCell<Map<&'h [u8], &'h [u8]>>,
+    /// Values that the caller wants to keep to the end: roots (no evaluation).
+    pub(crate) held: RefCell<Vec<Value<'h>>>,
+    /// Empty buffers for texts in the making.
+    buffers: RefCell<Vec<Vec<u8>>>,
+    /// Where syntax trees live until they are lowered.
+    pub(crate) syntax_arena: Cell<Option<bumpalo::Bump>>,
     /// What builtins keep between calls: compiled patterns, hashes of derivations.
     pub(crate) caches: crate::builtins::Caches,
     empty_attrs: &'h Attrs<'h>,
@@ -62,7 +74,7 @@ pub struct Evaluator<'h> {
 
 /// The variables that every program sees.
 pub(crate) struct BaseScope<'h> {
-    /// By name: `true`, `map`, `builtins`, `__add`, ...
+    /// By name: `true`, `map`, `builtins`, `__add`, ... Roots (no evaluation).
     pub(crate) variables: Map<Symbol, Value<'h>>,
     /// The set `builtins`.
     pub(crate) builtins: Value<'h>,
@@ -79,12 +91,13 @@ impl<'h> Evaluator<'h> {
     /// Starts an evaluation whose values live in `heap`.
     #[must_use]
     pub fn new(heap: &'h Heap, world: &'h dyn World, settings: Settings) -> Self {
-        let shape = heap.alloc(Shape { names: &[], positions: &[] });
+        let shape = heap.immortal(|| heap.alloc(Shape::new(&[], &[])));
         Self {
             heap,
             symbols: Symbols::new(heap),
             sources: Sources::new(heap),
             world,
+            show_trace: Cell::new(settings.show_trace),
             settings,
             stack_limit: Cell::new(usize::MAX),
             stack_steps: Cell::new(0),
@@ -98,10 +111,13 @@ impl<'h> Evaluator<'h> {
             contexts: RefCell::default(),
             single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
+            held: RefCell::default(),
+            buffers: RefCell::default(),
+            syntax_arena: Cell::default(),
             caches: crate::builtins::Caches::default(),
-            empty_attrs: heap.alloc(Attrs::new(shape, &[])),
-            empty_list: heap.alloc(List { items: &[] }),
-            empty_string: heap.alloc(Str { bytes: &[], context: &[] }),
+            empty_attrs: heap.immortal(|| heap.attrs(Attrs::new(shape, &[]))),
+            empty_list: heap.immortal(|| heap.alloc(List { items: &[] })),
+            empty_string: heap.immortal(|| heap.alloc(Str { bytes: &[], context: &[] })),
         }
     }
 
@@ -162,7 +178,23 @@ impl<'h> Evaluator<'h> {
         let mut all = Vec::with_capacity(arguments.len() + 1);
         all.push(function);
         all.extend_from_slice(arguments);
-        Value::Thunk(self.heap.alloc(Thunk::application(self.heap.slice(&all))))
+        Value::Thunk(self.heap.thunk(Thunk::application(self.heap.slice(&all))))
+    }
+
+    // ---- buffers --------------------------------------------------------------------------------
+
+    /// An empty buffer for a text that will be copied onto the heap. It is given back with
+    /// [`Self::reuse_buffer`], or dropped where an error comes between.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn reuse_buffer(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= MAX_REUSED_BYTES {
+            buffer.clear();
+            self.buffers.borrow_mut().push(buffer);
+        }
     }
 
     // ---- store paths in contexts ----------------------------------------------------------------
@@ -183,6 +215,47 @@ impl<'h> Evaluator<'h> {
     /// The store path that a number in a string context stands for.
     pub fn store_path(&self, id: PathId) -> std::rc::Rc<StorePath> {
         self.store_paths.borrow().paths[id.0 as usize].clone()
+    }
+
+    // ---- memory ---------------------------------------------------------------------------------
+
+    /// Keeps a value to the end of the evaluation, also where the stack does not tell of it.
+    pub fn hold(&self, value: Value<'h>) {
+        self.held.borrow_mut().push(value);
+    }
+
+    /// Has the heap collected if it is time. The caller builds nothing at the moment.
+    #[inline]
+    pub(crate) fn collect_if_due(&self) {
+        if self.heap.is_due() {
+            self.heap.collect(&|visit| self.roots(visit));
+        }
+    }
+
+    /// What lives as long as the evaluation without being immortal.
+    fn roots(&self, visit: &mut dyn FnMut(usize)) {
+        for (path, value) in &*self.imports.borrow() {
+            (*path, *value).visit(visit);
+        }
+        for value in &*self.held.borrow() {
+            value.visit(visit);
+        }
+        for path in self.copied_paths.borrow().keys() {
+            path.visit(visit);
+        }
+        for path in self.printed_paths.borrow().values() {
+            path.visit(visit);
+        }
+        for context in self.contexts.borrow().keys() {
+            visit(context.as_ptr().addr());
+        }
+        for pair in &*self.resolved_dirs.borrow() {
+            (*pair.0, *pair.1).visit(visit);
+        }
+        if let Some(base) = self.base.get() {
+            base.builtins.visit(visit);
+            base.variables.values().for_each(|value| value.visit(visit));
+        }
     }
 
     // ---- forcing --------------------------------------------------------------------------------
@@ -214,7 +287,7 @@ impl<'h> Evaluator<'h> {
             State::Done(value) => value,
             _ => self.force_thunk(thunk)?,
         };
-        slot.set(forced);
+        slot.settle(forced);
         Ok(forced)
     }
 
@@ -398,6 +471,25 @@ impl<'h> Evaluator<'h> {
         ])
     }
 
+    /// Fails where a call would be too deep, or where somebody wants the evaluation to stop.
+    #[inline]
+    pub(crate) fn check_call(&self, depth: usize, pos: Pos) -> Result<()> {
+        if depth > self.settings.max_call_depth || self.settings.interrupt.is_requested()
+        {
+            return Err(self.refused_call(depth, pos));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refused_call(&self, depth: usize, pos: Pos) -> crate::Error {
+        if depth > self.settings.max_call_depth {
+            return err!(StackOverflow, "stack overflow; max-call-depth exceeded")
+                .at(pos);
+        }
+        err!(Interrupted, "interrupted by the user")
+    }
+
     /// Counts one call, and gives it back when the guard is dropped.
     ///
     /// # Errors
@@ -405,9 +497,7 @@ impl<'h> Evaluator<'h> {
     #[inline]
     pub(crate) fn enter_call(&self, pos: Pos) -> Result<CallGuard<'_>> {
         let depth = self.call_depth.get();
-        if depth > self.settings.max_call_depth {
-            bail!(pos => StackOverflow, "stack overflow; max-call-depth exceeded");
-        }
+        self.check_call(depth, pos)?;
         self.call_depth.set(depth + 1);
         Ok(CallGuard { depth: &self.call_depth, before: depth })
     }

@@ -22,17 +22,20 @@ pub enum Feature {
     Blake3Hashes,
     /// Dates and times in `fromTOML`.
     ParseTomlTimestamps,
+    /// `builtins.fetchClosure`.
+    FetchClosure,
 }
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CaDerivations,
         Self::ImpureDerivations,
         Self::DynamicDerivations,
         Self::GitHashing,
         Self::Blake3Hashes,
         Self::ParseTomlTimestamps,
+        Self::FetchClosure,
     ];
 
     /// The name in Nix's option `experimental-features`.
@@ -45,6 +48,7 @@ impl Feature {
             Self::GitHashing => "git-hashing",
             Self::Blake3Hashes => "blake3-hashes",
             Self::ParseTomlTimestamps => "parse-toml-timestamps",
+            Self::FetchClosure => "fetch-closure",
         }
     }
 

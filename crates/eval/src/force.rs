@@ -5,7 +5,7 @@ use crate::err;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::value::{State, Thunk, Value};
+use crate::value::{State, Thunk, Value, still_needed};
 
 /// Stack that must be left when evaluation goes one level deeper, in bytes.
 const RED_ZONE: usize = 128 * 1024;
@@ -13,6 +13,21 @@ const RED_ZONE: usize = 128 * 1024;
 const STACK_STEP: usize = 8 * 1024 * 1024;
 /// The most steps: 2 GiB of stack is a recursion that does not end.
 const MAX_STEPS: usize = 256;
+
+/// The sets and lists that deep forcing has met.
+#[derive(Default)]
+pub struct Seen(rustc_hash::FxHashSet<usize>);
+
+impl Seen {
+    /// Notes a set or list whose members somebody else forces; whether it is new.
+    pub fn note(&mut self, value: Value<'_>) -> bool {
+        match value {
+            Value::Attrs(attrs) => self.0.insert(std::ptr::from_ref(attrs).addr()),
+            Value::List(list) => self.0.insert(std::ptr::from_ref(list).addr()),
+            _ => true,
+        }
+    }
+}
 
 /// The address below which the present piece of stack is nearly used up; stacks grow downward.
 fn stack_limit() -> usize {
@@ -25,6 +40,8 @@ impl<'h> Evaluator<'h> {
     /// Runs `work` with enough stack for one more level of evaluation.
     #[inline]
     pub(crate) fn with_stack<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        #[cfg(fuzzing)]
+        crate::fuel::burn(1);
         let here = 0_u8;
         if std::ptr::from_ref(&here).addr() > self.stack_limit.get() {
             return work();
@@ -53,9 +70,11 @@ impl<'h> Evaluator<'h> {
             bail!(StackOverflow, "stack overflow (possible infinite recursion)");
         }
         self.stack_steps.set(steps + 1);
-        let result = stacker::grow(STACK_STEP, || {
-            self.stack_limit.set(stack_limit());
-            work()
+        let result = self.heap.leaving_stack(|| {
+            stacker::grow(STACK_STEP, || {
+                self.stack_limit.set(stack_limit());
+                self.heap.on_stack(work)
+            })
         });
         self.stack_steps.set(steps);
         self.stack_limit.set(limit);
@@ -63,11 +82,13 @@ impl<'h> Evaluator<'h> {
     }
 
     pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
+        self.collect_if_due();
         let state = thunk.enter();
         let result = match state {
             State::Done(value) => Ok(value),
             State::Blackhole => {
-                return Err(err!(InfiniteRecursion, "infinite recursion encountered"));
+                return Err(err!(InfiniteRecursion, "infinite recursion encountered")
+                    .came_back_to(std::ptr::from_ref(thunk).addr()));
             }
             State::Suspended(expr, env) => self.eval(expr, env),
             State::Failed(number) => Err(self.failure(number)),
@@ -90,7 +111,7 @@ impl<'h> Evaluator<'h> {
             }
             Err(error) => {
                 thunk.leave(self.failed_state(state, &error));
-                Err(error)
+                Err(error.leaving(std::ptr::from_ref(thunk).addr()))
             }
         }
     }
@@ -117,20 +138,42 @@ impl<'h> Evaluator<'h> {
     /// # Errors
     /// Whatever the evaluation of a part fails with.
     pub fn force_deep(&self, value: Value<'h>, pos: Pos) -> Result<()> {
-        let mut seen = rustc_hash::FxHashSet::default();
-        self.force_deep_seen(value, pos, &mut seen)
+        let result = self.force_deep_seen(value, pos, &mut Seen::default());
+        // What was seen stays a part of the value, so that no other object gets its address.
+        still_needed(&value);
+        result
     }
 
-    fn force_deep_seen(
+    /// Runs `work` as if it were a number of calls deeper.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn deeper<T>(&self, calls: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let depth = self.call_depth.get();
+        self.call_depth.set(depth + calls);
+        let result = work();
+        self.call_depth.set(depth);
+        result
+    }
+
+    /// Forces a value and everything in it, except sets and lists that were met before.
+    ///
+    /// # Errors
+    /// Whatever the evaluation of a part fails with.
+    pub fn force_deep_further(
         &self,
         value: Value<'h>,
         pos: Pos,
-        seen: &mut rustc_hash::FxHashSet<usize>,
+        seen: &mut Seen,
     ) -> Result<()> {
+        self.force_deep_seen(value, pos, seen)
+    }
+
+    fn force_deep_seen(&self, value: Value<'h>, pos: Pos, seen: &mut Seen) -> Result<()> {
         let _call = self.enter_call(pos)?;
         self.with_stack(|| match self.force(value)? {
             Value::Attrs(attrs) => {
-                if !seen.insert(std::ptr::from_ref(attrs).addr()) {
+                if !seen.0.insert(std::ptr::from_ref(attrs).addr()) {
                     return Ok(());
                 }
                 for attr in self.sorted_by_name(attrs) {
@@ -145,7 +188,7 @@ impl<'h> Evaluator<'h> {
                 Ok(())
             }
             Value::List(list) => {
-                if !seen.insert(std::ptr::from_ref(list).addr()) {
+                if !seen.0.insert(std::ptr::from_ref(list).addr()) {
                     return Ok(());
                 }
                 for (index, slot) in list.items.iter().enumerate() {

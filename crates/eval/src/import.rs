@@ -7,7 +7,7 @@ use crate::builtins::{Builtin, Scope as BuiltinScope, imported_derivation};
 use crate::err;
 use crate::error::{At, Result};
 use crate::evaluator::{BaseScope, Evaluator, Map};
-use crate::expr::Expr;
+use crate::expr::{Expr, ExprKind};
 use crate::internal;
 use crate::lower::{Scope, lower};
 use crate::pos::Pos;
@@ -68,7 +68,7 @@ fn scoped_import<'h>(
     let (shape, slots) = scope.parts(ev.heap);
     let env = ev.heap.scope(slots.len(), Some(ev.top_env()));
     for (variable, slot) in env.slots().iter().zip(slots) {
-        variable.set(slot.get().peek());
+        variable.set(slot.get().peek(), ev.heap);
     }
     let expr =
         ev.lower_file(path, vec![Scope::Nameless, Scope::Sorted(shape.names)], pos)?;
@@ -77,7 +77,7 @@ fn scoped_import<'h>(
 
 impl<'h> Evaluator<'h> {
     /// The scope around every program: it has no slots, because base variables are constants.
-    fn top_env(&self) -> Env<'h> {
+    pub(crate) fn top_env(&self) -> Env<'h> {
         self.heap.scope(0, None)
     }
 
@@ -95,7 +95,7 @@ impl<'h> Evaluator<'h> {
             Some(value) => value,
             None => {
                 let expr = self.lower_file(resolved, vec![Scope::Nameless], pos)?;
-                Value::Thunk(self.heap.alloc(Thunk::suspended(expr, self.top_env())))
+                Value::Thunk(self.heap.thunk(Thunk::suspended(expr, self.top_env())))
             }
         };
         let mut imports = self.imports.borrow_mut();
@@ -103,6 +103,29 @@ impl<'h> Evaluator<'h> {
         imports.insert(path, value);
         drop(imports);
         self.force(value)
+    }
+
+    /// The value of a file that must be a set as it is written, such as `flake.nix`; none if it is not.
+    pub(crate) fn import_literal_set(
+        &self,
+        path: &'h [u8],
+    ) -> Result<Option<&'h Attrs<'h>>> {
+        let value = if self.imports.borrow().contains_key(path) {
+            self.import_file(path, Pos::NONE)?
+        } else {
+            let resolved = self.program_path(path, Pos::NONE)?;
+            let expr = self.lower_file(resolved, vec![Scope::Nameless], Pos::NONE)?;
+            if !matches!(expr.kind, ExprKind::Attrs(_)) {
+                return Ok(None);
+            }
+            let value = self.eval(expr, self.top_env())?;
+            self.imports.borrow_mut().insert(path, value);
+            value
+        };
+        Ok(match value {
+            Value::Attrs(attrs) => Some(attrs),
+            _ => None,
+        })
     }
 
     /// Evaluates a text, such as the argument of `-E`; relative paths in it are relative to `base_dir`.
@@ -128,12 +151,14 @@ impl<'h> Evaluator<'h> {
         base_dir: &[u8],
         origin: Origin<'h>,
     ) -> Result<Value<'h>> {
-        let Some(source) = self.sources.add(origin, self.heap.bytes(text)) else {
+        let Some(source) =
+            self.sources.add(origin, self.heap.immortal(|| self.heap.bytes(text)))
+        else {
             bail!(Other, "the source texts of this evaluation exceed 4 GiB");
         };
-        let base_dir = self.heap.bytes(base_dir);
+        let base_dir = self.heap.immortal(|| self.heap.bytes(base_dir));
         let expr = lower(self, source, base_dir, vec![Scope::Nameless])?;
-        Ok(Value::Thunk(self.heap.alloc(Thunk::suspended(expr, self.top_env()))))
+        Ok(Value::Thunk(self.heap.thunk(Thunk::suspended(expr, self.top_env()))))
     }
 
     fn lower_file(
@@ -146,9 +171,11 @@ impl<'h> Evaluator<'h> {
             Some(text) => text,
             None => {
                 let text = self.world.read_file(path);
-                self.heap.bytes(&text.map_err(|error| self.world_error(error, pos))?)
+                let text = text.map_err(|error| self.world_error(error, pos))?;
+                self.heap.immortal(|| self.heap.bytes(&text))
             }
         };
+        let path = self.heap.immortal(|| self.heap.bytes(path));
         let Some(source) = self.sources.add(Origin::File(path), text) else {
             bail!(pos => Other, "the source texts of this evaluation exceed 4 GiB");
         };
@@ -185,7 +212,11 @@ impl<'h> Evaluator<'h> {
     }
 
     fn kind_of(&self, path: &[u8], pos: Pos) -> Result<Option<FileKind>> {
-        self.world.file_kind(path).map_err(|error| self.world_error(error, pos))
+        match self.world.file_kind(path) {
+            // What may not be seen is no link; reading it will fail.
+            Err(error) if error.is_forbidden => Ok(None),
+            kind => kind.map_err(|error| self.world_error(error, pos)),
+        }
     }
 
     /// Resolves every symbolic link in a canonical path.
@@ -257,7 +288,7 @@ impl<'h> Evaluator<'h> {
     // ---- the base scope -------------------------------------------------------------------------
 
     pub(crate) fn base_scope(&self) -> &BaseScope<'h> {
-        self.base.get_or_init(|| self.make_base_scope())
+        self.base.get_or_init(|| self.heap.immortal(|| self.make_base_scope()))
     }
 
     /// The set `builtins`.
@@ -265,10 +296,25 @@ impl<'h> Evaluator<'h> {
         self.base_scope().builtins
     }
 
+    /// The names of the variables that every program sees, but those that begin with two underscores.
+    pub fn base_names(&self) -> Vec<String> {
+        let names = self.base_scope().sorted_names(&self.symbols).into_iter();
+        names
+            .map(|name| self.symbols.text(name))
+            .filter(|name| !name.starts_with("__"))
+            .collect()
+    }
+
     fn make_base_scope(&self) -> BaseScope<'h> {
+        // All is at hand (no evaluation).
         let mut variables: Map<Symbol, Value<'h>> = Map::default();
         let mut builtins = AttrsBuilder::with_capacity(160);
         for builtin in crate::builtins::all() {
+            let is_hidden = crate::builtins::feature_of(builtin)
+                .is_some_and(|feature| !self.settings.features.has(feature));
+            if is_hidden {
+                continue;
+            }
             let value = Value::Builtin(builtin);
             builtins.insert(self.symbol(builtin.name.as_bytes()), value);
             let global = match builtin.scope {
@@ -291,12 +337,13 @@ impl<'h> Evaluator<'h> {
         let attrs = builtins.finish(self.heap);
         let builtins = Value::Attrs(attrs);
         if let Some(slot) = attrs.get(own_name) {
-            slot.set(builtins);
+            slot.set(builtins, self.heap);
         }
         variables.insert(self.symbol(b"builtins"), builtins);
         BaseScope { variables, builtins, names: OnceCell::new() }
     }
 
+    // The base scope is made of what is at hand (no evaluation).
     fn constants(&self) -> Vec<(&'static str, Value<'h>, BuiltinScope)> {
         use BuiltinScope::{Plain, Prefixed};
         let store_dir = self.world.store_dir().to_string();

@@ -5,6 +5,8 @@
 //! bound in the program itself, where they are calls, as in Nix. The tree lives in an arena of its own and is
 //! freed after the pass.
 
+use std::cell::Cell;
+
 use bumpalo::Bump;
 use picnix_syntax::{self as ast, Span};
 
@@ -15,8 +17,9 @@ use crate::expr::{
     AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Formal,
     Formals, IfExpr, Lambda, Operator, Parameter, SelectExpr, WithVariable,
 };
+use crate::interactive::Entry;
 use crate::pos::Pos;
-use crate::source::Source;
+use crate::source::{Origin, Source};
 use crate::symbol::{Symbol, sym};
 use crate::value::{Shape, Value};
 
@@ -24,6 +27,9 @@ use crate::value::{Shape, Value};
 const RED_ZONE: usize = 64 * 1024;
 /// Stack that is added when there is less, in bytes.
 const STACK_STEP: usize = 4 * 1024 * 1024;
+
+/// The largest memory of a syntax tree that is kept for the next file, in bytes.
+const MAX_REUSED_BYTES: usize = 1024 * 1024;
 
 /// The length of an undefined variable from which on similar ones are offered.
 const SUGGESTED_FROM: usize = 3;
@@ -69,9 +75,81 @@ pub(crate) fn lower<'h>(
     base_dir: &'h [u8],
     scopes: Vec<Scope<'h>>,
 ) -> Result<&'h Expr<'h>> {
+    let mut arena = ev.syntax_arena.take().unwrap_or_default();
+    let result = lower_in(&arena, ev, source, base_dir, scopes);
+    if arena.allocated_bytes() <= MAX_REUSED_BYTES {
+        arena.reset();
+        ev.syntax_arena.set(Some(arena));
+    }
+    result
+}
+
+fn lower_in<'h>(
+    arena: &Bump,
+    ev: &Evaluator<'h>,
+    source: &'h Source<'h>,
+    base_dir: &'h [u8],
+    scopes: Vec<Scope<'h>>,
+) -> Result<&'h Expr<'h>> {
+    let parse = ast::parse(arena, source.text, options(ev));
+    check(ev, source, &parse)?;
+    Lowering::new(ev, source, base_dir, scopes).code(parse.root)
+}
+
+/// As [`lower`], but a text that ends too early is no error: more of it may come.
+pub(crate) fn lower_prompt<'h>(
+    ev: &Evaluator<'h>,
+    source: &'h Source<'h>,
+    base_dir: &'h [u8],
+    scopes: Vec<Scope<'h>>,
+) -> Result<Entry<'h>> {
     let arena = Bump::new();
-    let options = ast::Options { pipe_operators: ev.settings.pipe_operators };
-    let parse = ast::parse(&arena, source.text, options);
+    let parse = ast::parse(&arena, source.text, options(ev));
+    if parse.is_incomplete() {
+        return Ok(Entry::Incomplete);
+    }
+    check(ev, source, &parse)?;
+    Ok(Entry::Expr(Lowering::new(ev, source, base_dir, scopes).code(parse.root)?))
+}
+
+/// Reads bindings; none if the text is something else. The last semicolon may be missing.
+pub(crate) fn lower_bindings<'h>(
+    ev: &Evaluator<'h>,
+    text: &str,
+    base_dir: &'h [u8],
+    scopes: Vec<Scope<'h>>,
+) -> Result<Option<Entry<'h>>> {
+    let arena = Bump::new();
+    let closed = format!("{text};");
+    let mut parse = ast::parse_bindings(&arena, text.as_bytes(), options(ev));
+    if !parse.diagnostics.is_empty() {
+        parse = ast::parse_bindings(&arena, closed.as_bytes(), options(ev));
+    }
+    if parse.is_incomplete() {
+        return Ok(Some(Entry::Incomplete));
+    }
+    if !parse.diagnostics.is_empty() {
+        return Ok(None);
+    }
+    // Messages show the text as it was typed.
+    let Some(source) = ev.sources.add(Origin::Text, ev.heap.bytes(text.as_bytes()))
+    else {
+        bail!(Other, "the source texts of this evaluation exceed 4 GiB");
+    };
+    let set = Lowering::new(ev, source, base_dir, scopes).code(parse.root)?;
+    Ok(Some(Entry::Bindings(set)))
+}
+
+fn options(ev: &Evaluator<'_>) -> ast::Options {
+    ast::Options { pipe_operators: ev.settings.pipe_operators }
+}
+
+/// Reports the first mistake of a text, and shows its warnings if there is none.
+fn check<'h>(
+    ev: &Evaluator<'h>,
+    source: &'h Source<'h>,
+    parse: &ast::Parse<'_>,
+) -> Result<()> {
     if let Some(diagnostic) = parse.diagnostics.first() {
         let pos = source.start_of(diagnostic.span);
         let message = match diagnostic.previous {
@@ -91,8 +169,7 @@ pub(crate) fn lower<'h>(
         let place = crate::report::show_pos(ev, source.start_of(warning.span));
         ev.world.message(&format!("warning: at {place}: {}", warning.message));
     }
-    let mut lowering = Lowering { ev, source, base_dir, scopes };
-    lowering.boxed(parse.root)
+    Ok(())
 }
 
 struct Lowering<'e, 'h> {
@@ -100,9 +177,30 @@ struct Lowering<'e, 'h> {
     source: &'h Source<'h>,
     base_dir: &'h [u8],
     scopes: Vec<Scope<'h>>,
+    // Lists under construction, each on top of those around it.
+    exprs: Vec<&'h Expr<'h>>,
+    names: Vec<AttrName<'h>>,
+    withs: Cell<Vec<u32>>,
+}
+
+impl<'e, 'h> Lowering<'e, 'h> {
+    fn new(
+        ev: &'e Evaluator<'h>,
+        source: &'h Source<'h>,
+        base_dir: &'h [u8],
+        scopes: Vec<Scope<'h>>,
+    ) -> Self {
+        let (exprs, names, withs) = (Vec::new(), Vec::new(), Cell::default());
+        Self { ev, source, base_dir, scopes, exprs, names, withs }
+    }
 }
 
 impl<'h> Lowering<'_, 'h> {
+    /// The code of a whole text. It stays, and is no place to look for references in.
+    fn code(&mut self, root: &ast::Expr<'_>) -> Result<&'h Expr<'h>> {
+        self.ev.heap.immortal(|| self.boxed(root))
+    }
+
     fn boxed(&mut self, expr: &ast::Expr<'_>) -> Result<&'h Expr<'h>> {
         Ok(self.ev.heap.alloc(self.expr(expr)?))
     }
@@ -211,13 +309,27 @@ impl<'h> Lowering<'_, 'h> {
     }
 
     fn list(&mut self, items: &[&ast::Expr<'_>]) -> Result<&'h [&'h Expr<'h>]> {
-        let items: Result<Vec<_>> = items.iter().map(|item| self.boxed(item)).collect();
-        Ok(self.ev.heap.slice(&items?))
+        let below = self.exprs.len();
+        for item in items {
+            let item = self.boxed(item)?;
+            self.exprs.push(item);
+        }
+        Ok(self.take_exprs(below))
     }
 
     fn parts(&mut self, parts: &[ast::StrPart<'_>]) -> Result<&'h [&'h Expr<'h>]> {
-        let parts: Result<Vec<_>> = parts.iter().map(|part| self.part(part)).collect();
-        Ok(self.ev.heap.slice(&parts?))
+        let below = self.exprs.len();
+        for part in parts {
+            let part = self.part(part)?;
+            self.exprs.push(part);
+        }
+        Ok(self.take_exprs(below))
+    }
+
+    fn take_exprs(&mut self, below: usize) -> &'h [&'h Expr<'h>] {
+        let taken = self.ev.heap.slice(&self.exprs[below..]);
+        self.exprs.truncate(below);
+        taken
     }
 
     fn part(&mut self, part: &ast::StrPart<'_>) -> Result<&'h Expr<'h>> {
@@ -296,13 +408,9 @@ impl<'h> Lowering<'_, 'h> {
 
     /// Resolves a variable: the nearest scope that binds it, else the base scope, else the `with`s.
     fn variable(&self, name: Symbol, pos: Pos) -> Result<ExprKind<'h>> {
-        let mut withs = Vec::new();
         for (depth, scope) in self.scopes.iter().rev().enumerate() {
-            let depth = index_u32(depth);
-            if matches!(scope, Scope::With) {
-                withs.push(depth);
-            } else if let Some(index) = scope.find(name) {
-                let index = index_u32(index);
+            if let Some(index) = scope.find(name) {
+                let (depth, index) = (index_u32(depth), index_u32(index));
                 return Ok(match depth {
                     0 => ExprKind::Local(index),
                     _ => ExprKind::Up { depth, index },
@@ -312,10 +420,16 @@ impl<'h> Lowering<'_, 'h> {
         if let Some(value) = self.ev.base_scope().variables.get(&name) {
             return Ok(ExprKind::Const(*value));
         }
-        if withs.is_empty() {
+        let mut withs = self.withs.take();
+        withs.clear();
+        let outward = self.scopes.iter().rev().enumerate();
+        let outward = outward.filter(|(_, scope)| matches!(scope, Scope::With));
+        withs.extend(outward.map(|(depth, _)| index_u32(depth)));
+        let depths = self.ev.heap.slice(&withs);
+        self.withs.set(withs);
+        if depths.is_empty() {
             return self.undefined(name, pos);
         }
-        let depths = self.ev.heap.slice(&withs);
         Ok(ExprKind::With(self.ev.heap.alloc(WithVariable { name, depths })))
     }
 
@@ -353,8 +467,14 @@ impl<'h> Lowering<'_, 'h> {
     }
 
     fn attr_path(&mut self, path: &[ast::AttrName<'_>]) -> Result<&'h [AttrName<'h>]> {
-        let path: Result<Vec<_>> = path.iter().map(|name| self.attr_name(name)).collect();
-        Ok(self.ev.heap.slice(&path?))
+        let below = self.names.len();
+        for name in path {
+            let name = self.attr_name(name)?;
+            self.names.push(name);
+        }
+        let taken = self.ev.heap.slice(&self.names[below..]);
+        self.names.truncate(below);
+        Ok(taken)
     }
 
     fn attr_name(&mut self, name: &ast::AttrName<'_>) -> Result<AttrName<'h>> {
@@ -400,7 +520,7 @@ impl<'h> Lowering<'_, 'h> {
         };
         let overrides = names.iter().position(|name| *name == sym::OVERRIDES);
         Ok(heap.alloc(Bindings {
-            shape: heap.alloc(Shape { names, positions }),
+            shape: heap.alloc(Shape::new(names, positions)),
             values,
             inherit_from,
             dynamic,
@@ -409,11 +529,18 @@ impl<'h> Lowering<'_, 'h> {
         }))
     }
 
-    /// Resolves `inherit name` in the scope around the set; the other places stay empty.
+    /// Resolves `inherit name` in the scope around the set; the other places stay empty, and so does the list
+    /// where there is none.
     fn outer_bindings(
         &mut self,
         order: &[(Symbol, &ast::Attr<'_>)],
     ) -> Result<Vec<Option<Binding<'h>>>> {
+        let is_inherited = |(_, attr): &(_, &ast::Attr<'_>)| {
+            matches!(attr.value, ast::AttrValue::Inherited)
+        };
+        if !order.iter().any(is_inherited) {
+            return Ok(Vec::new());
+        }
         let mut outer = Vec::with_capacity(order.len());
         for (name, attr) in order {
             outer.push(match attr.value {
@@ -436,9 +563,10 @@ impl<'h> Lowering<'_, 'h> {
     ) -> Result<(&'h [Binding<'h>], &'h [&'h Expr<'h>], &'h [DynamicBinding<'h>])> {
         let heap = self.ev.heap;
         let mut values = Vec::with_capacity(order.len());
-        for ((name, attr), outer) in order.iter().zip(outer) {
+        for (index, (name, attr)) in order.iter().enumerate() {
+            let outer = outer.get(index).copied().flatten();
             values.push(match (outer, attr.value) {
-                (Some(outer), _) => *outer,
+                (Some(outer), _) => outer,
                 (None, ast::AttrValue::InheritedFrom(index)) => {
                     Binding::From(self.inherited(*name, index, attr.span))
                 }

@@ -57,13 +57,7 @@ impl<'h> Evaluator<'h> {
                 self.add(first, second, (left.pos, right.pos), pos)
             }
             Operator::Equal | Operator::NotEqual => {
-                let first = self.eval(left, env)?;
-                let second = self.eval(right, env)?;
-                if let (Value::Int(a), Value::Int(b)) = (first, second) {
-                    return Ok(Value::Bool((a == b) == (operator == Operator::Equal)));
-                }
-                let doing = "while testing two values for equality";
-                let equal = self.equal(first, second, pos, doing)?;
+                let equal = self.operands_equal(left, right, env, pos)?;
                 Ok(Value::Bool(equal == (operator == Operator::Equal)))
             }
             Operator::Less
@@ -87,6 +81,27 @@ impl<'h> Evaluator<'h> {
                     };
                     format!("while calling the '{name}' builtin")
                 })
+            }
+        }
+    }
+
+    #[inline]
+    fn operands_equal(
+        &self,
+        left: &'h Expr<'h>,
+        right: &'h Expr<'h>,
+        env: Env<'h>,
+        pos: Pos,
+    ) -> Result<bool> {
+        match (self.eval(left, env)?, self.eval(right, env)?) {
+            (Value::Int(a), Value::Int(b)) => Ok(a == b),
+            (Value::String(a), Value::String(b)) => Ok(a.bytes == b.bytes),
+            (Value::Null, other) | (other, Value::Null) => {
+                Ok(matches!(other, Value::Null))
+            }
+            (first, second) => {
+                let doing = "while testing two values for equality";
+                self.equal(first, second, pos, doing)
             }
         }
     }

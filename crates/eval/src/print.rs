@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::error::Result;
+use picnix_syntax::float_text;
+
+use crate::error::{Kind, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::{Symbol, sym};
-use crate::value::{Attr, Attrs, State, Thunk, Value};
+use crate::value::{Attr, Attrs, Items, State, Thunk, Value, still_needed};
 
 /// How a value is printed.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +29,32 @@ pub struct PrintOptions {
     pub max_string_length: usize,
     /// Spaces of indentation; zero prints on one line.
     pub indent: usize,
-    /// An error inside the value becomes `«error: ...»` instead of ending the printing.
-    pub errors_inline: bool,
+    /// What happens where a part cannot be evaluated.
+    pub errors: Errors,
+    /// Colour what is printed, for a terminal.
+    pub colors: bool,
+}
+
+/// What happens where a part of what is printed cannot be evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errors {
+    /// It ends the printing.
+    Raise,
+    /// It is printed as `«error: ...»`.
+    Inline,
+    /// It ends the printing if it is the whole value, and is printed if it is a part.
+    InlineBelowTop,
+}
+
+/// The colours of Nix's own printer.
+mod color {
+    pub(super) const PLAIN: &str = "\u{1b}[0m";
+    pub(super) const FAINT: &str = "\u{1b}[2m";
+    pub(super) const RED: &str = "\u{1b}[31;1m";
+    pub(super) const GREEN: &str = "\u{1b}[32;1m";
+    pub(super) const BLUE: &str = "\u{1b}[34;1m";
+    pub(super) const MAGENTA: &str = "\u{1b}[35;1m";
+    pub(super) const CYAN: &str = "\u{1b}[36;1m";
 }
 
 impl PrintOptions {
@@ -42,7 +68,8 @@ impl PrintOptions {
         max_list_items: usize::MAX,
         max_string_length: usize::MAX,
         indent: 0,
-        errors_inline: false,
+        errors: Errors::Raise,
+        colors: false,
     };
 
     /// What error messages print.
@@ -51,11 +78,14 @@ impl PrintOptions {
         max_attrs: 10,
         max_list_items: 10,
         max_string_length: 1024,
-        errors_inline: true,
+        errors: Errors::Inline,
         ..Self::EVAL
     };
 
-    /// What `nix eval` and the repl print.
+    /// What the repl prints.
+    pub const REPL: Self = Self { errors: Errors::InlineBelowTop, ..Self::PRETTY };
+
+    /// What `nix eval` prints.
     pub const PRETTY: Self = Self {
         force: true,
         derivation_paths: true,
@@ -75,17 +105,34 @@ impl<'h> Evaluator<'h> {
         value: Value<'h>,
         options: &PrintOptions,
     ) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.print_value_to(value, options, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Self::print_value`], for a caller who shows also what was printed before an error.
+    ///
+    /// # Errors
+    /// See [`Self::print_value`].
+    pub fn print_value_to(
+        &self,
+        value: Value<'h>,
+        options: &PrintOptions,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let mut printer = Printer {
             ev: self,
             options,
-            out: Vec::new(),
+            out,
             seen: HashSet::new(),
             attrs_printed: 0,
             items_printed: 0,
             indent: 0,
         };
-        printer.print(value, 0)?;
-        Ok(printer.out)
+        let result = printer.print(value, 0);
+        // What was seen stays a part of the value, so that no other object gets its address.
+        still_needed(&value);
+        result
     }
 
     /// A name as Nix's messages show it: quoted where it is no identifier.
@@ -105,7 +152,7 @@ impl<'h> Evaluator<'h> {
 struct Printer<'e, 'h> {
     ev: &'e Evaluator<'h>,
     options: &'e PrintOptions,
-    out: Vec<u8>,
+    out: &'e mut Vec<u8>,
     seen: HashSet<usize>,
     attrs_printed: usize,
     items_printed: usize,
@@ -118,30 +165,48 @@ impl<'h> Printer<'_, 'h> {
             crate::bail!(StackOverflow, "stack overflow; max-call-depth exceeded");
         }
         let ev = self.ev;
-        ev.with_stack(|| {
-            let value =
-                if self.options.force { ev.force(value) } else { Ok(value.peek()) };
-            let value = match value {
-                Err(error) if self.options.errors_inline => {
-                    self.out.extend_from_slice(format!("«error: {error}»").as_bytes());
-                    return Ok(());
-                }
-                value => value?,
-            };
+        let printed = ev.with_stack(|| {
+            let value = if self.options.force { ev.force(value)? } else { value.peek() };
             self.print_forced(value, depth)
-        })
+        });
+        match printed {
+            Err(error) if self.is_printed(&error, depth) => {
+                self.colored(color::RED, &format!("«error: {error}»"));
+                Ok(())
+            }
+            printed => printed,
+        }
+    }
+
+    /// Whether an error becomes a part of the output.
+    fn is_printed(&self, error: &crate::Error, depth: usize) -> bool {
+        let is_serious = matches!(error.kind(), Kind::StackOverflow | Kind::Interrupted);
+        !is_serious
+            && match self.options.errors {
+                Errors::Raise => false,
+                Errors::Inline => true,
+                Errors::InlineBelowTop => depth > 0,
+            }
     }
 
     fn print_forced(&mut self, value: Value<'h>, depth: usize) -> Result<()> {
         match value {
-            Value::Null => self.text("null"),
-            Value::Bool(bool) => self.text(if bool { "true" } else { "false" }),
-            Value::Int(int) => self.text(&int.to_string()),
-            Value::Float(float) => self.text(&float_text(float)),
-            Value::String(string) => {
-                print_string(&mut self.out, string.bytes, self.options.max_string_length);
+            Value::Null => self.colored(color::CYAN, "null"),
+            Value::Bool(bool) => {
+                self.colored(color::CYAN, if bool { "true" } else { "false" });
             }
-            Value::Path(path) => self.out.extend_from_slice(path.bytes),
+            Value::Int(int) => self.colored(color::CYAN, &int.to_string()),
+            Value::Float(float) => self.colored(color::CYAN, &float_text(float)),
+            Value::String(string) => {
+                self.color(color::MAGENTA);
+                print_string(self.out, string.bytes, self.options.max_string_length);
+                self.color(color::PLAIN);
+            }
+            Value::Path(path) => {
+                self.color(color::GREEN);
+                self.out.extend(crate::internal::shown(path.bytes));
+                self.color(color::PLAIN);
+            }
             Value::List(list) => return self.list(list, depth),
             Value::Attrs(attrs) => return self.attrs(attrs, depth),
             Value::Lambda(closure) => {
@@ -149,19 +214,35 @@ impl<'h> Printer<'_, 'h> {
                 let name =
                     lambda.name.map(|name| format!(" {}", self.ev.symbols.text(name)));
                 let place = crate::report::show_pos(self.ev, lambda.pos);
-                self.text(&format!("«lambda{} @ {place}»", name.unwrap_or_default()));
+                let text = format!("«lambda{} @ {place}»", name.unwrap_or_default());
+                self.colored(color::BLUE, &text);
             }
-            Value::Builtin(builtin) => self.text(&format!("«primop {}»", builtin.name)),
+            Value::Builtin(builtin) => {
+                self.colored(color::BLUE, &format!("«primop {}»", builtin.name));
+            }
             Value::Partial(partial) => {
-                self.text(&format!("«partially applied primop {}»", partial.builtin.name))
+                let name = partial.builtin.name;
+                self.colored(color::BLUE, &format!("«partially applied primop {name}»"));
             }
-            Value::Thunk(thunk) => self.text(thunk_text(thunk)),
+            Value::Thunk(thunk) => self.colored(color::MAGENTA, thunk_text(thunk)),
         }
         Ok(())
     }
 
     fn text(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn color(&mut self, color: &str) {
+        if self.options.colors {
+            self.text(color);
+        }
+    }
+
+    fn colored(&mut self, color: &str, text: &str) {
+        self.color(color);
+        self.text(text);
+        self.color(color::PLAIN);
     }
 
     fn is_repeated(&mut self, address: usize) -> bool {
@@ -189,22 +270,23 @@ impl<'h> Printer<'_, 'h> {
 
     fn elided(&mut self, count: usize, single: &str, plural: &str) {
         let noun = if count == 1 { single } else { plural };
-        self.text(&format!("«{count} {noun} elided»"));
+        self.colored(color::FAINT, &format!("«{count} {noun} elided»"));
     }
 
     fn list(&mut self, list: &'h crate::value::List<'h>, depth: usize) -> Result<()> {
         if !list.is_empty() && self.is_repeated(std::ptr::from_ref(list).addr()) {
-            self.text("«repeated»");
+            self.colored(color::MAGENTA, "«repeated»");
             return Ok(());
         }
         if depth >= self.options.max_depth {
             self.text("[ ... ]");
             return Ok(());
         }
-        let items: Vec<Value<'h>> = list.iter().collect();
-        let tall = self.is_tall(&items)?;
+        let items = Items::from_iter(self.ev.heap, list.iter());
         self.indent += self.options.indent;
         self.text("[");
+        // Where this fails, the bracket stays open and the indentation too, as in Nix.
+        let tall = self.is_tall(&items)?;
         for (index, item) in items.iter().enumerate() {
             self.space(tall);
             if self.items_printed >= self.options.max_list_items {
@@ -222,7 +304,7 @@ impl<'h> Printer<'_, 'h> {
 
     fn attrs(&mut self, attrs: &'h Attrs<'h>, depth: usize) -> Result<()> {
         if self.is_repeated(std::ptr::from_ref(attrs).addr()) {
-            self.text("«repeated»");
+            self.colored(color::MAGENTA, "«repeated»");
             return Ok(());
         }
         if self.options.force
@@ -236,17 +318,18 @@ impl<'h> Printer<'_, 'h> {
             return Ok(());
         }
         let sorted = self.sorted(attrs);
-        let values: Vec<Value<'h>> = sorted.iter().map(|attr| attr.slot.get()).collect();
-        let tall = self.is_tall(&values)?;
+        let values = sorted.iter().map(|attr| attr.slot.get());
+        let values = Items::from_iter(self.ev.heap, values);
         self.indent += self.options.indent;
         self.text("{");
+        let tall = self.is_tall(&values)?;
         for (index, attr) in sorted.iter().enumerate() {
             self.space(tall);
             if self.attrs_printed >= self.options.max_attrs {
                 self.elided(sorted.len() - index, "attribute", "attributes");
                 break;
             }
-            print_attr_name(&mut self.out, self.ev.symbols.name(attr.name));
+            print_attr_name(self.out, self.ev.symbols.name(attr.name));
             self.text(" = ");
             self.print(attr.slot.get(), depth + 1)?;
             self.text(";");
@@ -259,27 +342,31 @@ impl<'h> Printer<'_, 'h> {
     }
 
     /// Sorted by name; where not all may fit, `type` and `_type` come first.
-    fn sorted(&self, attrs: &'h Attrs<'h>) -> Vec<Attr<'h>> {
+    fn sorted(&self, attrs: &'h Attrs<'h>) -> Items<'h, Attr<'h>> {
         let mut sorted = self.ev.sorted_by_name(attrs);
         if self.options.max_attrs != usize::MAX {
-            sorted.sort_by_key(|attr| {
+            let is_other = |attr: &Attr<'h>| {
                 attr.name != sym::TYPE && self.ev.symbols.name(attr.name) != b"_type"
-            });
+            };
+            sorted.with(|all| all.sort_by_key(is_other));
         }
         sorted
     }
 
     fn derivation(&mut self, attrs: &'h Attrs<'h>) -> Result<()> {
-        self.text("«derivation");
+        let mut text = b"\xc2\xabderivation".to_vec();
         if let Some(slot) = attrs.get(sym::DRV_PATH) {
             let path = self.ev.force_slot(slot)?;
             let coercion = crate::coerce::Coercion::STRING;
             let doing = "while evaluating the drvPath of a derivation";
             let path = self.ev.coerce_to_string(path, Pos::NONE, coercion, doing)?;
-            self.out.push(b' ');
-            self.out.extend_from_slice(path.bytes);
+            text.push(b' ');
+            text.extend_from_slice(path.bytes);
         }
-        self.text("»");
+        text.extend_from_slice("»".as_bytes());
+        self.color(color::GREEN);
+        self.out.extend(text);
+        self.color(color::PLAIN);
         Ok(())
     }
 }
@@ -324,39 +411,6 @@ pub fn print_attr_name(out: &mut Vec<u8>, name: &[u8]) {
         out.extend_from_slice(name);
     } else {
         print_string(out, name, usize::MAX);
-    }
-}
-
-/// A float as C's `%g` prints it, which is what C++ streams do.
-#[must_use]
-pub fn float_text(float: f64) -> String {
-    const PRECISION: i32 = 6;
-    if float.is_nan() {
-        return if float.is_sign_negative() { "-nan".into() } else { "nan".into() };
-    }
-    if float.is_infinite() {
-        return if float < 0.0 { "-inf".into() } else { "inf".into() };
-    }
-    if float == 0.0 {
-        return if float.is_sign_negative() { "-0".into() } else { "0".into() };
-    }
-    let scientific = format!("{float:.5e}");
-    let (mantissa, exponent) =
-        scientific.split_once('e').expect("the format has an exponent");
-    let exponent: i32 = exponent.parse().expect("the format's exponent is a number");
-    if !(-4..PRECISION).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{}e{sign}{:02}", trim_zeros(mantissa), exponent.abs());
-    }
-    let decimals = usize::try_from(PRECISION - 1 - exponent).unwrap_or(0);
-    trim_zeros(&format!("{float:.decimals$}")).to_owned()
-}
-
-fn trim_zeros(text: &str) -> &str {
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
     }
 }
 

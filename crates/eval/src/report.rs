@@ -3,18 +3,22 @@
 //! The layout is Nix's: an `error:` line with the message, and under every frame its place and the lines around
 //! it. Frames come outermost first and the error itself last, where a terminal shows it.
 
+mod story;
+
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use crate::error::{Error, Frame, Kind, Report};
+use crate::error::{Error, Frame};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::source::{Origin, Place};
+use crate::source::{Origin, Place, Source};
 
 /// The weight of frames after which no more are shown unless all are asked for.
 const WEIGHT_SHOWN: usize = 3;
 /// The most frames shown before that are shown once more.
 const DUPLICATES_SHOWN: usize = 5;
+/// The most bytes of a line that an excerpt shows.
+const LINE_SHOWN_BYTES: usize = 500;
 /// The most names that "did you mean" offers.
 const MAX_SUGGESTIONS: usize = 5;
 /// The largest edit distance of a name that is offered.
@@ -41,7 +45,17 @@ fn origin_text(origin: Origin<'_>) -> String {
     }
 }
 
-/// How much of an error is shown.
+/// How an error is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Options, packages and the user's own files first; what read them only on request.
+    #[default]
+    Picnix,
+    /// As Nix does, to the letter.
+    Nix,
+}
+
+/// How much of an error is shown, and how.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Detail<'a> {
     /// Every frame of the trace.
@@ -49,6 +63,8 @@ pub struct Detail<'a> {
     /// Files, and directories with all files below them, whose places say nothing to the user: the
     /// modules that read a configuration. They are left out unless the whole trace is shown.
     pub internal: &'a [Vec<u8>],
+    /// Whose layout.
+    pub layout: Layout,
 }
 
 /// What is said where frames were left out.
@@ -57,60 +73,25 @@ const TRUNCATED: &str =
 
 /// Renders an error with its trace, places, excerpts and hints. Ends without a newline.
 pub fn render(ev: &Evaluator<'_>, error: &Error, detail: Detail<'_>) -> String {
+    if detail.layout == Layout::Picnix {
+        return story::render(ev, error.report(), detail);
+    }
     let report = error.report();
-    // What was thrown says by itself what is wrong; where the library throws it is of no interest.
-    let is_thrown = matches!(report.kind, Kind::Throw | Kind::Abort);
-    let is_hidden = |pos| !detail.show_trace && is_internal(ev, pos, detail.internal);
-    let explains_itself = is_thrown || (report.pos.is_some() && !is_hidden(report.pos));
-    let trace = chosen_frames(ev, report, detail, explains_itself);
     let mut text = String::new();
-    if !trace.is_empty() {
+    if !report.trace.is_empty() {
+        let trace: Vec<&Frame> = report.trace.iter().collect();
         write_trace(ev, &trace, detail.show_trace, &mut text);
         text.push_str("\nerror: ");
     }
     text.push_str(&report.message);
-    if !is_thrown || !is_hidden(report.pos) {
-        excerpt(ev, report.pos, "", &mut text);
-    }
+    excerpt(ev, report.pos, "", &mut text);
     if let Some(names) = alternatives(&report.suggestions) {
         let _ = write!(text, "\nDid you mean {names}?");
     }
     for hint in &report.hints {
         let _ = write!(text, "\nhint: {hint}");
     }
-    if trace.len() < report.trace.len() && !text.contains(TRUNCATED) {
-        let _ = write!(text, "\n{TRUNCATED}");
-    }
     indented("error: ", &text)
-}
-
-/// The frames that may be shown: those of the user's own files, and only if these and the error itself say
-/// nothing, what the library says that it was doing.
-fn chosen_frames<'r>(
-    ev: &Evaluator<'_>,
-    report: &'r Report,
-    detail: Detail<'_>,
-    explains_itself: bool,
-) -> Vec<&'r Frame> {
-    if detail.show_trace || detail.internal.is_empty() {
-        return report.trace.iter().collect();
-    }
-    let is_users = |pos: Pos| pos.is_some() && !is_internal(ev, pos, detail.internal);
-    let users: Vec<_> = report.trace.iter().filter(|frame| is_users(frame.pos)).collect();
-    if !users.is_empty() || explains_itself {
-        return users;
-    }
-    report.trace.iter().filter(|frame| !frame.pos.is_some()).collect()
-}
-
-fn is_internal(ev: &Evaluator<'_>, pos: Pos, internal: &[Vec<u8>]) -> bool {
-    let Some(Place { origin: Origin::File(path), .. }) = ev.sources.place(pos) else {
-        return false;
-    };
-    internal.iter().any(|place| {
-        path.strip_prefix(place.as_slice())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    })
 }
 
 /// Renders an error that is only warned of.
@@ -196,18 +177,34 @@ fn excerpt(ev: &Evaluator<'_>, pos: Pos, indent: &str, out: &mut String) -> bool
     else {
         return false;
     };
+    excerpt_of(ev, source, place, indent, out);
+    true
+}
+
+fn excerpt_of<'h>(
+    ev: &Evaluator<'h>,
+    source: &Source<'h>,
+    place: Place<'_>,
+    indent: &str,
+    out: &mut String,
+) {
     let lines = ev.sources.line_index(source);
+    let column = place.column as usize;
+    // Of a line that no terminal can show, the part around the place.
+    let left_out =
+        if column > LINE_SHOWN_BYTES { column - LINE_SHOWN_BYTES / 2 } else { 0 };
     let _ = write!(out, "\n{indent}at {}:", show_place(place));
     for line in place.line.saturating_sub(1).max(1)..=place.line + 1 {
         let Some(text) = lines.line(source.text, line) else { continue };
+        let text = text.get(left_out..).unwrap_or_default();
+        let text = &text[..text.len().min(LINE_SHOWN_BYTES)];
         let text = String::from_utf8_lossy(text);
         let _ = write!(out, "\n {line:>5}| {text}");
         if line == place.line {
-            let space = " ".repeat(place.column as usize);
+            let space = " ".repeat(column - left_out);
             let _ = write!(out, "\n      |{space}^");
         }
     }
-    true
 }
 
 fn alternatives(names: &[String]) -> Option<String> {

@@ -67,9 +67,16 @@ impl<'h> Sources<'h> {
         })?;
         let length = u32::try_from(text.len()).ok()?;
         start.checked_add(length).filter(|end| *end <= MAX_SOURCE_BYTES)?;
-        let source: &'h Source<'h> = self.heap.alloc(Source { origin, text, start });
+        let source: &'h Source<'h> =
+            self.heap.immortal(|| self.heap.alloc(Source { origin, text, start }));
         list.push(source);
         Some(source)
+    }
+
+    /// The text of a file that was read.
+    pub fn file(&self, path: &[u8]) -> Option<&'h Source<'h>> {
+        let list = self.list.borrow();
+        list.iter().copied().find(|source| source.origin == Origin::File(path))
     }
 
     /// The text that a position lies in.
@@ -109,6 +116,11 @@ impl<'h> Source<'h> {
     #[must_use]
     pub fn start_of(&self, span: Span) -> Pos {
         self.pos(span.start)
+    }
+
+    /// The byte offset of a position in this text.
+    pub(crate) fn offset(&self, pos: Pos) -> u32 {
+        pos.0 - self.start
     }
 
     /// The directory of a file.

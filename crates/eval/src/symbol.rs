@@ -12,10 +12,45 @@ use crate::value::Heap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(u32);
 
+impl Symbol {
+    /// The number that the symbol is.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The symbol of a number that [`Self::number`] gave.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The bit that stands for the symbol in the `bits` of a shape.
+    #[inline]
+    pub(crate) fn bit(self) -> u64 {
+        1 << (self.0 % u64::BITS)
+    }
+}
+
+/// A name, and what is known of it.
+#[derive(Clone, Copy)]
+struct Name<'h> {
+    bytes: &'h [u8],
+    /// Its first eight bytes as a number, which sorts as they do.
+    prefix: u64,
+}
+
+impl<'h> Name<'h> {
+    fn new(bytes: &'h [u8]) -> Self {
+        let mut first = [0; 8];
+        let length = bytes.len().min(first.len());
+        first[..length].copy_from_slice(&bytes[..length]);
+        Self { bytes, prefix: u64::from_be_bytes(first) }
+    }
+}
+
 /// The names of one evaluation.
 pub struct Symbols<'h> {
     heap: &'h Heap,
-    names: RefCell<Vec<&'h [u8]>>,
+    names: RefCell<Vec<Name<'h>>>,
     table: RefCell<HashTable<Symbol>>,
 }
 
@@ -39,14 +74,16 @@ impl<'h> Symbols<'h> {
         let hash = FxBuildHasher.hash_one(name);
         let mut names = self.names.borrow_mut();
         let mut table = self.table.borrow_mut();
-        if let Some(found) = table.find(hash, |symbol| names[symbol.0 as usize] == name) {
+        if let Some(found) =
+            table.find(hash, |symbol| names[symbol.0 as usize].bytes == name)
+        {
             return *found;
         }
         let number =
             u32::try_from(names.len()).expect("fewer than 2^32 names fit in memory");
-        names.push(self.heap.bytes(name));
+        names.push(Name::new(self.heap.immortal(|| self.heap.bytes(name))));
         table.insert_unique(hash, Symbol(number), |symbol| {
-            FxBuildHasher.hash_one(names[symbol.0 as usize])
+            FxBuildHasher.hash_one(names[symbol.0 as usize].bytes)
         });
         Symbol(number)
     }
@@ -56,13 +93,26 @@ impl<'h> Symbols<'h> {
         let hash = FxBuildHasher.hash_one(name);
         let names = self.names.borrow();
         let table = self.table.borrow();
-        table.find(hash, |symbol| names[symbol.0 as usize] == name).copied()
+        table.find(hash, |symbol| names[symbol.0 as usize].bytes == name).copied()
     }
 
     /// The name of a symbol.
     #[inline]
     pub fn name(&self, symbol: Symbol) -> &'h [u8] {
-        self.names.borrow()[symbol.0 as usize]
+        self.names.borrow()[symbol.0 as usize].bytes
+    }
+
+    /// The order of distinct symbols by their names: the beginning of each name, and the symbol's index.
+    pub(crate) fn sorted(&self, symbols: &[Symbol]) -> Vec<(u64, usize)> {
+        let names = self.names.borrow();
+        let name = |index: usize| names[symbols[index].0 as usize];
+        let mut order: Vec<(u64, usize)> =
+            (0..symbols.len()).map(|index| (name(index).prefix, index)).collect();
+        // Most names differ in their first bytes, which lie side by side here.
+        order.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| name(a.1).bytes.cmp(name(b.1).bytes))
+        });
+        order
     }
 
     /// The name of a symbol as messages show it: quoted where it is no identifier.

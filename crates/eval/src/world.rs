@@ -10,7 +10,8 @@
 use picnix_store_core::{Derivation, DerivationText, Hash, StoreDir, StorePath};
 
 use crate::features::Features;
-use crate::flake::Input;
+use crate::flake::{Input, Registries};
+use crate::interrupt::Interrupt;
 use crate::lints::Lints;
 
 /// An answer of the outside, or a message that says why there is none.
@@ -155,6 +156,7 @@ pub trait World {
     /// Copies a path into the store and returns its store path.
     ///
     /// `expected` is a hash that the object must have; where it is given and valid already, nothing is read.
+    /// The object refers to `references`.
     ///
     /// # Errors
     /// The outer error is the outside's, the inner one that of the filter.
@@ -165,6 +167,7 @@ pub trait World {
         ingestion: Ingestion,
         filter: Option<PathFilter<'_>>,
         expected: Option<&Hash>,
+        references: &[StorePath],
     ) -> WorldResult<crate::Result<StorePath>>;
 
     /// Adds a text object, as `builtins.toFile` does.
@@ -234,6 +237,17 @@ pub trait World {
         )))
     }
 
+    /// Makes a store object valid with everything that it refers to, from a binary cache if need be; says
+    /// whether its path follows from its contents.
+    ///
+    /// # Errors
+    /// The cache does not have it, or is not believed.
+    fn fetch_closure(&self, cache: &str, path: &StorePath) -> WorldResult<bool> {
+        Err(WorldError::new(format!(
+            "cannot copy '{path}' from '{cache}': there is no network here"
+        )))
+    }
+
     /// What a registry says that a name means; none if no registry has it.
     ///
     /// # Errors
@@ -241,8 +255,17 @@ pub trait World {
     fn lookup_flake(
         &self,
         _input: &Input,
+        _registries: Registries,
     ) -> WorldResult<Option<crate::flake::FlakeRef>> {
         Ok(None)
+    }
+
+    /// Fails where a canonical path must not be seen.
+    ///
+    /// # Errors
+    /// See above.
+    fn check_access(&self, _path: &[u8]) -> WorldResult<()> {
+        Ok(())
     }
 
     /// Shows a line of `builtins.trace` or `builtins.warn`, without a newline at its end.
@@ -260,7 +283,9 @@ pub struct Settings {
     pub home_dir: Option<Vec<u8>>,
     /// No impure builtins: `currentTime`, `currentSystem`, `getEnv`, absolute paths outside the store.
     pub pure: bool,
-    /// In restricted mode, the prefixes of URIs that may be fetched.
+    /// Only what the world shows may be read, and only allowed URIs may be fetched.
+    pub restricted: bool,
+    /// The prefixes of URIs that may be fetched; where there are none, all may unless `restricted`.
     pub allowed_uris: Option<Vec<String>>,
     /// Whether `|>` and `<|` are operators.
     pub pipe_operators: bool,
@@ -278,6 +303,8 @@ pub struct Settings {
     pub features: Features,
     /// What happens at literals that are better written otherwise.
     pub lints: Lints,
+    /// A request to stop, which somebody may make while evaluation runs.
+    pub interrupt: Interrupt,
 }
 
 impl Default for Settings {
@@ -287,6 +314,7 @@ impl Default for Settings {
             base_dir: b"/".to_vec(),
             home_dir: None,
             pure: false,
+            restricted: false,
             allowed_uris: None,
             pipe_operators: false,
             allow_import_from_derivation: true,
@@ -296,6 +324,7 @@ impl Default for Settings {
             show_trace: false,
             features: Features::default(),
             lints: Lints::default(),
+            interrupt: Interrupt::default(),
         }
     }
 }

@@ -71,6 +71,27 @@ fn nested_calls_overflow_as_in_nix() {
 }
 
 #[test]
+fn nested_sets_overflow_as_in_nix() {
+    overflows(&nested("{ a = ", "1", "; }"));
+}
+
+#[test]
+fn nested_parentheses_branches_and_scopes_work() {
+    works(&nested("(", "1", ")"), "1");
+    works(&nested("if true then ", "1", " else 0"), "1");
+    works(&nested("with { }; ", "1", ""), "1");
+    works(&nested("assert true; ", "1", ""), "1");
+}
+
+#[test]
+fn chains_of_operators_work() {
+    works(&nested("1 + ", "1", ""), &(DEPTH + 1).to_string());
+    works(&nested("[ ] ++ ", "[ ]", ""), "[ ]");
+    works(&nested("true && ", "true", ""), "true");
+    works(&nested("!", "true", ""), "true");
+}
+
+#[test]
 fn many_arguments_work() {
     works(&nested("(x: x) ", "1", ""), "1");
 }

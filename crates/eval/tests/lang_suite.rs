@@ -183,11 +183,21 @@ fn lines(text: &str) -> Vec<String> {
 // ---- picnix -------------------------------------------------------------------------------------
 
 fn evaluate(program: &str) -> Outcome {
-    let world = MemoryWorld::new();
+    evaluate_in(program, &Heap::new())
+}
+
+/// Evaluates while the collector runs again and again.
+fn evaluate_collecting(program: &str, every: usize) -> Outcome {
     let heap = Heap::new();
+    heap.collect_every(every);
+    heap.collected(|| evaluate_in(program, &heap))
+}
+
+fn evaluate_in(program: &str, heap: &Heap) -> Outcome {
+    let world = MemoryWorld::new();
     let settings =
         Settings { base_dir: BASE_DIR.as_bytes().to_vec(), ..Settings::default() };
-    let ev = Evaluator::new(&heap, &world, settings);
+    let ev = Evaluator::new(heap, &world, settings);
     let result = ev
         .eval_text(program.as_bytes(), BASE_DIR.as_bytes(), Origin::Text)
         .and_then(|value| ev.force_deep(value, Pos::NONE).map(|()| value))
@@ -350,6 +360,21 @@ fn cases_give_what_they_say() {
     }
     let count = check(|case| evaluate(&case.program), |_| true);
     println!("{count} cases of tests/lang pass");
+}
+
+/// How often the collector runs, in calls and thunks: at every one, and now and then.
+const COLLECT_EVERY: [usize; 2] = [1, 13];
+
+#[test]
+fn cases_give_the_same_while_memory_is_collected() {
+    if std::env::var_os("PICNIX_UPDATE").is_some() {
+        println!("SKIPPED: the expectations are being rewritten");
+        return;
+    }
+    for every in COLLECT_EVERY {
+        let count = check(|case| evaluate_collecting(&case.program, every), |_| true);
+        println!("{count} cases of tests/lang pass, collecting every {every}");
+    }
 }
 
 #[test]

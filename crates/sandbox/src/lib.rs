@@ -31,6 +31,8 @@ mod spawn;
 mod running;
 mod tree;
 
+pub mod worker;
+
 pub use error::Error;
 pub use refusal::Refusal;
 pub use running::{Exit, Killer, Running, Status};

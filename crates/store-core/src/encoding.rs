@@ -10,6 +10,16 @@ use crate::error::{Error, Result, show_byte};
 pub const NIX32_DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
 
 const BASE16_DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// The two digits of each byte.
+const BASE16_PAIRS: [[u8; 2]; 256] = {
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = [BASE16_DIGITS[byte >> 4], BASE16_DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
 const BASE64_DIGITS: &[u8; 64] =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// Marks a byte that is no digit in the tables below.
@@ -30,12 +40,12 @@ const fn values(digits: &[u8]) -> [u8; 256] {
 
 /// Prints lower-case hexadecimal digits.
 pub fn base16_encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for &byte in bytes {
-        text.push(char::from(BASE16_DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(BASE16_DIGITS[usize::from(byte & 15)]));
+    let mut text = vec![0; bytes.len() * 2];
+    let (pairs, _) = text.as_chunks_mut::<2>();
+    for (pair, &byte) in pairs.iter_mut().zip(bytes) {
+        *pair = BASE16_PAIRS[usize::from(byte)];
     }
-    text
+    String::from_utf8(text).expect("digits are ASCII")
 }
 
 /// Parses hexadecimal digits of either case.
@@ -72,8 +82,15 @@ pub fn nix32_encode(bytes: &[u8]) -> String {
 /// Writes a store path's digest as its 32 characters, without an allocation.
 pub(crate) fn nix32_digest(digest: &[u8; 20]) -> [u8; 32] {
     let mut text = [0; 32];
-    for (at, slot) in text.iter_mut().rev().enumerate() {
-        *slot = nix32_digit(digest, at);
+    // Five bytes are eight digits.
+    let (groups, _) = digest.as_chunks::<5>();
+    let (places, _) = text.as_chunks_mut::<8>();
+    for ([a, b, c, d, e], place) in groups.iter().zip(places.iter_mut().rev()) {
+        let mut number = u64::from_le_bytes([*a, *b, *c, *d, *e, 0, 0, 0]);
+        for slot in place.iter_mut().rev() {
+            *slot = NIX32_DIGITS[(number & 31) as usize];
+            number >>= 5;
+        }
     }
     text
 }
@@ -192,6 +209,11 @@ mod tests {
             prop_assert!(back.len() >= bytes.len());
             back.truncate(bytes.len());
             prop_assert_eq!(&back, &bytes);
+        }
+
+        #[test]
+        fn a_digest_is_printed_like_other_bytes(bytes in any::<[u8; 20]>()) {
+            prop_assert_eq!(nix32_digest(&bytes).to_vec(), nix32_encode(&bytes).into_bytes());
         }
 
         #[test]

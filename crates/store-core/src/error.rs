@@ -290,6 +290,30 @@ pub enum Error {
     /// A signature of a wrong length.
     #[error("signature is not valid")]
     SignatureLength,
+    /// A string or list of the worker protocol that is longer than anything sensible.
+    #[error("worker protocol: a {what} of length {len} is longer than {max}")]
+    WireLength {
+        /// `string` or `list`.
+        what: &'static str,
+        /// Its length.
+        len: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A string of the worker protocol that is not followed by zeros.
+    #[error("worker protocol: non-zero padding")]
+    WirePadding,
+    /// A string of the worker protocol that must be text and is not.
+    #[error("worker protocol: '{0}' is not UTF-8")]
+    WireText(String),
+    /// A number of the worker protocol that stands for nothing.
+    #[error("worker protocol: {value:#x} is no {what}")]
+    WireValue {
+        /// What it should be.
+        what: &'static str,
+        /// The number.
+        value: u64,
+    },
     /// A path info without a size, which cannot be signed.
     #[error("cannot calculate fingerprint of path '{0}' because its size is not known")]
     FingerprintSize(String),

@@ -21,6 +21,7 @@ mod path_info;
 pub mod refscan;
 mod signature;
 mod store_path;
+pub mod worker;
 
 pub use content_address::{ContentAddress, ContentAddressMethod};
 pub use derivation::{

@@ -9,7 +9,7 @@ use picnix_store_core::nar::{Fso, NarEvent, NarWriter};
 use picnix_store_core::refscan::HashModuloSink;
 use picnix_store_core::{
     ContentAddress, ContentAddressMethod, Hash, HashAlgo, HashFormat, HashSink, PathInfo,
-    References, Sha256, StorePath,
+    References, Sha256, StoreDir, StorePath,
 };
 
 use crate::error::{Context, Error, Result};
@@ -70,6 +70,38 @@ impl AddRequest {
     }
 }
 
+/// Computes the path that [`Store::add_source`] would give in a store with this directory, without any store.
+///
+/// # Errors
+/// The source cannot be read, or the filter stops.
+pub fn source_path(
+    store_dir: &StoreDir,
+    source: &Path,
+    request: &AddRequest,
+    filter: &mut Filter<'_>,
+) -> Result<StorePath> {
+    let hash = match request.method {
+        ContentAddressMethod::Nar => {
+            let pipe = HashPipe::new(request.algo);
+            dump_filtered(source, pipe, filter)?.finish().0
+        }
+        ContentAddressMethod::Flat | ContentAddressMethod::Text => {
+            hash_flat(source, request.algo)?
+        }
+    };
+    content_path(store_dir, request, hash)
+}
+
+fn content_path(
+    store_dir: &StoreDir,
+    request: &AddRequest,
+    hash: Hash,
+) -> Result<StorePath> {
+    let references = References::from(request.references.clone());
+    let address = request.address(hash);
+    Ok(store_dir.make_content_path(&request.name, &address, &references)?)
+}
+
 impl Store {
     /// Adds a text.
     pub fn add_text(
@@ -120,16 +152,7 @@ impl Store {
         request: &AddRequest,
         filter: &mut Filter<'_>,
     ) -> Result<StorePath> {
-        let hash = match request.method {
-            ContentAddressMethod::Nar => {
-                let pipe = HashPipe::new(request.algo);
-                dump_filtered(source, pipe, filter)?.finish().0
-            }
-            ContentAddressMethod::Flat | ContentAddressMethod::Text => {
-                hash_flat(source, request.algo)?
-            }
-        };
-        self.content_path(request, hash)
+        source_path(self.store_dir(), source, request, filter)
     }
 
     /// Adds a file or a tree from the disk; what the filter does not let pass is left out.
@@ -321,9 +344,7 @@ impl Store {
     }
 
     fn content_path(&self, request: &AddRequest, hash: Hash) -> Result<StorePath> {
-        let references = References::from(request.references.clone());
-        let address = request.address(hash);
-        Ok(self.store_dir().make_content_path(&request.name, &address, &references)?)
+        content_path(self.store_dir(), request, hash)
     }
 
     fn place_content(

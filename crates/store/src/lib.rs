@@ -34,7 +34,7 @@ mod store;
 mod tree;
 mod verify;
 
-pub use add::{AddRequest, TextObject};
+pub use add::{AddRequest, TextObject, source_path};
 pub use answers::{Answer, Answers};
 pub use config::{Access, Durability, StoreConfig};
 pub use error::{Error, Result};

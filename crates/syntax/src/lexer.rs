@@ -267,7 +267,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn uri_at(&mut self, start: usize) -> Option<usize> {
-        if !self.has(start, ALPHA) {
+        // The characters of schemes are characters of paths, and `:` is not.
+        let run = self.path_run(start);
+        if !self.has(start, ALPHA) || self.byte(run) != b':' {
             return None;
         }
         let colon = self.scheme_run(start);

@@ -23,6 +23,8 @@ mod parser;
 
 mod stack;
 
+mod docs;
+
 mod diagnostic;
 mod expected;
 mod lalr;
@@ -35,7 +37,8 @@ pub use ast::{
     ExprKind, Formal, Lambda, Parameter, PathAnchor, PathLiteral, StrPart, StrPartKind,
 };
 pub use diagnostic::{Diagnostic, Source};
-pub use parser::{MAX_DEPTH, Options, Parse, parse};
+pub use docs::doc_comment_before;
+pub use parser::{MAX_DEPTH, Options, Parse, parse, parse_bindings};
 pub use path::{PathContext, canonical_path, resolve_path};
 pub use print::{float_text, identifier_text, print};
 pub use span::{LineColumn, LineIndex, Span};

@@ -44,42 +44,61 @@ pub struct Parse<'a> {
 /// Parses a whole source. It always ends, and never panics; the bytes need not be UTF-8.
 pub fn parse<'a>(arena: &'a Bump, source: &'a [u8], options: Options) -> Parse<'a> {
     if u32::try_from(source.len()).is_err() {
-        let message = "source is larger than 4 GiB";
-        let root = arena.alloc(Expr { kind: ExprKind::Error, span: Span::default() });
-        return Parse {
-            root,
-            diagnostics: vec![Diagnostic::new(Span::default(), message)],
-            warnings: Vec::new(),
-        };
+        return Parse::too_large(arena);
     }
-    let mut parser = Parser {
-        arena,
-        source,
-        text: std::str::from_utf8(source).ok(),
-        options,
-        lexer: Lexer::new(source, options.pipe_operators),
-        tok: Tok::Eof,
-        span: Span::default(),
-        previous_end: 0,
-        failed: false,
-        depth: 0,
-        diagnostics: Vec::new(),
-        warnings: Vec::new(),
-        or_argument: None,
-        sets: Sets::default(),
-        exprs: Vec::new(),
-        names: Vec::new(),
-        parts: Vec::new(),
-        pieces: Vec::new(),
-        formals: Vec::new(),
-    };
+    let mut parser = Parser::new(arena, source, options);
     parser.advance();
     let root = parser.expr();
     if parser.tok != Tok::Eof {
         parser.unexpected();
     }
-    Parse { root, diagnostics: parser.diagnostics, warnings: parser.warnings }
+    parser.finish(root)
 }
+
+/// Parses bindings such as `x = 1; inherit y;`, which a person may type at a prompt, to the set of them.
+/// There must be one at least. What is wrong is only said in general, since nobody is told.
+pub fn parse_bindings<'a>(
+    arena: &'a Bump,
+    source: &'a [u8],
+    options: Options,
+) -> Parse<'a> {
+    if u32::try_from(source.len()).is_err() {
+        return Parse::too_large(arena);
+    }
+    let mut parser = Parser::new(arena, source, options);
+    parser.explains = false;
+    parser.advance();
+    let set = parser.sets.begin();
+    if parser.tok == Tok::Eof {
+        parser.unexpected();
+    }
+    parser.bindings(set, None);
+    if parser.tok != Tok::Eof {
+        parser.unexpected();
+    }
+    let root = parser.finish_set(0, set, false);
+    parser.finish(root)
+}
+
+impl<'a> Parse<'a> {
+    fn too_large(arena: &'a Bump) -> Self {
+        let message = "source is larger than 4 GiB";
+        let root = arena.alloc(Expr { kind: ExprKind::Error, span: Span::default() });
+        let diagnostics = vec![Diagnostic::new(Span::default(), message)];
+        Self { root, diagnostics, warnings: Vec::new() }
+    }
+
+    /// Whether the source ended too early, so that more text could make it right.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.diagnostics
+            .first()
+            .is_some_and(|first| first.message.contains(UNEXPECTED_END))
+    }
+}
+
+/// What the message of an error at the end of the source has in it.
+const UNEXPECTED_END: &str = "unexpected end of file";
 
 type Ref<'a> = &'a Expr<'a>;
 
@@ -95,6 +114,8 @@ struct Parser<'a> {
     previous_end: u32,
     /// After a syntax error the rest of the source reads as its end.
     failed: bool,
+    /// Whether a syntax error says what was expected.
+    explains: bool,
     depth: u32,
     diagnostics: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -146,6 +167,35 @@ fn binary_operator(tok: Tok) -> Option<(BinaryOp, u8, Assoc)> {
 }
 
 impl<'a> Parser<'a> {
+    fn new(arena: &'a Bump, source: &'a [u8], options: Options) -> Self {
+        Self {
+            arena,
+            source,
+            text: std::str::from_utf8(source).ok(),
+            options,
+            lexer: Lexer::new(source, options.pipe_operators),
+            tok: Tok::Eof,
+            span: Span::default(),
+            previous_end: 0,
+            failed: false,
+            explains: true,
+            depth: 0,
+            diagnostics: Vec::new(),
+            warnings: Vec::new(),
+            or_argument: None,
+            sets: Sets::default(),
+            exprs: Vec::new(),
+            names: Vec::new(),
+            parts: Vec::new(),
+            pieces: Vec::new(),
+            formals: Vec::new(),
+        }
+    }
+
+    fn finish(self, root: Ref<'a>) -> Parse<'a> {
+        Parse { root, diagnostics: self.diagnostics, warnings: self.warnings }
+    }
+
     // ---- tokens -------------------------------------------------------------------------------
 
     fn advance(&mut self) {
@@ -177,7 +227,13 @@ impl<'a> Parser<'a> {
         if !self.failed {
             let diagnostic = match self.lexer.error.take() {
                 Some(error) => error,
-                None => crate::expected::explain(self.source, self.options, self.span),
+                None if self.explains => {
+                    crate::expected::explain(self.source, self.options, self.span)
+                }
+                None if self.tok == Tok::Eof => {
+                    Diagnostic::new(self.span, format!("syntax error, {UNEXPECTED_END}"))
+                }
+                None => Diagnostic::new(self.span, "syntax error"),
             };
             self.fail(diagnostic);
         }

@@ -19,10 +19,13 @@ pub struct PathContext<'c> {
 /// written; both as in Nix.
 pub fn resolve_path(path: &PathLiteral<'_>, context: &PathContext<'_>) -> String {
     let head = path.head;
+    let canonical = |path: &str| {
+        String::from_utf8_lossy(&canonical_path(path.as_bytes())).into_owned()
+    };
     let mut out = match path.anchor {
         PathAnchor::Home => return format!("{}{}", context.home, &head[1..]),
-        PathAnchor::Root => canonical_path(head),
-        PathAnchor::File => canonical_path(&format!("{}/{head}", context.folder)),
+        PathAnchor::Root => canonical(head),
+        PathAnchor::File => canonical(&format!("{}/{head}", context.folder)),
     };
     if head.len() > 1 && head.ends_with('/') {
         out.push('/');
@@ -31,18 +34,26 @@ pub fn resolve_path(path: &PathLiteral<'_>, context: &PathContext<'_>) -> String
 }
 
 /// An absolute path without `.`, `..`, repeated and final slashes. `..` of the root is the root.
-pub fn canonical_path(path: &str) -> String {
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
+#[must_use]
+pub fn canonical_path(path: &[u8]) -> Vec<u8> {
+    let mut canonical: Vec<u8> = Vec::with_capacity(path.len() + 1);
+    for component in path.split(|byte| *byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => {
+                let parent = memchr::memrchr(b'/', &canonical).unwrap_or(0);
+                canonical.truncate(parent);
             }
-            _ => segments.push(segment),
+            name => {
+                canonical.push(b'/');
+                canonical.extend_from_slice(name);
+            }
         }
     }
-    format!("/{}", segments.join("/"))
+    if canonical.is_empty() {
+        canonical.push(b'/');
+    }
+    canonical
 }
 
 #[cfg(test)]
@@ -51,8 +62,8 @@ mod tests {
 
     #[test]
     fn paths_are_made_canonical_by_their_text() {
-        assert_eq!(canonical_path("/a/./b/../c//d/"), "/a/c/d");
-        assert_eq!(canonical_path("/../.."), "/");
+        assert_eq!(canonical_path(b"/a/./b/../c//d/"), b"/a/c/d");
+        assert_eq!(canonical_path(b"/../.."), b"/");
         let context = PathContext { folder: "/home/a", home: "/root" };
         let resolve = |anchor, head| {
             resolve_path(&PathLiteral { anchor, head, rest: &[] }, &context)

@@ -189,6 +189,7 @@ impl World for MemoryWorld {
         ingestion: Ingestion,
         filter: Option<PathFilter<'_>>,
         _expected: Option<&Hash>,
+        references: &[StorePath],
     ) -> WorldResult<picnix_eval::Result<StorePath>> {
         let mut object = self.object_at(path)?;
         if let Some(filter) = filter
@@ -210,7 +211,8 @@ impl World for MemoryWorld {
         };
         let hash = Hash::of(HashAlgo::Sha256, &bytes);
         let address = ContentAddress { method, hash };
-        self.add_object(name, &address, BTreeSet::new(), object).map(Ok)
+        let references = references.iter().cloned().collect();
+        self.add_object(name, &address, references, object).map(Ok)
     }
 
     fn add_text(

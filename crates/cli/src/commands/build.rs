@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use picnix_build::Target;
-use picnix_engine::session::evaluate;
+use picnix_engine::session::evaluate_in_parallel;
 use picnix_engine::world::Writes;
 use picnix_engine::{Engine, Found, target};
 
@@ -65,12 +65,10 @@ fn found(
     let (program_text, options) = prepare(&mut context, program)?;
     let attrs = attr_paths(program);
     let engine = context.engine(jobs, check);
-    let found = evaluate(&engine, Writes::Always, &options, output::error, |session| {
+    let (writes, show) = (Writes::Always, output::error);
+    let found = evaluate_in_parallel(&engine, writes, &options, show, |session| {
         let value = session.load(&program_text, &session.config().current_dir)?;
-        let mut found = Vec::new();
-        for attr in &attrs {
-            found.extend(session.derivations(session.select(value, attr)?)?);
-        }
+        let found = session.derivations_at(value, &attrs)?;
         session.world.flush()?;
         Ok(found)
     })?;

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use picnix_engine::flakes::FlakeTarget;
-use picnix_engine::session::{EvalOptions, Program, Session, WorkError, evaluate};
+use picnix_engine::session::{
+    EvalOptions, Program, Session, WorkError, evaluate_in_parallel,
+};
 use picnix_engine::world::Writes;
 use picnix_engine::{Config, tree};
 use picnix_eval::pos::Pos;
-use picnix_eval::{Coercion, Value};
+use picnix_eval::{Coercion, Feature, Value};
 
 use super::{Context, Outcome};
 use crate::args::{EvalArgs, JobArgs, ProgramArgs};
@@ -24,7 +26,8 @@ pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
     let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
     let engine = context.engine(&jobs, false);
     let writes = Writes::WhenBuilding;
-    let printed = evaluate(&engine, writes, &options, output::error, |session| {
+    let show = output::error;
+    let printed = evaluate_in_parallel(&engine, writes, &options, show, |session| {
         let value = session.load(&program, &session.config().current_dir)?;
         let mut out = Vec::new();
         for attr in &attrs {
@@ -53,11 +56,13 @@ fn print<'h>(
         return Ok(converted(session, "toXML", value)?);
     }
     let mut out = if args.json {
-        converted(session, "toJSON", value)?
-    } else {
-        if args.strict {
-            ev.force_deep(value, Pos::NONE)?;
+        match session.json_in_parallel(value)? {
+            Some(json) => json,
+            None => converted(session, "toJSON", value)?,
         }
+    } else if args.strict {
+        session.print_deep(value)?
+    } else {
         ev.print_ambiguous(value)?
     };
     out.push(b'\n');
@@ -106,8 +111,10 @@ pub(crate) fn prepare(
         (None, None) => Program::File(config.current_dir.join("default.nix")),
     };
     let mut options = EvalOptions {
+        collect: true,
         show_trace: context.show_trace,
         pure: args.pure_eval || (matches!(program, Program::Flake(_)) && !args.impure),
+        restricted: args.restrict_eval,
         allowed_uris: args
             .allowed_uris
             .as_ref()
@@ -123,19 +130,24 @@ pub(crate) fn prepare(
         match feature {
             "pipe-operators" => options.pipe_operators = true,
             "nix-command" | "flakes" | "fetch-tree" => {}
-            other => {
-                return Err(CommandError::usage(format!(
-                    "unknown experimental feature '{other}'"
-                ))
-                .hint("picnix knows 'pipe-operators'"));
-            }
+            other => match Feature::parse(other) {
+                Some(feature) => options.features.enable(feature),
+                None => {
+                    let known = Feature::ALL.map(Feature::name).join("', '");
+                    let hint = format!("picnix knows 'pipe-operators', '{known}'");
+                    return Err(CommandError::usage(format!(
+                        "unknown experimental feature '{other}'"
+                    ))
+                    .hint(hint));
+                }
+            },
         }
     }
     Ok((program, options))
 }
 
 /// Whether an argument names an attribute of a flake, rather than a file.
-fn is_flake(file: &Path) -> bool {
+pub(crate) fn is_flake(file: &Path) -> bool {
     file.to_str().is_some_and(|text| text.contains('#')) && !file.exists()
 }
 

@@ -3,7 +3,7 @@
 mod build;
 mod cache;
 mod documentation;
-mod eval;
+pub(crate) mod eval;
 mod flake;
 mod inspect;
 pub(crate) mod store;
@@ -54,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Image(args) => system::image(context, &args),
         Command::Test(args) => system::test(context, &args),
         Command::Eval(args) => eval::run(context, &args),
+        Command::Repl(args) => crate::repl::run(context, &args),
         Command::Instantiate(args) => build::instantiate(context, &args),
         Command::Build(args) => build::build(context, &args),
         Command::Flake(command) => flake::run(context, &command),
@@ -66,14 +67,24 @@ pub(crate) fn run(cli: Cli) -> Outcome {
 impl Context {
     /// An engine that builds as the flags say, shows progress, and stops on Ctrl-C.
     pub(crate) fn engine(self, jobs: &JobArgs, check: bool) -> Engine {
+        let cancel = Cancel::new();
+        crate::interrupt::listen(cancel.clone());
+        self.engine_with(jobs, check, cancel)
+    }
+
+    /// As [`Self::engine`], but somebody else makes the request to stop.
+    pub(crate) fn engine_with(
+        self,
+        jobs: &JobArgs,
+        check: bool,
+        cancel: Cancel,
+    ) -> Engine {
         let options = BuildOptions {
             jobs: jobs.jobs,
             keep_failed: jobs.keep_failed,
             keep_going: jobs.keep_going,
             check,
         };
-        let cancel = Cancel::new();
-        crate::interrupt::listen(cancel.clone());
         let progress = Arc::new(Progress::new(self.log_format));
         Engine::new(self.config, &options, progress, cancel)
     }

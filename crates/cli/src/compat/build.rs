@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use picnix_build::Target;
-use picnix_engine::session::evaluate;
+use picnix_engine::session::evaluate_in_parallel;
 use picnix_engine::world::Writes;
 use picnix_engine::{Engine, Found, target};
 use picnix_store_core::{OutputName, StorePath};
 
 use super::Stop;
-use super::eval::{Programs, value_at};
+use super::eval::Programs;
 use super::flags::{self, Arguments, Flag};
 use super::settings::{self, Common};
 use crate::error::CommandError;
@@ -191,13 +191,12 @@ fn found(engine: &Engine, flags: &mut Build) -> Result<Vec<Found>, Stop> {
     let programs = flags.programs.load(&engine.config, ".")?;
     let options = &flags.common.options;
     let attrs = flags.programs.attr_paths();
-    found.extend(evaluate(engine, Writes::Always, options, output::error, |session| {
+    let (writes, show) = (Writes::Always, output::error);
+    found.extend(evaluate_in_parallel(engine, writes, options, show, |session| {
         let mut found = Vec::new();
         for program in &programs {
-            value_at(session, program, &attrs, |value| {
-                found.extend(session.derivations(value)?);
-                Ok(())
-            })?;
+            let root = session.load(program, &session.config().current_dir)?;
+            found.extend(session.derivations_at(root, &attrs)?);
         }
         session.world.flush()?;
         Ok(found)

@@ -105,7 +105,7 @@ fn take(
 ) -> Result<Vec<String>, Stop> {
     if rest.len() < count {
         return match count {
-            1 => usage(format!("flag '{flag}' requires an argument")),
+            1 => usage(format!("'{flag}' requires an argument")),
             _ => usage(format!("flag '{flag}' requires {count} argument(s)")),
         };
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use picnix_engine::Found;
-use picnix_engine::session::{Program, Session, WorkError, evaluate};
+use picnix_engine::session::{Program, Session, WorkError, evaluate_in_parallel};
 use picnix_engine::world::Writes;
 use picnix_eval::builtins::Forcing;
 use picnix_eval::builtins::json::{self, PathMode};
@@ -142,8 +142,12 @@ pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
     // What was printed before an error is shown all the same, as in Nix.
     let mut out = Vec::new();
     let mut found = Vec::new();
+    let options = &flags.common.options;
     let result =
-        evaluate(&engine, writes, &flags.common.options, output::error, |session| {
+        evaluate_in_parallel(&engine, writes, options, output::error, |session| {
+            // It may be a second attempt.
+            out.clear();
+            found.clear();
             if flags.find_file {
                 for name in &flags.programs.named {
                     out.extend(find_file(session, name)?);
@@ -213,12 +217,8 @@ fn instantiate(
     program: &Program,
     flags: &Instantiate,
 ) -> Result<Vec<Found>, WorkError> {
-    let mut found = Vec::new();
-    value_at(session, program, &flags.programs.attr_paths(), |value| {
-        found.extend(session.derivations(value)?);
-        Ok(())
-    })?;
-    Ok(found)
+    let root = session.load(program, &session.config().current_dir)?;
+    session.derivations_at(root, &flags.programs.attr_paths())
 }
 
 fn print_program(
@@ -238,7 +238,7 @@ fn print_program(
         } else {
             session.ev.auto_call(value, session.arguments)?
         };
-        print_value(session, value, flags, out).map_err(WorkError::from)
+        print_value(session, value, flags, out)
     })
 }
 
@@ -247,7 +247,7 @@ fn print_value<'h>(
     value: Value<'h>,
     flags: &Instantiate,
     out: &mut Vec<u8>,
-) -> picnix_eval::Result<()> {
+) -> Result<(), WorkError> {
     let ev = session.ev;
     let forcing = if flags.strict { Forcing::Deep } else { Forcing::Nothing };
     let mut string_context = Vec::new();
@@ -265,15 +265,23 @@ fn print_value<'h>(
             out.extend(xml::write(ev, value, Pos::NONE, style, &mut string_context)?);
         }
         Style::Json => {
+            if flags.strict
+                && let Some(json) = session.json_in_parallel(value)?
+            {
+                out.extend(json);
+                out.push(b'\n');
+                return Ok(());
+            }
             let style = (PathMode::CopyToStore, forcing);
             out.extend(json::write(ev, value, Pos::NONE, style, &mut string_context)?);
             out.push(b'\n');
         }
         Style::Plain => {
-            if flags.strict {
-                ev.force_deep(value, Pos::NONE)?;
-            }
-            out.extend(ev.print_ambiguous(value)?);
+            out.extend(if flags.strict {
+                session.print_deep(value)?
+            } else {
+                ev.print_ambiguous(value)?
+            });
             out.push(b'\n');
         }
     }

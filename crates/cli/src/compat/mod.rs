@@ -8,6 +8,7 @@
 mod build;
 mod eval;
 mod flags;
+mod graph;
 mod instantiate;
 mod query;
 mod settings;

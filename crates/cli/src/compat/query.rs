@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use picnix_store_core::{Derivation, Hash, HashFormat, StorePath};
 
+use super::graph::{self, Language};
 use super::store::{Call, Shell, store_error};
 use super::{Stop, usage};
 use crate::error::CommandError;
@@ -25,6 +26,9 @@ enum Kind {
     Hash,
     Size,
     Tree,
+    Graph,
+    GraphMl,
+    ValidDerivers,
     Resolve,
     Roots,
 }
@@ -45,6 +49,9 @@ const KINDS: &[(&[&str], Kind, &str)] = &[
     (&["--hash"], Kind::Hash, "hashes of NARs"),
     (&["--size"], Kind::Size, "sizes of NARs in bytes"),
     (&["--tree"], Kind::Tree, "the closure as a tree"),
+    (&["--graph"], Kind::Graph, "the closure as a graph for Graphviz"),
+    (&["--graphml"], Kind::GraphMl, "the closure as GraphML"),
+    (&["--valid-derivers"], Kind::ValidDerivers, "the valid derivations of paths"),
     (&["--resolve"], Kind::Resolve, "store paths that arguments stand for"),
     (&["--roots"], Kind::Roots, "what protects paths"),
 ];
@@ -66,6 +73,9 @@ pub(super) const FLAGS: &[&str] = &[
     "--hash",
     "--size",
     "--tree",
+    "--graph",
+    "--graphml",
+    "--valid-derivers",
     "--resolve",
     "--roots",
     "--use-output",
@@ -166,6 +176,18 @@ impl Query<'_> {
                 let mut done = BTreeSet::new();
                 for arg in args {
                     self.tree(&self.shell.store_path(arg)?, "", "", &mut done)?;
+                }
+            }
+            Kind::Graph => self.graph(Language::Dot, args)?,
+            Kind::GraphMl => self.graph(Language::GraphMl, args)?,
+            Kind::ValidDerivers => {
+                for arg in args {
+                    let path = self.shell.store_path(arg)?;
+                    if let Some(deriver) = self.info(&path)?.deriver
+                        && self.shell.store.is_valid(&deriver).map_err(store_error)?
+                    {
+                        self.line(&deriver)?;
+                    }
                 }
             }
             Kind::Resolve => {
@@ -359,6 +381,15 @@ impl Query<'_> {
             }
         }
         Ok(())
+    }
+
+    fn graph(&self, language: Language, args: &[String]) -> Result<(), Stop> {
+        let mut roots = BTreeSet::new();
+        for arg in args {
+            roots.extend(self.subjects(arg, self.use_output)?);
+        }
+        let text = graph::draw(language, roots, |path| self.info(path))?;
+        Ok(output::write(text.as_bytes())?)
     }
 
     fn roots(&self, args: &[String]) -> Result<(), Stop> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use picnix_engine::session::EvalOptions;
+use picnix_eval::report::Layout;
 use picnix_eval::{Feature, Severity};
 
 use super::flags::Flag;
@@ -29,7 +30,12 @@ pub(crate) struct Common {
 impl Default for Common {
     fn default() -> Self {
         Self {
-            options: EvalOptions::default(),
+            // What scripts and suites look for in reports is where Nix has it.
+            options: EvalOptions {
+                collect: true,
+                layout: Layout::Nix,
+                ..EvalOptions::default()
+            },
             include: Vec::new(),
             jobs: JobArgs { jobs: None, keep_failed: false, keep_going: false },
             check: false,
@@ -209,13 +215,8 @@ const SETTINGS: &[Setting] = &[
     switch("keep-failed", |common, value| set_bool(&mut common.jobs.keep_failed, value)),
     switch("keep-going", |common, value| set_bool(&mut common.jobs.keep_going, value)),
     switch("pure-eval", |common, value| set_bool(&mut common.options.pure, value)),
-    switch("restrict-eval", |_, value| {
-        let mut restricted = false;
-        set_bool(&mut restricted, value)?;
-        if restricted {
-            return usage("restricted evaluation is not supported; '--pure-eval' is");
-        }
-        Ok(())
+    switch("restrict-eval", |common, value| {
+        set_bool(&mut common.options.restricted, value)
     }),
     switch("require-sigs", |common, value| keep(common, "require-sigs", value)),
     switch("show-trace", |common, value| set_bool(&mut common.options.show_trace, value)),
@@ -230,7 +231,14 @@ const SETTINGS: &[Setting] = &[
             if warn { Severity::Warn } else { Severity::Ignore };
         Ok(())
     }),
+    valued("allowed-uris", |common, value| {
+        let uris = value.split_whitespace().map(str::to_owned).collect();
+        common.options.allowed_uris = Some(uris);
+        Ok(())
+    }),
+    valued("flake-registry", |common, value| keep(common, "flake-registry", value)),
     valued("connect-timeout", |common, value| keep(common, "connect-timeout", value)),
+    valued("eval-cores", |common, value| keep(common, "eval-cores", value)),
     valued("extra-substituters", |common, value| {
         keep(common, "extra-substituters", value)
     }),
@@ -416,7 +424,6 @@ fn add_features(common: &mut Common, value: &str) -> Result<(), Stop> {
         "auto-allocate-uids",
         "cgroups",
         "daemon-trust-override",
-        "fetch-closure",
         "fetch-tree",
         "flakes",
         "nix-command",

@@ -65,11 +65,10 @@ pub(super) fn fetch(
     fetchers: &Fetchers<'_>,
     input: &Input,
 ) -> Result<(Tree, Input), Error> {
-    for (name, what) in [("lfs", "Git LFS"), ("submodules", "submodules")] {
-        if input.flag(name) {
-            let reason = format!("picnix does not fetch {what}");
-            return Err(cannot(&input.show(), &reason));
-        }
+    let refused =
+        |what| Err(cannot(&input.show(), &format!("picnix does not fetch {what}")));
+    if input.flag("lfs") {
+        return refused("Git LFS");
     }
     let place = Place::of(input)?;
     match &place {
@@ -78,6 +77,8 @@ pub(super) fn fetch(
         {
             working_tree(fetchers, path, input.clone())
         }
+        // In a working tree they are there; of a commit they would have to be fetched.
+        _ if input.flag("submodules") => refused("submodules"),
         _ => commit(fetchers, &place, input.clone()),
     }
 }
@@ -113,7 +114,7 @@ fn working_tree(
         "--ignore-submodules=all",
     ];
     let is_dirty = !git.run(&status)?.is_empty();
-    let files = tracked_files(&git, path, input.flag("exportIgnore"))?;
+    let files = tracked_files(&git, path, &input)?;
     let tree = fetchers.add_filtered(path, &files)?;
     if is_dirty {
         fetchers.warn(&format!("Git tree '{}' is dirty", path.display()));
@@ -143,9 +144,11 @@ fn working_tree(
 fn tracked_files(
     git: &Git<'_>,
     root: &Path,
-    export_ignore: bool,
+    input: &Input,
 ) -> Result<BTreeSet<PathBuf>, Error> {
-    let listing = git.run(&["ls-files", "-z", "--stage"])?;
+    let list = ["ls-files", "-z", "--stage", "--recurse-submodules"];
+    let words = if input.flag("submodules") { &list[..] } else { &list[..3] };
+    let listing = git.run(words)?;
     let mut files = BTreeSet::new();
     for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
         let tab = entry.iter().position(|byte| *byte == b'\t');
@@ -157,7 +160,7 @@ fn tracked_files(
         }
     }
     let has_rules = files.iter().any(|path| path.ends_with(".gitattributes"));
-    let ignored = if export_ignore && has_rules {
+    let ignored = if input.flag("exportIgnore") && has_rules {
         ignored_paths(git, None, &files)?
     } else {
         BTreeSet::new()

@@ -19,7 +19,8 @@ use picnix_eval::world::{FetchedTree, UrlFetch};
 use picnix_fetch::{Proxies, Request};
 use picnix_store::{AddRequest, Store};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Hash, HashFormat, References, StorePath,
+    ContentAddress, ContentAddressMethod, Hash, HashFormat, HashSink, References,
+    StorePath,
 };
 use serde_json::{Value as Json, json};
 
@@ -70,6 +71,17 @@ impl<'e> Fetchers<'e> {
         Self { engine, cache, freshness, show_message }
     }
 
+    /// What fetches for.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine
+    }
+
+    /// The file of a flake registry at a URL, which is kept in the store for a while.
+    pub(crate) fn registry_file(&self, url: &str) -> Result<PathBuf, Error> {
+        let path = self.file(url, "flake-registry.json", None)?;
+        Ok(self.engine.store()?.real_path(&path))
+    }
+
     // ---- what evaluation asks for ---------------------------------------------------------------
 
     /// Fetches a file, or what is in a tarball.
@@ -85,12 +97,7 @@ impl<'e> Fetchers<'e> {
             }
         }
         if *unpack {
-            let (tree, _) = self.tarball(url)?;
-            if let Some(expected) = expected
-                && *expected != tree.nar_hash
-            {
-                return Err(mismatch(url, expected, &tree.nar_hash));
-            }
+            let (tree, _) = self.tarball(url, expected.as_ref())?;
             return self.renamed(&tree, name);
         }
         let path = self.file(url, name, expected.as_ref())?;
@@ -107,6 +114,15 @@ impl<'e> Fetchers<'e> {
 
     /// Fetches a tree; what comes back knows its hash.
     pub(crate) fn fetch_tree(&self, input: &Input) -> Result<FetchedTree, Error> {
+        self.fetch_any_tree(input).map_err(|error| match error {
+            Error::HashMismatch { wanted, got, .. } => {
+                Error::TreeMismatch { input: input.show(), wanted, got }
+            }
+            other => other,
+        })
+    }
+
+    fn fetch_any_tree(&self, input: &Input) -> Result<FetchedTree, Error> {
         if input.is_final()
             && let Some(path) = input.store_path(&self.engine.config.store_dir)?
             && self.is_valid(&path)?
@@ -117,7 +133,9 @@ impl<'e> Fetchers<'e> {
             Some(Scheme::Path) => self.path(input)?,
             Some(Scheme::File) => self.plain_file(input)?,
             Some(Scheme::Tarball) => {
-                let (tree, last_modified) = self.tarball(&input.required("url")?)?;
+                let wanted = input.nar_hash()?;
+                let (tree, last_modified) =
+                    self.tarball(&input.required("url")?, wanted.as_ref())?;
                 let mut locked = input.clone();
                 if last_modified > 0 && locked.number("lastModified").is_none() {
                     locked.set_number("lastModified", last_modified);
@@ -190,14 +208,15 @@ impl<'e> Fetchers<'e> {
         let mut locked = input.clone();
         locked.attrs.remove("ref");
         locked.set_text("rev", rev.as_str());
-        let url = forge.tarball_url(&rev);
+        let url = self.mirrored(forge.tarball_url(&rev));
         let key = json!({ "url": url });
         let cached = self.cache.get("forge", &key);
         let (tree, last_modified) =
             match cached.and_then(|entry| self.tree_of(&entry.value)) {
                 Some(found) => found,
                 None => {
-                    let (tree, last_modified) = self.download_tarball(&url)?;
+                    let (tree, last_modified) =
+                        self.download_tarball(&url, input.nar_hash()?.as_ref())?;
                     self.cache_tree("forge", &key, &tree, Some(last_modified));
                     (tree, last_modified)
                 }
@@ -209,10 +228,21 @@ impl<'e> Fetchers<'e> {
     fn forge_rev(&self, forge: &Forge, branch: &str) -> Result<String, Error> {
         let mut branch = branch.to_owned();
         if let Some(url) = forge.head_url().filter(|_| branch == "HEAD") {
-            let answer = self.contents(&url)?;
+            let answer = self.contents(&self.mirrored(url))?;
             branch = forge::head_target(&answer).unwrap_or(branch);
         }
-        forge.find_rev(&self.contents(&forge.rev_url(&branch))?, &branch)
+        let answer = self.contents(&self.mirrored(forge.rev_url(&branch)))?;
+        forge.find_rev(&answer, &branch)
+    }
+
+    /// A forge's URL, on the mirror if the settings name one.
+    fn mirrored(&self, url: String) -> String {
+        match (self.engine.config.settings.forge_mirror(), url.strip_prefix("https://")) {
+            (Some(mirror), Some(rest)) => {
+                format!("{}/{rest}", mirror.trim_end_matches('/'))
+            }
+            _ => url,
+        }
     }
 
     /// The bytes at a URL, which are kept in the store for a while.
@@ -257,22 +287,28 @@ impl<'e> Fetchers<'e> {
         Ok(path)
     }
 
-    /// What is in a tarball, and the time of its latest change.
-    fn tarball(&self, url: &str) -> Result<(Tree, u64), Error> {
+    /// What is in a tarball, and the time of its latest change. A tree of another hash than the one wanted gets
+    /// nowhere.
+    fn tarball(&self, url: &str, wanted: Option<&Hash>) -> Result<(Tree, u64), Error> {
         let key = json!({ "url": url });
         let cached = self.cache.get("tarball", &key);
         if let Some(entry) = cached
             && self.is_fresh(entry.age)
             && let Some(found) = self.tree_of(&entry.value)
+            && wanted.is_none_or(|wanted| *wanted == found.0.nar_hash)
         {
             return Ok(found);
         }
-        let (tree, last_modified) = self.download_tarball(url)?;
+        let (tree, last_modified) = self.download_tarball(url, wanted)?;
         self.cache_tree("tarball", &key, &tree, Some(last_modified));
         Ok((tree, last_modified))
     }
 
-    fn download_tarball(&self, url: &str) -> Result<(Tree, u64), Error> {
+    fn download_tarball(
+        &self,
+        url: &str,
+        wanted: Option<&Hash>,
+    ) -> Result<(Tree, u64), Error> {
         if let Some(path) = url.strip_prefix("file://") {
             let path = Path::new(path);
             let why = match (path.is_dir(), path.join(".git").exists()) {
@@ -294,6 +330,14 @@ impl<'e> Fetchers<'e> {
             .map_err(|source| Error::Archive { url: url.to_owned(), source });
         self.remove(&archive);
         let result = unpacked.and_then(|unpacked| {
+            if let Some(wanted) = wanted {
+                let mut sink = HashSink::new(wanted.algo());
+                store.dump_tree(&unpacked.tree, &mut sink)?;
+                let (got, _) = sink.finish();
+                if got != *wanted {
+                    return Err(mismatch(url, wanted, &got));
+                }
+            }
             Ok((self.add_tree(&unpacked.tree)?, unpacked.last_modified))
         });
         self.remove(&to);
@@ -399,7 +443,7 @@ impl<'e> Fetchers<'e> {
         self.freshness == Freshness::Cached && (0..TTL_SECS).contains(&age)
     }
 
-    fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         (self.show_message)(&format!("warning: {text}"));
     }
 
@@ -468,8 +512,9 @@ fn latest_change(path: &Path) -> Result<u64, Error> {
 }
 
 impl Engine {
-    /// Where a path of the language really lies.
-    pub(crate) fn physical(&self, path: &[u8]) -> PathBuf {
+    /// Where a path of the language really lies: a store path below the root of the store.
+    #[must_use]
+    pub fn physical(&self, path: &[u8]) -> PathBuf {
         let store_dir = self.config.store_dir.as_str().as_bytes();
         let is_inside = path
             .strip_prefix(store_dir)

@@ -12,7 +12,7 @@ use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::sym;
 use crate::symbol::Symbol;
-use crate::value::{Attr, Attrs, AttrsBuilder, Shape, Thunk, Value};
+use crate::value::{Attr, Attrs, AttrsBuilder, Items, Shape, Thunk, Value, still_needed};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -100,9 +100,10 @@ pub(super) const BUILTINS: &[Builtin] = &[
 fn attr_names<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let doing = "while evaluating the argument passed to builtins.attrNames";
     let attrs = ev.expect_attrs(args[0], pos, doing)?;
-    let names = ev.sorted_by_name(attrs);
-    let names: Vec<_> = names.iter().map(|attr| name_string(ev, attr.name)).collect();
-    Ok(ev.list(&names))
+    let names = attrs.parts(ev.heap).0.names;
+    let order = ev.symbols.sorted(names);
+    let sorted = order.iter().map(|(_, index)| name_string(ev, names[*index]));
+    Ok(ev.list_of(ev.heap.slots(sorted)))
 }
 
 fn name_string<'h>(ev: &Evaluator<'h>, name: Symbol) -> Value<'h> {
@@ -222,6 +223,8 @@ fn list_to_attrs<'h>(
         let name = ev.expect_plain_string(name.get(), pos, doing)?;
         pairs.push((ev.symbol(name), pair));
     }
+    // The list has the pairs.
+    still_needed(&list);
     // A pair that a former one hides may lack its value, so names come first. The sort is stable.
     pairs.sort_by_key(|(name, _)| *name);
     pairs.dedup_by_key(|(name, _)| *name);
@@ -281,7 +284,7 @@ fn cat_attrs<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
     let list = ev.expect_list(args[1], pos, doing)?;
     let doing = "while evaluating an element in the list passed as second argument to \
                  builtins.catAttrs";
-    let mut found = Vec::with_capacity(list.len());
+    let mut found = Items::with_capacity(ev.heap, list.len());
     for slot in list.items {
         if let Some(value) = ev.expect_attrs(slot.get(), pos, doing)?.get(name) {
             found.push(value.get().peek());
@@ -299,7 +302,7 @@ fn shape_without_positions<'h>(ev: &Evaluator<'h>, names: &'h [Symbol]) -> &'h S
         Some(positions) => positions,
         None => ev.heap.slice_from(names.iter().map(|_| Pos::NONE)),
     };
-    ev.heap.alloc(Shape { names, positions })
+    ev.heap.alloc(Shape::new(names, positions))
 }
 
 fn map_attrs<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
@@ -314,7 +317,7 @@ fn map_attrs<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
     let calls = calls.map(|(name, slot)| Thunk::named(function, *name, slot));
     let values = suspend_all(ev, calls);
     let shape = shape_without_positions(ev, shape.names);
-    Ok(Value::Attrs(ev.heap.alloc(Attrs::new(shape, values))))
+    Ok(Value::Attrs(ev.heap.attrs(Attrs::new(shape, values))))
 }
 
 fn zip_attrs_with<'h>(
@@ -328,14 +331,14 @@ fn zip_attrs_with<'h>(
     let list = ev.expect_list(args[1], pos, doing)?;
     let doing = "while evaluating a value of the list passed as second argument to \
                  builtins.zipAttrsWith";
-    let mut members: Vec<(Symbol, Value<'h>)> = Vec::new();
+    let mut members: Items<'h, (Symbol, Value<'h>)> = Items::new(ev.heap);
     for slot in list.items {
         let attrs = ev.expect_attrs(slot.get(), Pos::NONE, doing)?;
         members
             .extend(attrs.iter(ev.heap).map(|attr| (attr.name, attr.slot.get().peek())));
     }
     // The sort is stable: the values of one name stay in the order of the list.
-    members.sort_by(|a, b| Ord::cmp(&a.0, &b.0));
+    members.with(|all| all.sort_by(|a, b| Ord::cmp(&a.0, &b.0)));
     let groups: Vec<_> =
         members.chunk_by(|a, b| a.0.cmp(&b.0) == Ordering::Equal).collect();
     let names = ev.heap.slice_from(groups.iter().map(|group| group[0].0));
@@ -346,5 +349,5 @@ fn zip_attrs_with<'h>(
     });
     let values = suspend_all(ev, calls);
     let shape = shape_without_positions(ev, names);
-    Ok(Value::Attrs(ev.heap.alloc(Attrs::new(shape, values))))
+    Ok(Value::Attrs(ev.heap.attrs(Attrs::new(shape, values))))
 }

@@ -9,7 +9,7 @@ use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::print::PrintOptions;
-use crate::value::{List, Value};
+use crate::value::{Heap, Items, List, Value};
 use crate::{bail, err, sym};
 
 pub(super) const BUILTINS: &[Builtin] = &[
@@ -204,9 +204,9 @@ fn generic_closure<'h>(
     let operator = ev.expect_function(operator.get(), Pos::NONE, doing)?;
 
     // The list grows at its end while the loop walks it: first come, first served.
-    let mut work: Vec<Value<'h>> = start.iter().collect();
-    let mut result = Vec::new();
-    let mut keys = Keys::default();
+    let mut work = Items::from_iter(ev.heap, start.iter());
+    let mut result = Items::new(ev.heap);
+    let mut keys = Keys::new(ev.heap);
     let mut next = 0;
     while let Some(element) = work.get(next).copied() {
         next += 1;
@@ -255,16 +255,21 @@ fn expand<'h>(
 
 /// The keys seen so far. Strings, paths and integers are hashed as long as all keys are of one of these
 /// types; from the first other one on, keys are in a vector that the language's own order keeps sorted.
-#[derive(Default)]
 struct Keys<'h> {
+    /// The bytes of strings and paths in `all`.
     bytes: HashSet<&'h [u8], FxBuildHasher>,
     ints: HashSet<i64, FxBuildHasher>,
     /// Keys with their elements: in order of arrival while hashing, in order of keys after that.
-    all: Vec<(Value<'h>, Value<'h>)>,
+    all: Items<'h, (Value<'h>, Value<'h>)>,
     sorted: bool,
 }
 
 impl<'h> Keys<'h> {
+    fn new(heap: &'h Heap) -> Self {
+        let (bytes, ints) = (HashSet::default(), HashSet::default());
+        Self { bytes, ints, all: Items::new(heap), sorted: false }
+    }
+
     /// Adds a key, and tells whether it is new.
     fn insert(
         &mut self,
@@ -294,7 +299,7 @@ impl<'h> Keys<'h> {
         key: Value<'h>,
         element: Value<'h>,
     ) -> Result<bool> {
-        let seen = std::mem::take(&mut self.all);
+        let seen = std::mem::replace(&mut self.all, Items::new(ev.heap));
         self.sorted = true;
         if let Some((other, other_element)) = seen.first() {
             // Keys that cannot be compared fail here, before any sorting.

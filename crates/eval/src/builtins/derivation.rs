@@ -98,7 +98,8 @@ fn instantiate<'h>(
         system: recipe.system,
         builder: recipe.builder,
         args: recipe.args,
-        env: recipe.env,
+        // A sorted list becomes a map without a search for each name.
+        env: recipe.env.into_iter().collect(),
         structured_attrs: recipe.structured_attrs,
     };
     plan.apply(ev, &mut drv)?;
@@ -266,6 +267,7 @@ fn outputs_of<'h>(
     ev: &Evaluator<'h>,
     path: &StorePath,
     drv: &Derivation,
+    // What follows is made at once (no evaluation).
 ) -> Result<(Value<'h>, Vec<(Symbol, Value<'h>)>)> {
     let id = ev.path_id(path);
     let deep = ev.heap.slice(&[ContextElement::DrvDeep(id)]);

@@ -11,8 +11,8 @@ use crate::coerce::Coercion;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::flake::{
-    FlakeRef, Input, InputAttrs, InputValue, RefError, Scheme, Strictness, TreeShape,
-    Url, fix_git_url,
+    FlakeRef, Input, InputAttrs, InputValue, RefError, Registries, Scheme, Strictness,
+    TreeShape, Url, fix_git_url,
 };
 use crate::pos::Pos;
 use crate::symbol::sym;
@@ -108,9 +108,7 @@ fn fetch<'h>(
     let Arguments { url, name: given, expected, is_set } =
         arguments(ev, value, pos, fetcher)?;
     let who = fetcher.name();
-    if fetcher == Fetcher::Tarball && url.starts_with("channel:") {
-        bail!(pos => World, "cannot fetch '{url}': picnix knows no channels"; hint: "name the tarball's URL");
-    }
+    let url = if fetcher == Fetcher::Tarball { channel_url(&url) } else { url };
     ev.check_uri(&url, pos)?;
     let name = match (&given, fetcher) {
         (Some(name), _) if !name.is_empty() => name.clone(),
@@ -145,6 +143,14 @@ fn fetch<'h>(
     let path =
         ev.world.fetch_url(&request).map_err(|error| ev.world_error(error, pos))?;
     Ok(store_path_string(ev, &path))
+}
+
+/// The tarball of a channel; any other URL is itself.
+pub(super) fn channel_url(url: &str) -> String {
+    match url.strip_prefix("channel:") {
+        Some(name) => format!("https://channels.nixos.org/{name}/nixexprs.tar.xz"),
+        None => url.to_owned(),
+    }
 }
 
 fn arguments<'h>(
@@ -251,8 +257,10 @@ fn fetch_input<'h>(
     shape: TreeShape,
 ) -> Result<Value<'h>> {
     if !ev.settings.pure && input.scheme == Some(Scheme::Indirect) {
-        let found =
-            ev.world.lookup_flake(&input).map_err(|error| ev.world_error(error, pos))?;
+        let found = ev
+            .world
+            .lookup_flake(&input, Registries::Global)
+            .map_err(|error| ev.world_error(error, pos))?;
         match found {
             Some(FlakeRef { input: found, .. }) => input = found,
             None => bail!(
@@ -284,6 +292,18 @@ fn fetch_input<'h>(
             "input '{}' is not allowed to use the '__final' attribute",
             input.show()
         );
+    }
+    if input.scheme == Some(Scheme::Tarball)
+        && let Some(url) = input.text("url")
+        && url.strip_prefix("file:").is_some_and(|path| !path.starts_with('/'))
+    {
+        let error = err!(
+            World,
+            "tarball '{url}' must use an absolute path. The 'file' scheme does not support relative \
+             paths."
+        );
+        let doing = format!("while fetching the input '{}'", input.show());
+        return Err(error.at(pos).trace(pos, doing));
     }
     let fetched = ev.fetch_tree(&input, pos)?;
     ev.tree_value(&fetched.path, &fetched.locked, shape)
@@ -341,9 +361,13 @@ fn fetch_mercurial<'h>(
     args: &[Value<'h>],
     pos: Pos,
 ) -> Result<Value<'h>> {
+    let mut has_rev = false;
     let url = match ev.force(args[0])? {
         Value::Attrs(attrs) => match attrs.get(sym::URL) {
-            Some(slot) => slot.get(),
+            Some(slot) => {
+                has_rev = attrs.get(ev.symbol(b"rev")).is_some();
+                slot.get()
+            }
             None => bail!(pos => Other, "'url' argument required"),
         },
         value => value,
@@ -351,6 +375,12 @@ fn fetch_mercurial<'h>(
     let doing = "while evaluating the first argument passed to builtins.fetchMercurial";
     let url = ev.coerce_to_string(url, pos, Coercion::STRING, doing)?.to_string_lossy();
     ev.check_uri(&url, pos)?;
+    if ev.settings.pure && !has_rev {
+        bail!(
+            pos => World,
+            "in pure evaluation mode, 'fetchMercurial' requires a Mercurial revision"
+        );
+    }
     bail!(
         pos => World,
         "cannot fetch '{url}': picnix does not fetch Mercurial repositories";

@@ -3,6 +3,8 @@
 //! Nothing here touches a file: everything is asked of the world. Paths that are copied have their symbolic
 //! links resolved first, as in Nix, so that a filter sees the real paths.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 use memchr::memmem;
 use picnix_store_core::{
@@ -16,13 +18,14 @@ use super::store::store_path_string;
 use super::{Builtin, Scope};
 use crate::bail;
 use crate::coerce::{Coercion, canonical_path};
-use crate::error::{At, Result};
+use crate::error::{At, Kind, Result};
 use crate::evaluator::Evaluator;
+use crate::flake::{FlakeRef, RefForm, Registries};
 use crate::internal;
 use crate::pos::Pos;
 use crate::symbol::sym;
-use crate::value::{AttrsBuilder, Context, ContextElement, Value};
-use crate::world::{FileKind, Ingestion};
+use crate::value::{AttrsBuilder, Context, ContextElement, Held, Items, Value};
+use crate::world::{FileKind, Ingestion, UrlFetch};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -156,7 +159,11 @@ fn path_exists<'h>(
     args: &[Value<'h>],
     pos: Pos,
 ) -> Result<Value<'h>> {
-    let value = ev.force(args[0]).at(pos)?;
+    let value = match ev.force(args[0]).at(pos) {
+        // What may not be seen is not there, as in Nix.
+        Err(error) if error.kind() == Kind::Forbidden => return Ok(Value::Bool(false)),
+        value => value?,
+    };
     let must_be_dir = matches!(value, Value::String(string)
         if string.bytes.ends_with(b"/") || string.bytes.ends_with(b"/."));
     let path = ev.readable_path(value, pos, REALISING)?;
@@ -180,7 +187,8 @@ fn path_exists<'h>(
 fn get_env<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let doing = "while evaluating the first argument passed to builtins.getEnv";
     let name = ev.expect_plain_string(args[0], pos, doing)?;
-    let value = if ev.settings.pure { None } else { ev.world.env_var(name) };
+    let is_hidden = ev.settings.pure || ev.settings.restricted;
+    let value = if is_hidden { None } else { ev.world.env_var(name) };
     Ok(ev.string(&value.unwrap_or_default()))
 }
 
@@ -193,6 +201,7 @@ pub(crate) struct SearchPathCache {
 }
 
 /// An entry of a search path.
+#[derive(Clone, Copy)]
 struct Entry<'h> {
     prefix: &'h [u8],
     path: &'h [u8],
@@ -201,8 +210,10 @@ struct Entry<'h> {
 fn find_file<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let doing = "while evaluating the first argument passed to builtins.findFile";
     let list = ev.expect_list(args[0], pos, doing)?;
-    let entries: Vec<_> =
-        list.iter().map(|element| entry(ev, element, pos)).collect::<Result<_>>()?;
+    let mut entries = Items::with_capacity(ev.heap, list.len());
+    for element in list.iter() {
+        entries.push(entry(ev, element, pos)?);
+    }
     let doing = "while evaluating the second argument passed to builtins.findFile";
     let name = ev.expect_plain_string(args[1], pos, doing)?;
     for entry in &entries {
@@ -249,6 +260,12 @@ fn entry<'h>(ev: &Evaluator<'h>, element: Value<'h>, pos: Pos) -> Result<Entry<'
     Ok(Entry { prefix, path: path.bytes })
 }
 
+impl Held for Entry<'_> {
+    fn visit(&self, visit: &mut dyn FnMut(usize)) {
+        (self.prefix, self.path).visit(visit);
+    }
+}
+
 impl Entry<'_> {
     /// What remains of a name after the prefix and a slash; nothing if the prefix is not one of the name.
     fn rest<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
@@ -272,10 +289,25 @@ fn search_path_entry(
     }
     let shown = String::from_utf8_lossy(entry);
     let found = if is_pseudo_url(entry) {
-        ev.warn(&format!(
-            "Nix search path entry '{shown}' cannot be downloaded, ignoring"
-        ));
-        None
+        let url = super::fetch::channel_url(&shown);
+        let request =
+            UrlFetch { url: &url, name: "source", unpack: true, expected: None };
+        match ev.world.fetch_url(&request) {
+            Ok(path) => Some(ev.world.store_dir().print(&path).into_bytes()),
+            Err(error) => {
+                ev.warn(&format!(
+                    "Nix search path entry '{shown}' cannot be downloaded, ignoring: {error}"
+                ));
+                None
+            }
+        }
+    } else if let Some(name) = shown.strip_prefix("flake:") {
+        let reference = FlakeRef::parse(name, RefForm::ABSOLUTE)?;
+        let resolved = ev.resolve_flake(&reference, Registries::All)?;
+        let fetched = ev.fetch_tree(&resolved.input, pos)?;
+        let path =
+            format!("{}/{}", ev.world.store_dir().print(&fetched.path), resolved.dir);
+        Some(canonical_path(path.as_bytes()))
     } else {
         let path = join(&ev.settings.base_dir, entry);
         let real = ev.resolve_path(ev.heap.bytes(&path), pos)?;
@@ -399,9 +431,13 @@ fn copy<'h>(ev: &Evaluator<'h>, what: &Copy<'h>, pos: Pos) -> Result<Value<'h>> 
 
 fn copy_untraced<'h>(ev: &Evaluator<'h>, what: &Copy<'h>, pos: Pos) -> Result<Value<'h>> {
     let store_dir = ev.world.store_dir();
-    let in_store = store_dir.parse_path_within(what.path).is_ok();
-    if in_store && !what.context.is_empty() {
+    let mut references = Vec::new();
+    if let Ok((object, _)) = store_dir.parse_path_within(what.path)
+        && !what.context.is_empty()
+    {
         ev.realise_context(what.context, pos)?;
+        references =
+            ev.world.references(&object).map_err(|error| ev.world_error(error, pos))?;
     }
     let name = String::from_utf8_lossy(what.name);
     let expected_path = match what.expected {
@@ -412,7 +448,12 @@ fn copy_untraced<'h>(ev: &Evaluator<'h>, what: &Copy<'h>, pos: Pos) -> Result<Va
                 Ingestion::Nar => ContentAddressMethod::Nar,
             };
             let address = ContentAddress { method, hash };
-            Some(store_dir.make_content_path(&name, &address, &References::none())?)
+            let others: BTreeSet<_> = references.iter().cloned().collect();
+            Some(store_dir.make_content_path(
+                &name,
+                &address,
+                &References::from(others),
+            )?)
         }
     };
     let source = ev.resolve_path(what.path, pos)?;
@@ -432,6 +473,7 @@ fn copy_untraced<'h>(ev: &Evaluator<'h>, what: &Copy<'h>, pos: Pos) -> Result<Va
             what.ingestion,
             filter.as_mut().map(|filter| filter as _),
             what.expected.as_ref(),
+            &references,
         )
         .map_err(|error| ev.world_error(error, pos))??;
     if expected_path.is_some_and(|expected| expected != path) {

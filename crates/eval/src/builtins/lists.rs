@@ -14,7 +14,7 @@ use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::sym;
 use crate::symbol::Symbol;
-use crate::value::{AttrsBuilder, List, Slot, Thunk, Value};
+use crate::value::{AttrsBuilder, Items, List, Slot, Thunk, Value, still_needed};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -134,13 +134,12 @@ pub(super) const BUILTINS: &[Builtin] = &[
     },
 ];
 
-/// Suspended calls in one piece of memory.
+/// Suspended calls.
 pub(super) fn suspend_all<'h>(
     ev: &Evaluator<'h>,
     calls: impl ExactSizeIterator<Item = Thunk<'h>>,
 ) -> &'h [Slot<'h>] {
-    let thunks = ev.heap.slice_from(calls);
-    ev.heap.slice_from(thunks.iter().map(|thunk| Slot::new(Value::Thunk(thunk))))
+    ev.heap.slots(calls.map(|call| Value::Thunk(ev.heap.thunk(call))))
 }
 
 fn length<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
@@ -208,7 +207,7 @@ fn filter<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<
     let function = ev.expect_function(args[0], pos, doing)?;
     let doing = "while evaluating the return value of the filtering function passed to \
                  builtins.filter";
-    let mut kept = Vec::with_capacity(list.len());
+    let mut kept = Items::with_capacity(ev.heap, list.len());
     for slot in list.items {
         let result = ev.call(function, &[slot.get()], Pos::NONE)?;
         if ev.expect_bool(result, pos, doing)? {
@@ -242,7 +241,7 @@ fn concat_lists<'h>(
     let doing = "while evaluating the first argument passed to builtins.concatLists";
     let lists = ev.expect_list(args[0], pos, doing)?;
     let doing = "while evaluating a value of the list passed to builtins.concatLists";
-    let mut parts = Vec::with_capacity(lists.len());
+    let mut parts = Items::with_capacity(ev.heap, lists.len());
     for slot in lists.items {
         parts.push(ev.expect_list(slot.get(), pos, doing)?);
     }
@@ -256,7 +255,7 @@ fn concat_map<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Va
     let list = ev.expect_list(args[1], pos, doing)?;
     let doing = "while evaluating the return value of the function passed to \
                  builtins.concatMap";
-    let mut parts = Vec::with_capacity(list.len());
+    let mut parts = Items::with_capacity(ev.heap, list.len());
     for slot in list.items {
         let result = ev.call(function, &[slot.get()], pos)?;
         parts.push(ev.expect_list(result, pos, doing)?);
@@ -378,6 +377,8 @@ fn sort<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h
             ev.expect_bool(result, pos, doing)
         })?;
     }
+    // The list has the items that were sorted.
+    still_needed(&list);
     Ok(ev.list(&items))
 }
 
@@ -408,7 +409,7 @@ fn partition<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Val
     let list = ev.expect_list(args[1], pos, doing)?;
     let doing = "while evaluating the return value of the partition function passed to \
                  builtins.partition";
-    let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    let (mut right, mut wrong) = (Items::new(ev.heap), Items::new(ev.heap));
     for slot in list.items {
         let item = ev.force_slot(slot)?;
         let result = ev.call(function, &[item], pos)?;
@@ -427,12 +428,12 @@ fn group_by<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Valu
     let doing = "while evaluating the return value of the grouping function passed to \
                  builtins.groupBy";
     let mut places: HashMap<Symbol, usize, FxBuildHasher> = HashMap::default();
-    let mut groups: Vec<(Symbol, Vec<Value<'h>>)> = Vec::new();
+    let mut groups: Vec<(Symbol, Items<'h, Value<'h>>)> = Vec::new();
     for slot in list.items {
         let name = ev.call(function, &[slot.get()], pos)?;
         let name = ev.symbol(ev.expect_plain_string(name, pos, doing)?);
         let place = *places.entry(name).or_insert_with(|| {
-            groups.push((name, Vec::new()));
+            groups.push((name, Items::new(ev.heap)));
             groups.len() - 1
         });
         groups[place].1.push(slot.get().peek());

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 
 use crate::error::Result;
 use crate::evaluator::Evaluator;
+use crate::features::Feature;
 use crate::pos::Pos;
 use crate::value::Value;
 
@@ -26,6 +27,7 @@ mod versions;
 pub mod xml;
 
 // Files and the store.
+mod closure;
 mod context;
 mod derivation;
 mod fetch;
@@ -92,6 +94,7 @@ const TABLES: &[&[Builtin]] = &[
     // Files and the store.
     context::BUILTINS,
     derivation::BUILTINS,
+    closure::BUILTINS,
     fetch::BUILTINS,
     files::BUILTINS,
     flakes::BUILTINS,
@@ -99,6 +102,21 @@ const TABLES: &[&[Builtin]] = &[
     paths::BUILTINS,
     store::BUILTINS,
 ];
+
+/// The most parameters of a builtin.
+pub(crate) const MAX_ARITY: usize = 4;
+
+const _: () = {
+    let mut table = 0;
+    while table < TABLES.len() {
+        let mut index = 0;
+        while index < TABLES[table].len() {
+            assert!(TABLES[table][index].parameters.len() <= MAX_ARITY, "few parameters");
+            index += 1;
+        }
+        table += 1;
+    }
+};
 
 /// How much of a value a writer of text evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +144,11 @@ pub(crate) struct Caches {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Builtin> {
     all().find(|builtin| builtin.name == name)
+}
+
+/// The experimental feature without which a builtin is not there.
+pub(crate) fn feature_of(builtin: &Builtin) -> Option<Feature> {
+    (builtin.name == "fetchClosure").then_some(Feature::FetchClosure)
 }
 
 /// All builtins, in no particular order.

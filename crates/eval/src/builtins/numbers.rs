@@ -1,12 +1,13 @@
 //! Arithmetic, rounding, bits and order.
 
+use picnix_syntax::float_text;
+
 use super::{Builtin, Scope};
 use crate::bail;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::expr::Operator;
 use crate::pos::Pos;
-use crate::print::float_text;
 use crate::value::Value;
 
 pub(super) const BUILTINS: &[Builtin] = &[

@@ -7,7 +7,7 @@ use crate::coerce::Coercion;
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::value::{Str, Value};
+use crate::value::{Items, Str, Value};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -87,7 +87,7 @@ fn concat_strings_sep<'h>(
     let list = ev.expect_list(args[1], pos, doing)?;
     let doing = "while evaluating one element of the list of strings to concat passed to \
                  builtins.concatStringsSep";
-    let mut parts = Vec::with_capacity(list.len() * 2);
+    let mut parts = Items::with_capacity(ev.heap, list.len() * 2);
     let mut context = separator.context.to_vec();
     for slot in list.items {
         let value = slot.get();
@@ -117,7 +117,7 @@ fn replace_strings<'h>(
         );
     }
     let doing = "while evaluating one of the strings to replace passed to builtins.replaceStrings";
-    let mut needles = Vec::with_capacity(from.len());
+    let mut needles = Items::with_capacity(ev.heap, from.len());
     for slot in from.items {
         needles.push(ev.expect_string(slot.get(), pos, doing)?.bytes);
     }
@@ -125,10 +125,11 @@ fn replace_strings<'h>(
     let text = ev.expect_string(args[2], pos, doing)?;
 
     let doing = "while evaluating one of the replacement strings passed to builtins.replaceStrings";
-    let mut replacements: Vec<Option<&'h Str<'h>>> = vec![None; needles.len()];
+    let unknown: Option<&'h Str<'h>> = None;
+    let mut replacements = Items::from_iter(ev.heap, needles.iter().map(|_| unknown));
     let mut replacer = Replacer::new(&needles, text.bytes);
     let mut context = text.context.to_vec();
-    let mut parts: Vec<&'h [u8]> = Vec::new();
+    let mut parts: Items<'h, &'h [u8]> = Items::new(ev.heap);
     while let Some((copied, needle)) = replacer.next_match() {
         parts.push(copied);
         let replacement = match replacements[needle] {
@@ -136,7 +137,8 @@ fn replace_strings<'h>(
             None => {
                 let forced = ev.expect_string(to.items[needle].get(), pos, doing)?;
                 context.extend_from_slice(forced.context);
-                *replacements[needle].insert(forced)
+                replacements.set(needle, Some(forced));
+                forced
             }
         };
         parts.push(replacement.bytes);

@@ -1,6 +1,7 @@
 //! `toXML`: the layout that Nix's documentation describes by example.
 
 use hashbrown::HashSet;
+use picnix_syntax::float_text;
 use rustc_hash::FxBuildHasher;
 
 use super::{Builtin, Forcing, Scope};
@@ -8,7 +9,6 @@ use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::expr::{Lambda, Parameter};
 use crate::pos::Pos;
-use crate::print::float_text;
 use crate::sym;
 use crate::symbol::Symbol;
 use crate::value::{Attrs, ContextElement, Value};
@@ -65,7 +65,7 @@ struct Writer<'e, 'h> {
     out: Vec<u8>,
     depth: usize,
     /// The derivations that were written already.
-    seen: HashSet<&'h [u8], FxBuildHasher>,
+    seen: HashSet<Vec<u8>, FxBuildHasher>,
 }
 
 /// Attributes of an element, in the order of their names.
@@ -127,7 +127,9 @@ impl<'h> Writer<'_, 'h> {
         let present: Vec<_> =
             paths.iter().filter_map(|(name, path)| Some((*name, (*path)?))).collect();
         self.open("derivation", &present);
-        if drv_path.is_some_and(|path| !path.is_empty() && self.seen.insert(path)) {
+        if drv_path
+            .is_some_and(|path| !path.is_empty() && self.seen.insert(path.to_vec()))
+        {
             self.attributes(attrs)?;
         } else {
             self.empty("repeated", &[]);

@@ -12,7 +12,8 @@ use picnix_store_core::StorePath;
 use super::lockfile::InputPath;
 use super::source::TreeShape;
 use super::{
-    Edge, FlakeRef, Input, InputAttrs, InputValue, LockFile, LockedNode, NodeId, Scheme,
+    Edge, FlakeRef, Input, InputAttrs, InputValue, LockFile, LockedNode, NodeId,
+    Registries, Scheme,
 };
 use crate::coerce::canonical_path;
 use crate::error::{At, Result};
@@ -110,7 +111,7 @@ impl<'h> Evaluator<'h> {
     /// # Errors
     /// The flake or an input cannot be had, or is wrong.
     pub fn lock_flake(&self, reference: &FlakeRef, flags: &LockFlags) -> Result<Locked> {
-        let flake = self.get_flake(reference, &Vec::new())?;
+        let flake = self.get_flake(reference, &Vec::new(), Registries::All)?;
         let doing =
             || format!("while updating the lock file of flake '{}'", flake.locked.show());
         let old = self.read_lock_file(&flake.dir).trace(Pos::NONE, doing)?;
@@ -154,8 +155,13 @@ impl<'h> Evaluator<'h> {
     }
 
     /// Fetches a flake and reads its `flake.nix`.
-    fn get_flake(&self, reference: &FlakeRef, lock_root: &InputPath) -> Result<Flake> {
-        let resolved = self.resolve_flake(reference)?;
+    fn get_flake(
+        &self,
+        reference: &FlakeRef,
+        lock_root: &InputPath,
+        registries: Registries,
+    ) -> Result<Flake> {
+        let resolved = self.resolve_flake(reference, registries)?;
         let mut fetched = self.fetch_tree(&resolved.input, Pos::NONE)?;
         let mut dir = self.flake_dir(&fetched.path, &resolved.dir);
         let mut flake = self.read_flake(&dir, &resolved, lock_root)?;
@@ -178,11 +184,15 @@ impl<'h> Evaluator<'h> {
     }
 
     /// What a name in a registry stands for; anything else is itself.
-    fn resolve_flake(&self, reference: &FlakeRef) -> Result<FlakeRef> {
+    pub(crate) fn resolve_flake(
+        &self,
+        reference: &FlakeRef,
+        registries: Registries,
+    ) -> Result<FlakeRef> {
         if reference.input.scheme != Some(Scheme::Indirect) {
             return Ok(reference.clone());
         }
-        let found = self.world.lookup_flake(&reference.input);
+        let found = self.world.lookup_flake(&reference.input, registries);
         match found.map_err(|error| self.world_error(error, Pos::NONE))? {
             Some(mut found) => {
                 if found.dir.is_empty() {
@@ -503,7 +513,7 @@ impl Locker<'_, '_> {
         }
         let (is_flake, parent) = (*is_flake, parent.clone());
         if !is_flake {
-            let (locked, dir) = self.plain_tree(wanted)?;
+            let (locked, dir) = self.plain_tree(wanted, path)?;
             let node = self.file.add(LockedNode { locked, original, is_flake, parent });
             self.dirs.insert(node, dir);
             self.file.nodes[place.node].inputs.insert(name.to_owned(), Edge::Node(node));
@@ -540,19 +550,32 @@ impl Locker<'_, '_> {
                 let dir = canonical_path(format!("{dir}/{}", reference.dir).as_bytes());
                 self.ev.read_flake(&String::from_utf8_lossy(&dir), reference, path)
             }
-            None => self.ev.get_flake(reference, path),
+            None => self.ev.get_flake(reference, path, self.registries(path)),
         }
     }
 
     /// The tree that an input is which is no flake.
-    fn plain_tree(&self, wanted: &Wanted) -> Result<(FlakeRef, String)> {
+    fn plain_tree(
+        &self,
+        wanted: &Wanted,
+        path: &InputPath,
+    ) -> Result<(FlakeRef, String)> {
         if let Some(dir) = wanted.relative_dir(self.ev)? {
             return Ok((wanted.reference.clone(), dir));
         }
-        let resolved = self.ev.resolve_flake(&wanted.reference)?;
+        let resolved = self.ev.resolve_flake(&wanted.reference, self.registries(path))?;
         let fetched = self.ev.fetch_tree(&resolved.input, Pos::NONE)?;
         let dir = self.ev.flake_dir(&fetched.path, "");
         Ok((FlakeRef { input: fetched.locked, dir: wanted.reference.dir.clone() }, dir))
+    }
+
+    /// Where the name of an input is looked up: what the user said in person may be the user's own.
+    fn registries(&self, path: &InputPath) -> Registries {
+        if self.flags.overrides.contains_key(path) {
+            Registries::All
+        } else {
+            Registries::Global
+        }
     }
 
     fn warn_about_unused(&self) {

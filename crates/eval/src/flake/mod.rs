@@ -18,6 +18,15 @@ pub use reference::{FlakeRef, RefForm, split_path};
 pub(crate) use source::TreeShape;
 pub use url::{Authority, Strictness, Url, fix_git_url, percent_decode, percent_encode};
 
+/// Which registries a name is looked up in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registries {
+    /// All: the user typed the name.
+    All,
+    /// The global one: a program says the name, and must mean the same everywhere.
+    Global,
+}
+
 /// Why a text is no reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefError {

@@ -50,9 +50,23 @@ impl<'h> Evaluator<'h> {
 
     /// Fails in restricted mode unless a URI is allowed.
     pub(crate) fn check_uri(&self, uri: &str, pos: Pos) -> Result<()> {
-        let Some(allowed) = &self.settings.allowed_uris else { return Ok(()) };
+        let allowed = match &self.settings.allowed_uris {
+            Some(allowed) => allowed.as_slice(),
+            None if self.settings.restricted => &[],
+            None => return Ok(()),
+        };
         if allowed.iter().any(|prefix| is_allowed(uri, prefix)) {
             return Ok(());
+        }
+        // A file may also be fetched where it may be read.
+        let path =
+            if uri.starts_with('/') { Some(uri) } else { uri.strip_prefix("file://") };
+        if let Some(path) = path.filter(|_| self.settings.restricted) {
+            let path = crate::coerce::canonical_path(path.as_bytes());
+            return self
+                .world
+                .check_access(&path)
+                .map_err(|error| self.world_error(error, pos));
         }
         Err(err!(World, "access to URI '{uri}' is forbidden in restricted mode").at(pos))
     }

@@ -5,8 +5,8 @@
 //! of it. The values are slots in the order of the shape, which is the order of the symbols' numbers.
 //!
 //! `a // b` makes a layer: a set whose names hide those of its `base`. A chain of layers is at most
-//! [`MAX_LAYERS`] long; [`Attrs::flatten`] merges it, and everything that walks a set flattens it first. Only
-//! where `b` is much larger than `a` are they merged at once.
+//! [`MAX_LAYERS`] long; [`Attrs::flatten`] merges it in place, and everything that walks a set flattens it first.
+//! Where `b` is much larger than `a`, what it does not hide of `a` is the layer, and `b` the base.
 
 use std::cell::Cell;
 
@@ -20,6 +20,9 @@ const MAX_LAYERS: u8 = 8;
 /// The most attributes of a right operand of `//` that become a layer: each is looked for in the left one.
 const MAX_LAYER_LEN: usize = 512;
 
+/// A left operand of `//` this many times smaller than the right one goes on top of it, without what is hidden.
+const SMALL_BASE_FACTOR: usize = 4;
+
 /// Shapes up to this length are searched one by one, which is faster than halving.
 const LINEAR_SEARCH_LEN: usize = 8;
 
@@ -29,13 +32,29 @@ pub struct Shape<'h> {
     pub names: &'h [Symbol],
     /// The position of each name's definition.
     pub positions: &'h [Pos],
+    /// One bit for each name, by its number: most names that a small set does not have are told without a search.
+    bits: u64,
 }
 
-impl Shape<'_> {
+impl<'h> Shape<'h> {
+    /// Makes a shape of names, ascending and distinct, and as many positions.
+    #[must_use]
+    pub fn new(names: &'h [Symbol], positions: &'h [Pos]) -> Self {
+        debug_assert_eq!(names.len(), positions.len(), "a position for every name");
+        Self {
+            names,
+            positions,
+            bits: names.iter().fold(0, |bits, name| bits | name.bit()),
+        }
+    }
+
     /// The index of a name.
     #[inline]
     #[must_use]
     pub fn find(&self, name: Symbol) -> Option<usize> {
+        if self.bits & name.bit() == 0 {
+            return None;
+        }
         if self.names.len() <= LINEAR_SEARCH_LEN {
             self.names.iter().position(|candidate| *candidate == name)
         } else {
@@ -46,13 +65,14 @@ impl Shape<'_> {
 
 /// An attribute set.
 pub struct Attrs<'h> {
-    shape: &'h Shape<'h>,
-    values: &'h [Slot<'h>],
-    base: Option<&'h Attrs<'h>>,
-    flat: Cell<Option<&'h Attrs<'h>>>,
+    shape: Cell<&'h Shape<'h>>,
+    values: Cell<&'h [Slot<'h>]>,
+    base: Cell<Option<&'h Attrs<'h>>>,
     len: u32,
-    layers: u8,
+    layers: Cell<u8>,
 }
+
+const _: () = assert!(size_of::<Attrs<'_>>() == 40);
 
 /// One attribute, as a walk over a set sees it.
 #[derive(Clone, Copy)]
@@ -72,12 +92,20 @@ impl<'h> Attrs<'h> {
     pub fn new(shape: &'h Shape<'h>, values: &'h [Slot<'h>]) -> Self {
         debug_assert_eq!(shape.names.len(), values.len(), "a slot for every name");
         Self {
-            shape,
-            values,
-            base: None,
-            flat: Cell::new(None),
+            shape: Cell::new(shape),
+            values: Cell::new(values),
+            base: Cell::new(None),
             len: u32::try_from(values.len()).unwrap_or(u32::MAX),
-            layers: 1,
+            layers: Cell::new(1),
+        }
+    }
+
+    /// Hands the address of everything that the set consists of to `visit`.
+    pub(crate) fn references(&self, visit: &mut dyn FnMut(usize)) {
+        visit(std::ptr::from_ref(self.shape.get()).addr());
+        visit(self.values.get().as_ptr().addr());
+        if let Some(below) = self.base.get() {
+            visit(std::ptr::from_ref(below).addr());
         }
     }
 
@@ -99,15 +127,15 @@ impl<'h> Attrs<'h> {
     #[inline]
     #[must_use]
     pub fn get(&self, name: Symbol) -> Option<&'h Slot<'h>> {
-        if let Some(index) = self.shape.find(name) {
-            return Some(&self.values[index]);
+        if let Some(index) = self.shape.get().find(name) {
+            return Some(&self.values.get()[index]);
         }
-        let mut layer = self.flat.get().or(self.base);
+        let mut layer = self.base.get();
         while let Some(attrs) = layer {
-            if let Some(index) = attrs.shape.find(name) {
-                return Some(&attrs.values[index]);
+            if let Some(index) = attrs.shape.get().find(name) {
+                return Some(&attrs.values.get()[index]);
             }
-            layer = attrs.flat.get().or(attrs.base);
+            layer = attrs.base.get();
         }
         None
     }
@@ -115,24 +143,23 @@ impl<'h> Attrs<'h> {
     /// The attribute with its position.
     #[must_use]
     pub fn get_attr(&self, name: Symbol) -> Option<Attr<'h>> {
-        if let Some(index) = self.shape.find(name) {
-            let (pos, slot) = (self.shape.positions[index], &self.values[index]);
+        let shape = self.shape.get();
+        if let Some(index) = shape.find(name) {
+            let (pos, slot) = (shape.positions[index], &self.values.get()[index]);
             return Some(Attr { name, pos, slot });
         }
-        self.flat.get().or(self.base).and_then(|below| below.get_attr(name))
+        self.base.get().and_then(|below| below.get_attr(name))
     }
 
-    /// The same set with one layer.
-    pub fn flatten(&'h self, heap: &'h Heap) -> &'h Attrs<'h> {
-        if self.base.is_none() {
-            return self;
+    /// Merges the layers of the set into one.
+    pub fn flatten(&'h self, heap: &'h Heap) {
+        if self.base.get().is_some() {
+            let (shape, values) = self.to_builder().finish_parts(heap);
+            self.shape.set(shape);
+            self.values.set(values);
+            self.base.set(None);
+            self.layers.set(1);
         }
-        if let Some(flat) = self.flat.get() {
-            return flat;
-        }
-        let merged = self.to_builder().finish_sorted(heap);
-        self.flat.set(Some(merged));
-        merged
     }
 
     /// A builder that holds all attributes, for a set that differs a little.
@@ -143,18 +170,18 @@ impl<'h> Attrs<'h> {
 
     /// The attributes in the order of their symbols, which is no order that a user may see.
     pub fn iter(&'h self, heap: &'h Heap) -> impl ExactSizeIterator<Item = Attr<'h>> {
-        let flat = self.flatten(heap);
-        flat.values.iter().enumerate().map(|(index, slot)| Attr {
-            name: flat.shape.names[index],
-            pos: flat.shape.positions[index],
+        let (shape, values) = self.parts(heap);
+        values.iter().enumerate().map(|(index, slot)| Attr {
+            name: shape.names[index],
+            pos: shape.positions[index],
             slot,
         })
     }
 
     /// The shape and the slots of the set with one layer.
     pub fn parts(&'h self, heap: &'h Heap) -> (&'h Shape<'h>, &'h [Slot<'h>]) {
-        let flat = self.flatten(heap);
-        (flat.shape, flat.values)
+        self.flatten(heap);
+        (self.shape.get(), self.values.get())
     }
 
     /// `self // over`
@@ -165,22 +192,52 @@ impl<'h> Attrs<'h> {
         if self.is_empty() {
             return over;
         }
-        let over = over.flatten(heap);
-        let layered = over.len() <= MAX_LAYER_LEN
-            && self.layers < MAX_LAYERS
-            && self.len() * 4 >= over.len();
+        let is_small = self.len() * SMALL_BASE_FACTOR < over.len();
+        if is_small && over.layers.get() < MAX_LAYERS {
+            self.flatten(heap);
+            return self.below(over, heap);
+        }
+        over.flatten(heap);
+        let layered =
+            over.len() <= MAX_LAYER_LEN && self.layers.get() < MAX_LAYERS && !is_small;
         if !layered {
             return merge(self, Some(over)).finish_sorted(heap);
         }
-        let added = over.shape.names.iter().filter(|name| self.get(**name).is_none());
+        let added =
+            over.shape.get().names.iter().filter(|name| self.get(**name).is_none());
         let added = u32::try_from(added.count()).unwrap_or(u32::MAX);
-        heap.alloc(Attrs {
-            shape: over.shape,
-            values: over.values,
-            base: Some(self),
-            flat: Cell::new(None),
+        heap.attrs(Attrs {
+            shape: over.shape.clone(),
+            values: over.values.clone(),
+            base: Cell::new(Some(self)),
             len: self.len + added,
-            layers: self.layers + 1,
+            layers: Cell::new(self.layers.get() + 1),
+        })
+    }
+
+    /// `self // over` of a small flat set and a large one: those of its attributes that `over` does not hide
+    /// become a layer above `over`.
+    fn below(&'h self, over: &'h Attrs<'h>, heap: &'h Heap) -> &'h Attrs<'h> {
+        let (own, slots) = (self.shape.get(), self.values.get());
+        let names = own.names;
+        let kept = |index: &usize| over.get(names[*index]).is_none();
+        let kept: Vec<usize> = (0..names.len()).filter(kept).collect();
+        if kept.is_empty() {
+            return over;
+        }
+        let (shape, values) = if kept.len() == names.len() {
+            (own, slots)
+        } else {
+            let shape = kept.iter().map(|index| (names[*index], own.positions[*index]));
+            let values = kept.iter().map(|index| slots[*index].get().peek());
+            (heap.shape(shape), heap.slots(values))
+        };
+        heap.attrs(Attrs {
+            shape: Cell::new(shape),
+            values: Cell::new(values),
+            base: Cell::new(Some(over)),
+            len: over.len + u32::try_from(kept.len()).unwrap_or(u32::MAX),
+            layers: Cell::new(over.layers.get() + 1),
         })
     }
 }
@@ -191,44 +248,93 @@ impl<'h> Attrs<'h> {
 fn merge<'h>(base: &'h Attrs<'h>, over: Option<&'h Attrs<'h>>) -> AttrsBuilder<'h> {
     let mut layers: Vec<&'h Attrs<'h>> = over.into_iter().collect();
     let mut bottom = base;
-    while let (None, Some(below)) = (bottom.flat.get(), bottom.base) {
+    while let Some(below) = bottom.base.get() {
         layers.push(bottom);
         bottom = below;
     }
-    let bottom = bottom.flat.get().unwrap_or(bottom);
     let attr = |attrs: &'h Attrs<'h>, index: usize| {
-        let shape = attrs.shape;
-        (shape.names[index], shape.positions[index], attrs.values[index].get().peek())
+        let (shape, values) = (attrs.shape.get(), attrs.values.get());
+        (shape.names[index], shape.positions[index], values[index].get().peek())
     };
-    let above = layers.iter().map(|layer| layer.values.len()).sum::<usize>();
-    let mut all = AttrsBuilder::with_capacity(bottom.values.len() + above);
-    all.items.extend((0..bottom.values.len()).map(|index| attr(bottom, index)));
+    let layer_len = |layer: &Attrs<'h>| layer.values.get().len();
+    let above = layers.iter().map(|layer| layer_len(layer)).sum::<usize>();
+    let mut items = Vec::with_capacity(layer_len(bottom) + above);
+    items.extend((0..layer_len(bottom)).map(|index| attr(bottom, index)));
     // The names that the bottom has are replaced in place, the others come behind it.
-    let mut added: Vec<(Symbol, Pos, Value<'h>)> = Vec::with_capacity(above);
+    let known = items.len();
     for layer in layers.iter().rev() {
-        for index in 0..layer.values.len() {
+        for index in 0..layer_len(layer) {
             let item = attr(layer, index);
-            match all.items.binary_search_by_key(&item.0, |known| known.0) {
-                Ok(place) => all.items[place] = item,
-                Err(_) => added.push(item),
+            match items[..known].binary_search_by_key(&item.0, |known| known.0) {
+                Ok(place) => items[place] = item,
+                Err(_) => items.push(item),
             }
         }
     }
-    if !added.is_empty() {
+    if items.len() > known {
         // Of equal names the uppermost layer's comes first, and stays. Two ascending runs sort in one pass.
-        added.reverse();
-        added.sort_by_key(|item| item.0);
-        added.dedup_by_key(|item| item.0);
-        all.items.append(&mut added);
-        all.items.sort_by_key(|item| item.0);
+        items[known..].reverse();
+        items[known..].sort_by_key(|item| item.0);
+        let mut end = known + 1;
+        for index in known + 1..items.len() {
+            if items[index].0 != items[end - 1].0 {
+                items[end] = items[index];
+                end += 1;
+            }
+        }
+        items.truncate(end);
+        items.sort_by_key(|item| item.0);
     }
-    all
+    AttrsBuilder { items, ..AttrsBuilder::default() }
 }
 
 /// Collects attributes for a new set.
+///
+/// The collector does not see what is in it, so nothing may be evaluated before it is finished or dropped. Debug
+/// builds check that.
 #[derive(Default)]
 pub struct AttrsBuilder<'h> {
     items: Vec<(Symbol, Pos, Value<'h>)>,
+    _open: open::Open,
+}
+
+/// Counts the builders of this thread that are at work.
+#[cfg(debug_assertions)]
+pub(super) mod open {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) struct Open;
+
+    impl Default for Open {
+        fn default() -> Self {
+            COUNT.set(COUNT.get() + 1);
+            Self
+        }
+    }
+
+    impl Drop for Open {
+        fn drop(&mut self) {
+            COUNT.set(COUNT.get() - 1);
+        }
+    }
+
+    pub(in crate::value) fn assert_none() {
+        assert_eq!(COUNT.get(), 0, "nothing is evaluated while a set is being built");
+    }
+}
+
+/// Counts nothing.
+#[cfg(not(debug_assertions))]
+pub(super) mod open {
+    #[derive(Default)]
+    pub(super) struct Open;
+
+    #[inline(always)]
+    pub(in crate::value) fn assert_none() {}
 }
 
 impl<'h> AttrsBuilder<'h> {
@@ -241,7 +347,7 @@ impl<'h> AttrsBuilder<'h> {
     /// Makes an empty builder with room.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { items: Vec::with_capacity(capacity) }
+        Self { items: Vec::with_capacity(capacity), ..Self::default() }
     }
 
     /// Adds an attribute.
@@ -271,9 +377,82 @@ impl<'h> AttrsBuilder<'h> {
     }
 
     fn finish_sorted(self, heap: &'h Heap) -> &'h Attrs<'h> {
-        let names = heap.slice_from(self.items.iter().map(|item| item.0));
-        let positions = heap.slice_from(self.items.iter().map(|item| item.1));
-        let values = heap.slice_from(self.items.iter().map(|item| Slot::new(item.2)));
-        heap.alloc(Attrs::new(heap.alloc(Shape { names, positions }), values))
+        let (shape, values) = self.finish_parts(heap);
+        heap.attrs(Attrs::new(shape, values))
+    }
+
+    fn finish_parts(self, heap: &'h Heap) -> (&'h Shape<'h>, &'h [Slot<'h>]) {
+        let shape = heap.shape(self.items.iter().map(|item| (item.0, item.1)));
+        (shape, heap.slots(self.items.iter().map(|item| item.2)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::symbol::Symbols;
+
+    /// Numbers that look random, below a limit.
+    fn numbers(limit: u64) -> impl FnMut() -> u64 {
+        let mut state = 7_u64;
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % limit
+        }
+    }
+
+    #[test]
+    fn layers_are_what_they_show() {
+        let heap = Heap::new();
+        let symbols = Symbols::new(&heap);
+        let names: Vec<Symbol> = (0..200)
+            .map(|number| symbols.intern(format!("n{number}").as_bytes()))
+            .collect();
+        let mut next = numbers(1 << 31);
+        for _ in 0..300 {
+            let (mut set, mut wanted) =
+                (AttrsBuilder::new().finish(&heap), BTreeMap::new());
+            for _ in 0..next() % 20 {
+                // Small and large ones, on either side.
+                let len = [0, 1, 3, 40, 150][(next() % 5) as usize];
+                let mut chosen: BTreeMap<Symbol, i64> = BTreeMap::new();
+                for _ in 0..len {
+                    let name = names[(next() % 200) as usize];
+                    chosen.insert(name, i64::try_from(next()).unwrap());
+                }
+                let mut other = AttrsBuilder::new();
+                for (name, value) in &chosen {
+                    other.insert(*name, Value::Int(*value));
+                }
+                let other = other.finish(&heap);
+                if next() % 3 == 0 {
+                    set = other.update(set, &heap);
+                    chosen.append(&mut wanted);
+                    wanted = chosen;
+                } else {
+                    set = set.update(other, &heap);
+                    wanted.append(&mut chosen);
+                }
+                if next() % 4 == 0 {
+                    set.flatten(&heap);
+                }
+            }
+            assert_eq!(set.len(), wanted.len());
+            let int = |slot: &Slot<'_>| match slot.get() {
+                Value::Int(int) => Some(int),
+                _ => None,
+            };
+            for name in &names {
+                assert_eq!(set.get(*name).and_then(int), wanted.get(name).copied());
+                assert_eq!(set.get_attr(*name).is_some(), wanted.contains_key(name));
+            }
+            let shown: Vec<_> = set
+                .iter(&heap)
+                .filter_map(|attr| Some((attr.name, int(attr.slot)?)))
+                .collect();
+            assert_eq!(shown, wanted.into_iter().collect::<Vec<_>>());
+        }
     }
 }

@@ -1,53 +1,81 @@
-//! The memory of one evaluation: a bump arena from which every value, environment and lowered expression
-//! comes, and which is freed as a whole.
+//! The memory of one evaluation: where every value, environment and lowered expression comes from.
 //!
 //! Decision: values are `Copy` words that borrow from the heap for its whole life `'h`; nothing in it is
-//! dropped one by one, so nothing that owns other memory may be put in. Cycles (an environment whose thunk
-//! holds the environment) need no collector.
+//! dropped one by one, so nothing that owns other memory may be put in. Objects never move. Memory comes back
+//! in three ways:
 //!
-//! One thing is reclaimed on the way: *scratch*. Environments and suspended expressions are scratch: only other
-//! scratch, closures, sets and lists refer to them. Where a step of evaluation has allocated scratch and
-//! nothing else since a [`Mark`], nothing that outlives the step can refer to that scratch, because older
-//! slots and thunks are only ever overwritten with forced values; so [`Heap::release`] takes it back. A loop
-//! that calls a function five million times for a number needs the memory of one call.
+//! - *Scratch* at once. Environments and suspended expressions are scratch: only other scratch, closures, sets
+//!   and lists refer to them. Where a step of evaluation has allocated scratch and nothing else since a
+//!   [`Mark`], nothing that outlives the step can refer to that scratch, because older slots and thunks are only
+//!   ever overwritten with forced values; so [`Heap::release`] takes it back. A loop that calls a function five
+//!   million times for a number needs the memory of one call.
+//! - *Garbage* by a collector ([`collect`]), which a short run never meets: it begins when the first
+//!   [`space::FIRST_BUDGET_BYTES`] have been given out. It looks for references on the stack, so it can run at
+//!   any [`Heap::is_due`] of evaluation; what is kept elsewhere across evaluation must be [`rooted`].
+//! - All of it at the end.
 //!
-//! This is the evaluator's one module with `unsafe`: a bump arena of others cannot be rewound in part.
+//! Allocation is a bump within a *region*. Objects have no headers. For the collector, which has to know where
+//! the object begins that a word on the stack points into, every object leaves one byte (kind and size) in the
+//! *log* of its region, which grows downward from the region's end toward the objects.
+//!
+//! What lives as long as the evaluation in any case (names, texts, lowered code) goes to regions of its own
+//! that are never collected: see [`Heap::immortal`].
+//!
+//! This module and those below it are the evaluator's only `unsafe` code.
 
-#![expect(unsafe_code, reason = "a bump arena that can be rewound: benches/eval, misc")]
+#![expect(
+    unsafe_code,
+    reason = "a bump arena with a collector: benches/eval, misc and every"
+)]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+mod chunk;
+mod collect;
+mod rooted;
+mod slot;
+mod space;
+mod stack;
+mod thunk;
+
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use super::{Slot, Thunk, Value};
+use self::chunk::Kind;
+pub(crate) use self::rooted::still_needed;
+pub use self::rooted::{Held, Items};
+pub use self::slot::Slot;
+use self::space::{MAX_SHARED_BYTES, Space};
+pub use self::thunk::{State, Thunk};
+use super::{Attrs, Shape, Value};
 use crate::expr::Expr;
+use crate::pos::Pos;
+use crate::symbol::Symbol;
 
 /// What every object is aligned to, and its size a multiple of.
 const ALIGN: usize = 8;
-/// The size of the first chunk. Each is twice as large as the one before it.
-const FIRST_CHUNK_BYTES: usize = 128 * 1024;
-/// The largest size of a chunk that is not made for one large object.
-const MAX_CHUNK_BYTES: usize = 2 * 1024 * 1024;
+/// The most bytes that one object adds to the log.
+const MAX_LOG_BYTES: usize = 3;
+/// Sizes of this many words and more do not fit in the log's first byte.
+const LOG_SIZE_LIMIT: usize = 32;
 
 /// What memory that was taken back is filled with where debug assertions are on.
 const POISON: u8 = 0xEE;
 
-/// The arena of one evaluation.
+/// The memory of one evaluation.
 pub struct Heap {
-    /// Where the next object goes; never above `end`.
+    /// Where the next object goes; never above `log`.
     at: Cell<*mut u8>,
-    end: Cell<*mut u8>,
-    /// The end of the youngest object of this chunk that is not scratch.
+    /// The youngest entry of the region's log.
+    log: Cell<*mut u8>,
+    /// The end of the youngest object of this region that is not scratch.
     kept: Cell<*mut u8>,
-    chunks: RefCell<Vec<Chunk>>,
-    allocated_bytes: Cell<usize>,
-    next_chunk_bytes: Cell<usize>,
-}
-
-struct Chunk {
-    start: NonNull<u8>,
-    layout: Layout,
+    /// Which region this is: a [`Mark`] of another one releases nothing.
+    serial: Cell<u64>,
+    /// Whether the collector should run.
+    due: Cell<bool>,
+    space: RefCell<Space>,
+    roots: rooted::Registry,
+    stack: stack::Stack,
 }
 
 /// The variables of one scope, and the scope around it.
@@ -65,8 +93,8 @@ impl<'h> Env<'h> {
     #[inline]
     #[must_use]
     pub fn parent(self) -> Option<Env<'h>> {
-        // SAFETY: `Heap::scope`, which alone makes scopes, has written the header. It stays until the heap is
-        // dropped, or until `release`, whose contract says that nothing refers to it by then.
+        // SAFETY: `Heap::scope`, which alone makes scopes, has written the header. It stays as long as anything
+        // refers to it: see `Heap::release` and `Heap::collect`.
         unsafe { (*self.0.as_ptr()).parent }
     }
 
@@ -88,13 +116,32 @@ impl<'h> Env<'h> {
     pub fn slot(self, index: u32) -> &'h Slot<'h> {
         &self.slots()[index as usize]
     }
+
+    fn pointer(self) -> *const () {
+        self.0.as_ptr().cast_const().cast()
+    }
+
+    /// The scope at a place.
+    ///
+    /// # Safety
+    /// The place is that of a scope: [`Self::pointer`] gave it.
+    unsafe fn from_pointer(pointer: *const ()) -> Self {
+        let header = pointer.cast_mut().cast();
+        // SAFETY: no scope is at the null address.
+        Self(unsafe { NonNull::new_unchecked(header) }, PhantomData)
+    }
+
+    fn addr(self) -> usize {
+        self.0.as_ptr().addr()
+    }
 }
 
 /// A place in the heap to which scratch can be taken back.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
     at: *mut u8,
-    end: *mut u8,
+    log: *mut u8,
+    serial: u64,
 }
 
 impl Default for Heap {
@@ -105,19 +152,7 @@ impl Default for Heap {
 
 impl std::fmt::Debug for Heap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Heap")
-            .field("allocated_bytes", &self.allocated_bytes.get())
-            .finish()
-    }
-}
-
-impl Drop for Heap {
-    fn drop(&mut self) {
-        for chunk in self.chunks.get_mut() {
-            // SAFETY: the chunk was allocated with this layout, and is freed only here; references into it
-            // borrow from `self` and have ended.
-            unsafe { dealloc(chunk.start.as_ptr(), chunk.layout) };
-        }
+        f.debug_struct("Heap").field("allocated_bytes", &self.allocated_bytes()).finish()
     }
 }
 
@@ -127,18 +162,70 @@ impl Heap {
     pub fn new() -> Self {
         Self {
             at: Cell::new(ptr::null_mut()),
-            end: Cell::new(ptr::null_mut()),
+            log: Cell::new(ptr::null_mut()),
             kept: Cell::new(ptr::null_mut()),
-            chunks: RefCell::default(),
-            allocated_bytes: Cell::new(0),
-            next_chunk_bytes: Cell::new(FIRST_CHUNK_BYTES),
+            serial: Cell::new(0),
+            due: Cell::new(false),
+            space: RefCell::default(),
+            roots: rooted::Registry::default(),
+            stack: stack::Stack::default(),
         }
     }
 
     /// Moves `value` onto the heap. Its destructor never runs.
     #[inline]
     pub fn alloc<T>(&self, value: T) -> &T {
-        let place = self.scratch(value);
+        let place = self.scratch(value, Kind::Words);
+        self.keep();
+        place
+    }
+
+    /// Moves a set onto the heap.
+    #[inline]
+    pub fn attrs<'h>(&'h self, attrs: Attrs<'h>) -> &'h Attrs<'h> {
+        let place = self.scratch(attrs, Kind::Attrs);
+        self.keep();
+        place
+    }
+
+    /// Makes a shape and its names and positions, in one object without references to others.
+    pub(super) fn shape<'h, I>(&'h self, attrs: I) -> &'h Shape<'h>
+    where
+        I: ExactSizeIterator<Item = (Symbol, Pos)>,
+    {
+        let count = attrs.len();
+        let bytes = count.saturating_mul(size_of::<(Symbol, Pos)>());
+        let bytes = bytes.saturating_add(size_of::<Shape<'_>>());
+        let place = self.reserve::<Shape<'h>>(bytes, Kind::Leaf);
+        // SAFETY: `reserve` gave room for as many names and positions as there are attributes behind the shape,
+        // and the names need less alignment than it.
+        let names = unsafe { place.add(1) }.cast::<Symbol>();
+        // SAFETY: as above, with what comes behind the names.
+        let positions = unsafe { names.add(count) }.cast::<Pos>();
+        let mut made = 0;
+        for (name, pos) in attrs.take(count) {
+            // SAFETY: `made` is below the count that there is room for.
+            unsafe { names.add(made).write(name) };
+            // SAFETY: as above.
+            unsafe { positions.add(made).write(pos) };
+            made += 1;
+        }
+        assert_eq!(made, count, "the iterator knows its length");
+        // SAFETY: so many names were written, and stay as long as the shape.
+        let names = unsafe { std::slice::from_raw_parts(names, count) };
+        // SAFETY: so many positions were written, and stay as long as the shape.
+        let positions = unsafe { std::slice::from_raw_parts(positions, count) };
+        // SAFETY: `reserve` gave room for a shape, aligned, that nothing else refers to.
+        unsafe { place.write(Shape::new(names, positions)) };
+        self.keep();
+        // SAFETY: the shape was just written; for how long it stays, see `scratch`.
+        unsafe { &*place }
+    }
+
+    /// Moves a thunk onto the heap.
+    #[inline]
+    pub fn thunk<'h>(&'h self, thunk: Thunk<'h>) -> &'h Thunk<'h> {
+        let place = self.scratch(thunk, Kind::Thunk);
         self.keep();
         place
     }
@@ -161,15 +248,16 @@ impl Heap {
         if items.is_empty() {
             return &[];
         }
-        let start = self.reserve::<T>(size_of_val(items));
+        let start = self.reserve::<T>(size_of_val(items), kind_of::<T>());
         self.keep();
         // SAFETY: `reserve` gave room for `items.len()` items, aligned, that nothing else refers to.
         unsafe { ptr::copy_nonoverlapping(items.as_ptr(), start, items.len()) };
-        // SAFETY: the items were just written, and stay until the heap is dropped: they are kept.
+        // SAFETY: the items were just written, and stay as long as anything refers to them.
         unsafe { std::slice::from_raw_parts(start, items.len()) }
     }
 
-    /// Moves as many items as the iterator announces onto the heap.
+    /// Moves as many items as the iterator announces onto the heap. The iterator may allocate, but evaluate
+    /// nothing.
     ///
     /// # Panics
     /// The iterator ends before it said that it would.
@@ -178,21 +266,32 @@ impl Heap {
         I: IntoIterator<Item = T>,
         I::IntoIter: ExactSizeIterator,
     {
-        let items = self.scratch_slice(items);
-        self.keep();
-        items
+        self.fill(items, kind_of::<T>())
+    }
+
+    /// As [`Self::slice_from`], for slots.
+    ///
+    /// # Panics
+    /// The iterator ends before it said that it would.
+    #[inline]
+    pub fn slots<'h, I>(&'h self, values: I) -> &'h [Slot<'h>]
+    where
+        I: IntoIterator<Item = Value<'h>>,
+        I::IntoIter: ExactSizeIterator,
+    {
+        self.fill(values.into_iter().map(|value| Slot::new(value, self)), Kind::Slots)
     }
 
     /// Makes slots out of values.
     #[inline]
     pub fn slots_from<'h>(&'h self, values: &[Value<'h>]) -> &'h [Slot<'h>] {
-        self.slice_from(values.iter().map(|value| Slot::new(*value)))
+        self.slots(values.iter().copied())
     }
 
-    /// The bytes that the heap has asked of the system so far.
+    /// The bytes that the heap has asked of the system and not given back.
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
-        self.allocated_bytes.get()
+        self.space.borrow().allocated_bytes()
     }
 
     // ---- scratch ---------------------------------------------------------------------------------
@@ -200,17 +299,18 @@ impl Heap {
     /// Makes a scope of `count` variables, which hold `null` until they are set.
     #[inline]
     pub(crate) fn scope<'h>(&'h self, count: usize, parent: Option<Env<'h>>) -> Env<'h> {
-        let bytes = size_of::<Slot<'_>>().checked_mul(count).expect("memory is finite");
-        let header = self.reserve::<Header<'h>>(size_of::<Header<'h>>() + bytes);
+        let bytes = count.saturating_mul(size_of::<Slot<'_>>());
+        let bytes = bytes.saturating_add(size_of::<Header<'_>>());
+        let header = self.reserve::<Header<'h>>(bytes, Kind::Env);
         // SAFETY: `reserve` gave room for a header, aligned, that nothing else refers to.
         unsafe { header.write(Header { parent, len: count }) };
         // SAFETY: behind the header there is room for `count` slots, which need the same alignment.
         let slots = unsafe { header.add(1) }.cast::<Slot<'h>>();
         for index in 0..count {
             // SAFETY: `index` is below the count that there is room for.
-            unsafe { slots.add(index).write(Slot::new(Value::Null)) };
+            unsafe { slots.add(index).write(Slot::null()) };
         }
-        // SAFETY: chunks do not begin at the null address.
+        // SAFETY: regions do not begin at the null address.
         Env(unsafe { NonNull::new_unchecked(header) }, PhantomData)
     }
 
@@ -222,20 +322,20 @@ impl Heap {
         parent: Env<'h>,
     ) -> Env<'h> {
         let env = self.scope(1, Some(parent));
-        env.slot(0).set(value);
+        env.slot(0).set(value, self);
         env
     }
 
     /// Suspends an expression.
     #[inline]
     pub(crate) fn suspend<'h>(&'h self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
-        Value::Thunk(self.scratch(Thunk::suspended(expr, env)))
+        Value::Thunk(self.scratch(Thunk::suspended(expr, env), Kind::Thunk))
     }
 
     /// The present place.
     #[inline]
     pub(crate) fn mark(&self) -> Mark {
-        Mark { at: self.at.get(), end: self.end.get() }
+        Mark { at: self.at.get(), log: self.log.get(), serial: self.serial.get() }
     }
 
     /// Takes back what was allocated since the mark, if all of it is scratch.
@@ -244,14 +344,15 @@ impl Heap {
     /// the result is older than the mark, or not on the heap, or it was kept.
     #[inline]
     pub(crate) fn release(&self, mark: Mark) {
-        if self.end.get() == mark.end && self.kept.get() <= mark.at {
+        if self.serial.get() == mark.serial && self.kept.get() <= mark.at {
             if cfg!(debug_assertions) && self.at.get() > mark.at {
                 let bytes = self.at.get().addr() - mark.at.addr();
-                // SAFETY: these bytes of the chunk were given out and nothing refers to them any more. Who
+                // SAFETY: these bytes of the region were given out and nothing refers to them any more. Who
                 // still does breaks the contract, and finds it out in the tests.
                 unsafe { mark.at.write_bytes(POISON, bytes) };
             }
             self.at.set(mark.at);
+            self.log.set(mark.log);
         }
     }
 
@@ -263,18 +364,18 @@ impl Heap {
     }
 
     #[inline]
-    fn scratch<T>(&self, value: T) -> &T {
+    fn scratch<T>(&self, value: T, kind: Kind) -> &T {
         const { assert!(!std::mem::needs_drop::<T>(), "the heap drops nothing") };
-        let place = self.reserve::<T>(size_of::<T>());
+        let place = self.reserve::<T>(size_of::<T>(), kind);
         // SAFETY: `reserve` gave room for a `T`, aligned, that nothing else refers to.
         unsafe { place.write(value) };
-        // SAFETY: the value was just written. It stays until the heap is dropped, or until `release`, whose
-        // contract says that nothing refers to it by then.
+        // SAFETY: the value was just written. It stays as long as anything refers to it, as far as `release`
+        // and `collect` are used as their contracts say.
         unsafe { &*place }
     }
 
     #[inline]
-    fn scratch_slice<T, I>(&self, items: I) -> &[T]
+    fn fill<T, I>(&self, items: I, kind: Kind) -> &[T]
     where
         I: IntoIterator<Item = T>,
         I::IntoIter: ExactSizeIterator,
@@ -285,111 +386,127 @@ impl Heap {
         if count == 0 {
             return &[];
         }
-        let bytes = size_of::<T>().checked_mul(count).expect("memory is finite");
-        let start = self.reserve::<T>(bytes);
+        let start = self.reserve::<T>(size_of::<T>().saturating_mul(count), kind);
         for index in 0..count {
             let item = items.next().expect("the iterator knows its length");
             // SAFETY: `index` is below the count that there is room for.
             unsafe { start.add(index).write(item) };
         }
+        self.keep();
         // SAFETY: all items were written; for how long they stay, see `scratch`.
         unsafe { std::slice::from_raw_parts(start, count) }
     }
 
     /// Room for `bytes` bytes, at least one of them, that begin with a `T`.
     #[inline]
-    fn reserve<T>(&self, bytes: usize) -> *mut T {
+    fn reserve<T>(&self, bytes: usize, kind: Kind) -> *mut T {
         const { assert!(align_of::<T>() <= ALIGN, "the heap aligns to eight bytes") };
         const { assert!(size_of::<T>() > 0, "the heap gives every object a place") };
         let place = self.at.get();
-        let left = self.end.get().addr() - place.addr();
-        // Sizes are rounded up, and chunks are multiples of `ALIGN`: what is left is one, too.
-        if bytes > left {
-            return self.reserve_chunk(bytes).cast();
+        let log = self.log.get();
+        let left = log.addr() - place.addr();
+        let rounded = bytes.saturating_add(ALIGN - 1) & !(ALIGN - 1);
+        let words = rounded / ALIGN;
+        let is_large = words >= LOG_SIZE_LIMIT && rounded > MAX_SHARED_BYTES;
+        if rounded.saturating_add(MAX_LOG_BYTES) > left || is_large {
+            return self.reserve_elsewhere(rounded, kind).cast();
         }
-        let rounded = (bytes + (ALIGN - 1)) & !(ALIGN - 1);
-        // SAFETY: `rounded` is at most what is left of the chunk.
+        // SAFETY: `rounded` is at most what is left of the region.
         self.at.set(unsafe { place.add(rounded) });
+        // SAFETY: there is room for the longest entry between the objects and the log.
+        self.log.set(unsafe { write_log(log, words, kind) });
         place.cast()
     }
 
-    /// Room in a new chunk; a large object gets one of its own, and the present one stays in use.
+    /// Room in another region.
     #[cold]
-    fn reserve_chunk(&self, bytes: usize) -> *mut u8 {
-        let wanted = bytes.checked_next_multiple_of(ALIGN).expect("memory is finite");
-        let regular = self.next_chunk_bytes.get();
-        let size = wanted.max(regular);
-        let left = self.end.get().addr() - self.at.get().addr();
-        if wanted > regular / 2 && left >= ALIGN {
-            // A mark knows its chunk by its end: moving that makes all marks before this object void.
-            self.end.set(self.end.get().wrapping_sub(ALIGN));
-            return self.chunk(wanted);
+    #[inline(never)]
+    fn reserve_elsewhere(&self, bytes: usize, kind: Kind) -> *mut u8 {
+        // All marks before this object are void: it may refer to scratch that is younger than they are.
+        self.serial.set(self.serial.get() + 1);
+        let mut space = self.space.borrow_mut();
+        if let Some(place) = space.reserve_apart(bytes, kind) {
+            self.due.set(self.due.get() || space.is_over_budget());
+            return place;
         }
-        let start = self.chunk(size);
-        self.next_chunk_bytes.set((regular * 2).min(MAX_CHUNK_BYTES));
-        // SAFETY: the chunk is `size` bytes long, and `wanted` is at most that.
-        let (next, end) = unsafe { (start.add(wanted), start.add(size)) };
-        self.at.set(next);
-        self.end.set(end);
-        self.kept.set(start);
-        start
+        space.retire(self.at.get(), self.log.get());
+        let region = space.next_region(bytes + MAX_LOG_BYTES);
+        self.due.set(self.due.get() || space.is_over_budget());
+        self.kept.set(region.start);
+        // SAFETY: the region has room for the object and its entry in the log.
+        self.at.set(unsafe { region.start.add(bytes) });
+        // SAFETY: as above.
+        self.log.set(unsafe { write_log(region.top, bytes / ALIGN, kind) });
+        region.start
+    }
+
+    /// Runs `work`, whose allocations live until the heap is dropped.
+    ///
+    /// They may refer to each other and to what stays reachable anyhow; the collector does not look into them.
+    pub(crate) fn immortal<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.space.borrow().is_immortal() {
+            return work();
+        }
+        self.swap_regions();
+        let result = work();
+        self.swap_regions();
+        result
+    }
+
+    /// Exchanges the region for mortal objects with that for immortal ones.
+    fn swap_regions(&self) {
+        let present = space::Present {
+            at: self.at.get(),
+            log: self.log.get(),
+            kept: self.kept.get(),
+            serial: self.serial.get(),
+        };
+        let other = self.space.borrow_mut().swap(present);
+        self.at.set(other.at);
+        self.log.set(other.log);
+        self.kept.set(other.kept);
+        self.serial.set(other.serial);
     }
 }
 
-impl Heap {
-    fn chunk(&self, bytes: usize) -> *mut u8 {
-        let layout = Layout::from_size_align(bytes, ALIGN).expect("memory is finite");
-        // SAFETY: no caller asks for zero bytes.
-        let start = unsafe { alloc(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        self.chunks.borrow_mut().push(Chunk { start, layout });
-        self.allocated_bytes.set(self.allocated_bytes.get() + bytes);
-        start.as_ptr()
+/// How the collector sees a slice of `T`. What is aligned to less than a word holds no reference.
+const fn kind_of<T>() -> Kind {
+    if align_of::<T>() < ALIGN { Kind::Leaf } else { Kind::Words }
+}
+
+/// Adds an object of some words to a log that begins at `log`, and returns the new beginning.
+///
+/// # Safety
+/// There are `MAX_LOG_BYTES` free bytes below `log`.
+#[inline]
+unsafe fn write_log(log: *mut u8, words: usize, kind: Kind) -> *mut u8 {
+    if words < LOG_SIZE_LIMIT {
+        // SAFETY: see above.
+        let entry = unsafe { log.sub(1) };
+        #[expect(clippy::cast_possible_truncation, reason = "it is below 32")]
+        let code = (words as u8) << 3 | kind as u8;
+        // SAFETY: see above.
+        unsafe { entry.write(code) };
+        return entry;
     }
+    // SAFETY: see above.
+    unsafe { write_long_log(log, words, kind) }
+}
+
+/// As [`write_log`], for sizes that take two bytes more.
+///
+/// # Safety
+/// As for [`write_log`].
+#[cold]
+unsafe fn write_long_log(log: *mut u8, words: usize, kind: Kind) -> *mut u8 {
+    let [low, high] =
+        u16::try_from(words).expect("larger objects are apart").to_le_bytes();
+    // SAFETY: see above.
+    let entry = unsafe { log.sub(MAX_LOG_BYTES) };
+    // SAFETY: see above.
+    unsafe { entry.cast::<[u8; 3]>().write([high, low, kind as u8]) };
+    entry
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn objects_of_all_sizes_stay_what_they_are() {
-        let heap = Heap::new();
-        let numbers: Vec<&u64> = (0..100_000).map(|number| heap.alloc(number)).collect();
-        let large = heap.slice_from(vec![7_u64; 1_000_000]);
-        let texts: Vec<&[u8]> =
-            (0..1000_usize).map(|length| heap.bytes(&vec![1; length])).collect();
-        assert!(numbers.iter().zip(0..).all(|(found, wanted)| **found == wanted));
-        assert!(large.iter().all(|number| *number == 7));
-        assert!(texts.iter().enumerate().all(|(length, text)| text.len() == length));
-        assert!(heap.slice::<u64>(&[]).is_empty());
-    }
-
-    #[test]
-    fn scratch_is_taken_back_unless_something_was_kept() {
-        let heap = Heap::new();
-        let top = heap.scope(0, None);
-        let mark = heap.mark();
-        heap.scope_of_one(Value::Int(1), top);
-        assert!(heap.at.get() > mark.at);
-        heap.release(mark);
-        assert_eq!(heap.at.get(), mark.at);
-
-        let env = heap.scope_of_one(Value::Int(2), top);
-        let kept = heap.alloc(crate::value::List { items: env.slots() });
-        heap.release(mark);
-        assert!(heap.at.get() > mark.at);
-        assert!(matches!(kept.items[0].get(), Value::Int(2)));
-    }
-
-    #[test]
-    fn a_mark_of_another_chunk_releases_nothing() {
-        let heap = Heap::new();
-        heap.scope(0, None);
-        let mark = heap.mark();
-        heap.scope(FIRST_CHUNK_BYTES, None);
-        let at = heap.at.get();
-        heap.release(mark);
-        assert_eq!(heap.at.get(), at);
-    }
-}
+mod tests;

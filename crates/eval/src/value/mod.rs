@@ -8,14 +8,11 @@
 mod attrs;
 mod heap;
 mod string;
-mod thunk;
-
-use std::cell::Cell;
 
 pub use attrs::{Attr, Attrs, AttrsBuilder, Shape};
-pub use heap::{Env, Heap};
+pub(crate) use heap::still_needed;
+pub use heap::{Env, Heap, Held, Items, Slot, State, Thunk};
 pub use string::{Context, ContextElement, PathId, Str};
-pub use thunk::{State, Thunk};
 
 use crate::builtins::Builtin;
 use crate::expr::Lambda;
@@ -27,30 +24,31 @@ use crate::expr::Lambda;
 #[derive(Clone, Copy)]
 #[repr(u64)]
 pub enum Value<'h> {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool(bool),
-    /// A 64-bit signed integer.
-    Int(i64),
-    /// A double.
-    Float(f64),
-    /// A byte string with its context.
-    String(&'h Str<'h>),
-    /// An absolute, canonical path: no `.`, no `..`, no doubled or trailing slash.
-    Path(&'h PathValue<'h>),
-    /// A list.
-    List(&'h List<'h>),
-    /// An attribute set.
-    Attrs(&'h Attrs<'h>),
-    /// A function written in Nix.
-    Lambda(&'h Closure<'h>),
-    /// A builtin that has no arguments yet.
-    Builtin(&'static Builtin),
-    /// A builtin that has some of its arguments.
-    Partial(&'h Partial<'h>),
+    // The numbers of these are the tags of their references in slots.
     /// A suspended expression.
-    Thunk(&'h Thunk<'h>),
+    Thunk(&'h Thunk<'h>) = 0,
+    /// An attribute set.
+    Attrs(&'h Attrs<'h>) = 1,
+    /// A list.
+    List(&'h List<'h>) = 2,
+    /// A byte string with its context.
+    String(&'h Str<'h>) = 3,
+    /// A function written in Nix.
+    Lambda(&'h Closure<'h>) = 4,
+    /// An absolute, canonical path: no `.`, no `..`, no doubled or trailing slash.
+    Path(&'h PathValue<'h>) = 5,
+    /// A builtin that has some of its arguments.
+    Partial(&'h Partial<'h>) = 6,
+    /// A builtin that has no arguments yet.
+    Builtin(&'static Builtin) = 8,
+    /// `null`
+    Null = 9,
+    /// `true` or `false`
+    Bool(bool) = 10,
+    /// A 64-bit signed integer.
+    Int(i64) = 11,
+    /// A double.
+    Float(f64) = 12,
 }
 
 const _: () = assert!(size_of::<Value<'_>>() == 16);
@@ -112,6 +110,27 @@ impl<'h> Value<'h> {
         }
     }
 
+    /// The address of what the value refers to, if that may lie in the heap.
+    pub(crate) fn address(self) -> Option<usize> {
+        fn of<T>(object: &T) -> Option<usize> {
+            Some(std::ptr::from_ref(object).addr())
+        }
+        match self {
+            Self::String(string) => of(string),
+            Self::Path(path) => of(path),
+            Self::List(list) => of(list),
+            Self::Attrs(attrs) => of(attrs),
+            Self::Lambda(closure) => of(closure),
+            Self::Partial(partial) => of(partial),
+            Self::Thunk(thunk) => of(thunk),
+            Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Float(_)
+            | Self::Builtin(_) => None,
+        }
+    }
+
     /// Follows a forced thunk to its value; anything else is itself.
     #[inline]
     #[must_use]
@@ -134,33 +153,6 @@ impl std::fmt::Debug for Value<'_> {
             Self::String(string) => write!(f, "String({:?})", string.to_string_lossy()),
             other => f.write_str(&other.type_phrase()),
         }
-    }
-}
-
-/// A place that holds a member of a list, set or environment.
-///
-/// It is filled once, and after that only ever overwritten with the forced form of the value that it holds.
-#[repr(transparent)]
-pub struct Slot<'h>(Cell<Value<'h>>);
-
-impl<'h> Slot<'h> {
-    /// Makes a slot that holds `value`.
-    #[inline]
-    #[must_use]
-    pub fn new(value: Value<'h>) -> Self {
-        Self(Cell::new(value))
-    }
-
-    /// What the slot holds.
-    #[inline]
-    pub fn get(&self) -> Value<'h> {
-        self.0.get()
-    }
-
-    /// Fills the slot, or replaces a thunk by its value.
-    #[inline]
-    pub fn set(&self, value: Value<'h>) {
-        self.0.set(value);
     }
 }
 

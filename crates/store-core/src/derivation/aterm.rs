@@ -23,20 +23,25 @@ const DYNAMIC_VERSION: &[u8] = b"xp-dyn-drv";
 /// How many bytes are looked at together when a text is escaped.
 const ESCAPE_BLOCK: usize = 32;
 
-/// What follows the backslash where a byte is escaped.
-const fn escape(byte: u8) -> Option<u8> {
-    match byte {
-        b'"' | b'\\' => Some(byte),
-        b'\n' => Some(b'n'),
-        b'\r' => Some(b'r'),
-        b'\t' => Some(b't'),
-        _ => None,
-    }
-}
+/// What follows the backslash where a byte is escaped; zero where it is not.
+const ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'\n' as usize] = b'n';
+    table[b'\r' as usize] = b'r';
+    table[b'\t' as usize] = b't';
+    table
+};
 
-/// Is the byte escaped? Without branches, so that a block is tested with a few instructions.
-const fn is_escaped(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte == b'\n') | (byte == b'\r') | (byte == b'\t')
+/// Is any byte of a block escaped? Without branches, so that it takes a few instructions.
+fn needs_escapes(block: &[u8; ESCAPE_BLOCK]) -> bool {
+    let mut found = [0; ESCAPE_BLOCK];
+    for (found, byte) in found.iter_mut().zip(block) {
+        let is_control = (*byte == b'\n') | (*byte == b'\r') | (*byte == b'\t');
+        *found = u8::from(is_control | (*byte == b'"') | (*byte == b'\\'));
+    }
+    found != [0; ESCAPE_BLOCK]
 }
 
 /// What is left empty when a derivation is printed.
@@ -178,14 +183,16 @@ impl<'a> Printer<'a> {
     pub(super) fn escaped(&mut self, bytes: &[u8]) {
         let (blocks, rest) = bytes.as_chunks::<ESCAPE_BLOCK>();
         let mut plain_from = 0;
-        let mut at = 0;
-        for block in blocks {
-            if block.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
-                self.escape_block(bytes, block, at, &mut plain_from);
+        for (index, block) in blocks.iter().enumerate() {
+            if needs_escapes(block) {
+                self.escape_block(bytes, block, index * ESCAPE_BLOCK, &mut plain_from);
             }
-            at += ESCAPE_BLOCK;
         }
-        self.escape_block(bytes, rest, at, &mut plain_from);
+        let mut last = [0; ESCAPE_BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        if needs_escapes(&last) {
+            self.escape_block(bytes, rest, bytes.len() - rest.len(), &mut plain_from);
+        }
         self.raw(&bytes[plain_from..]);
     }
 
@@ -198,7 +205,8 @@ impl<'a> Printer<'a> {
         plain_from: &mut usize,
     ) {
         for (index, byte) in block.iter().enumerate() {
-            if let Some(escape) = escape(*byte) {
+            let escape = ESCAPES[usize::from(*byte)];
+            if escape != 0 {
                 self.raw(&bytes[*plain_from..start + index]);
                 self.raw(&[b'\\', escape]);
                 *plain_from = start + index + 1;

@@ -15,6 +15,8 @@ use crate::error::{Context, Error, Result};
 
 /// How much of a file is read at once.
 const READ_SIZE: usize = 256 * 1024;
+/// How much of a file is read first where its size is not known: most sources are small.
+const FIRST_READ_SIZE: usize = 16 * 1024;
 
 /// What a filter is told of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,7 @@ pub(crate) fn dump_filtered<W: Write>(
         filter,
         trail: Trail(path.to_owned()),
         depth: 0,
-        buffer: vec![0; READ_SIZE],
+        buffer: Vec::new(),
     };
     let kind = kind_of(CWD, path.as_os_str(), path)?;
     dumper.node(CWD, path.as_os_str(), b"", kind)?;
@@ -88,13 +90,16 @@ pub(crate) fn read_flat(path: &Path, mut sink: impl FnMut(&[u8])) -> Result<u64>
         return Err(Error::NotFlat(path.to_owned()));
     }
     let mut file = open_file(CWD, path.as_os_str(), path)?;
-    let (mut buffer, mut size) = (vec![0; READ_SIZE], 0);
+    let (mut buffer, mut size) = (vec![0; FIRST_READ_SIZE], 0);
     loop {
         match file.read(&mut buffer).context("read", path)? {
             0 => return Ok(size),
             len => {
                 sink(&buffer[..len]);
                 size += len as u64;
+                if len == buffer.len() && len < READ_SIZE {
+                    buffer = vec![0; READ_SIZE];
+                }
             }
         }
     }
@@ -105,6 +110,7 @@ struct Dumper<'a, W> {
     filter: &'a mut Filter<'a>,
     trail: Trail,
     depth: usize,
+    /// As long as the longest piece so far: clearing it costs more than reading a small file.
     buffer: Vec<u8>,
 }
 
@@ -174,6 +180,9 @@ impl<W: Write> Dumper<'_, W> {
         let mut left = size;
         while left > 0 {
             let len = usize::try_from(left).unwrap_or(READ_SIZE).min(READ_SIZE);
+            if self.buffer.len() < len {
+                self.buffer = vec![0; len];
+            }
             let read =
                 file.read(&mut self.buffer[..len]).context("read", &self.trail.0)?;
             if read == 0 {

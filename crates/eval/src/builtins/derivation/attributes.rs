@@ -2,7 +2,7 @@
 //!
 //! Attributes are read in the order of their names, since that order decides which of several errors is seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use picnix_store_core::{ContentAddressMethod, HashAlgo, JSON_KEY};
 
@@ -37,7 +37,8 @@ pub(super) struct Recipe {
     pub(super) system: Vec<u8>,
     pub(super) builder: Vec<u8>,
     pub(super) args: Vec<Vec<u8>>,
-    pub(super) env: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The environment, in the order of the names.
+    pub(super) env: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) structured_attrs: Option<Vec<u8>>,
     /// Everything that the strings depend on, in any order, some of it several times.
     pub(super) context: Vec<ContextElement>,
@@ -90,7 +91,7 @@ impl Recipe {
             system: Vec::new(),
             builder: Vec::new(),
             args: Vec::new(),
-            env: BTreeMap::new(),
+            env: Vec::new(),
             structured_attrs: is_structured.then(|| b"{".to_vec()),
             context: Vec::new(),
             outputs: BTreeSet::from([b"out".to_vec()]),
@@ -171,7 +172,7 @@ impl Recipe {
             }
             _ => {}
         }
-        self.env.insert(key.to_vec(), text.bytes.to_vec());
+        self.env.push((key.to_vec(), text.bytes.to_vec()));
         Ok(())
     }
 
@@ -220,8 +221,9 @@ impl Recipe {
             }
             sym::OUTPUTS => {
                 let list = ev.expect_list(value, Pos::NONE, NO_TRACE)?;
-                let names: Vec<&[u8]> = list.iter().map(plain).collect::<Result<_>>()?;
-                self.set_outputs(names)?;
+                let names = list.iter().map(|name| plain(name).map(<[u8]>::to_vec));
+                let names: Vec<Vec<u8>> = names.collect::<Result<_>>()?;
+                self.set_outputs(names.iter().map(Vec::as_slice))?;
             }
             _ => self.warn_of_check(ev, key),
         }

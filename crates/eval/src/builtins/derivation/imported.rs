@@ -23,8 +23,9 @@ pub(crate) fn imported<'h>(
     let name = drv.env.get(b"name".as_slice()).map_or(&b""[..], Vec::as_slice);
     let name = ev.string(name);
     let (drv_path, outputs) = outputs_of(ev, path, &drv)?;
+    // All is at hand (no evaluation).
     let values: Vec<&Thunk<'h>> =
-        outputs.iter().map(|_| ev.heap.alloc(Thunk::application(&[]))).collect();
+        outputs.iter().map(|_| ev.heap.thunk(Thunk::application(&[]))).collect();
     let all: Vec<_> = values.iter().map(|value| Value::Thunk(value)).collect();
     for ((output, out_path), value) in outputs.iter().zip(&values) {
         // Of attributes with one name the first wins: an output may not hide what precedes it here.

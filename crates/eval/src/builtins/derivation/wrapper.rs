@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::{Symbol, sym};
-use crate::value::{Attrs, AttrsBuilder, Slot, State, Thunk, Value};
+use crate::value::{Attrs, AttrsBuilder, Held, Items, State, Thunk, Value};
 use crate::{bail, err};
 
 static STRICT: Builtin = DERIVATION_STRICT;
@@ -39,11 +39,18 @@ fn select<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<
 }
 
 /// One output, as the result shows it.
+#[derive(Clone, Copy)]
 struct Output<'h> {
     symbol: Symbol,
     name: Value<'h>,
     /// The derivation's set with this output as the chosen one: set when it has been made.
     value: &'h Thunk<'h>,
+}
+
+impl Held for Output<'_> {
+    fn visit(&self, visit: &mut dyn FnMut(usize)) {
+        (self.name, self.value).visit(visit);
+    }
 }
 
 /// `derivation attrs`
@@ -66,15 +73,13 @@ pub(super) fn derivation<'h>(
             first
         } else {
             // Only what tells the outputs apart differs from the first one's attributes.
-            let values = shape.names.iter().zip(slots).map(|(name, slot)| {
-                Slot::new(match *name {
-                    sym::OUT_PATH => out_path(ev, output, strict),
-                    sym::OUTPUT_NAME => output.name,
-                    _ => slot.get(),
-                })
+            let values = shape.names.iter().zip(slots).map(|(name, slot)| match *name {
+                sym::OUT_PATH => out_path(ev, output, strict),
+                sym::OUTPUT_NAME => output.name,
+                _ => slot.get(),
             });
             let values: Vec<_> = values.collect();
-            ev.heap.alloc(Attrs::new(shape, ev.heap.slice_from(values)))
+            ev.heap.attrs(Attrs::new(shape, ev.heap.slots_from(&values)))
         };
         let value = Value::Attrs(attrs.update(over, ev.heap));
         output.value.leave(State::Done(value));
@@ -86,20 +91,24 @@ fn outputs<'h>(
     ev: &Evaluator<'h>,
     attrs: &'h Attrs<'h>,
     pos: Pos,
-) -> Result<Vec<Output<'h>>> {
+) -> Result<Items<'h, Output<'h>>> {
     let output = |name: Value<'h>| -> Result<Output<'h>> {
         let doing = "while evaluating the `name` attribute of an element of the list passed to builtins.listToAttrs";
         let symbol = ev.symbol(ev.expect_plain_string(name, pos, doing)?);
-        let value = ev.heap.alloc(Thunk::application(&[]));
+        let value = ev.heap.thunk(Thunk::application(&[]));
         Ok(Output { symbol, name: name.peek(), value })
     };
+    let mut outputs = Items::new(ev.heap);
     match attrs.get(sym::OUTPUTS) {
-        None => Ok(vec![output(ev.string(b"out"))?]),
+        None => outputs.push(output(ev.string(b"out"))?),
         Some(slot) => {
             let doing = "while evaluating the second argument passed to builtins.map";
-            ev.expect_list(slot.get(), pos, doing)?.iter().map(output).collect()
+            for name in ev.expect_list(slot.get(), pos, doing)?.iter() {
+                outputs.push(output(name)?);
+            }
         }
     }
+    Ok(outputs)
 }
 
 /// The attributes that the first output's set has beyond those of the argument.

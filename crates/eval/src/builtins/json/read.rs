@@ -58,7 +58,9 @@ impl Token<'_> {
 
 /// An array or object whose end was not read yet.
 enum Open<'h> {
+    // Reading makes values (no evaluation).
     Array(Vec<Value<'h>>),
+    // As above (no evaluation).
     Object(Vec<(Symbol, Value<'h>)>, Symbol),
 }
 

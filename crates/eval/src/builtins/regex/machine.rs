@@ -189,6 +189,8 @@ impl<'p, 't> Machine<'p, 't> {
     /// Follows one way until it ends.
     fn follow(&mut self, mut pc: Pc, mut at: usize) {
         loop {
+            #[cfg(fuzzing)]
+            crate::fuel::burn(1);
             match self.program.instructions[pc] {
                 Instruction::Byte { byte, next } => {
                     if self.text.get(at) != Some(&byte) {

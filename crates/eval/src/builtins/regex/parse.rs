@@ -78,6 +78,25 @@ pub(super) enum Count {
     AtLeast(u32),
 }
 
+/// A part repeated. `a**` is `a*`: what it matches, and what it prefers, is the same, but each layer would
+/// multiply the ways to come to a mismatch.
+fn repeated(node: Node, count: Count) -> Node {
+    let (inner, body) = match node {
+        Node::Repeat(body, inner) => (inner, body),
+        node => return Node::Repeat(Box::new(node), count),
+    };
+    let both = match (inner, count) {
+        (Count::Some, Count::Some) => Count::Some,
+        (Count::Optional, Count::Optional) => Count::Optional,
+        (
+            Count::Any | Count::Some | Count::Optional,
+            Count::Any | Count::Some | Count::Optional,
+        ) => Count::Any,
+        _ => return Node::Repeat(Box::new(Node::Repeat(body, inner)), count),
+    };
+    Node::Repeat(body, both)
+}
+
 /// A pattern.
 pub(super) struct Pattern {
     pub(super) node: Node,
@@ -176,7 +195,7 @@ impl Parser<'_> {
         };
         let mut layers = 0;
         while let Some(count) = self.count()? {
-            node = Node::Repeat(Box::new(node), count);
+            node = repeated(node, count);
             layers += 1;
             if layers > MAX_DEPTH {
                 return Err(Problem::TooLarge);

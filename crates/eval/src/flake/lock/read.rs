@@ -72,8 +72,8 @@ impl<'h> Evaluator<'h> {
         lock_root: &InputPath,
     ) -> Result<Flake> {
         let path = format!("{dir}/flake.nix");
-        let value = self.import_file(self.heap.bytes(path.as_bytes()), Pos::NONE)?;
-        let Value::Attrs(attrs) = value else {
+        let Some(attrs) = self.import_literal_set(self.heap.bytes(path.as_bytes()))?
+        else {
             bail!(Type, "file '{path}' must be an attribute set");
         };
         let mut flake = Flake {
@@ -86,28 +86,31 @@ impl<'h> Evaluator<'h> {
         };
         let shown = reference.show();
         let reader = Reader { ev: self, lock_root, dir };
-        for attr in self.sorted_by_name(attrs) {
-            match &*self.symbols.text(attr.name) {
-                "description" => flake.description = Some(reader.text(attr)?),
-                "inputs" => {
-                    let inputs = reader.attrs(attr)?;
-                    (flake.inputs, flake.self_attrs) =
-                        reader.inputs(inputs, SelfInput::Allowed)?;
-                }
-                "outputs" | "nixConfig" => {}
-                name => {
-                    let place = reader.place(attr.pos);
-                    bail!(
-                        Other,
-                        "flake '{shown}' has an unsupported attribute '{name}', at {place}"
-                    );
-                }
-            }
+        let attr = |name: &str| attrs.get_attr(self.symbol(name.as_bytes()));
+        if let Some(description) = attr("description") {
+            flake.description = Some(reader.text(description)?);
         }
-        let Some(outputs) = attrs.get_attr(self.symbol(b"outputs")) else {
+        if let Some(inputs) = attr("inputs") {
+            (flake.inputs, flake.self_attrs) =
+                reader.inputs(reader.attrs(inputs)?, SelfInput::Allowed)?;
+        }
+        let Some(outputs) = attr("outputs") else {
             bail!(Other, "flake '{shown}' lacks attribute 'outputs'");
         };
         reader.add_formals(outputs, &mut flake.inputs)?;
+        if let Some(settings) = attr("nixConfig") {
+            reader.check_settings(reader.attrs(settings)?)?;
+        }
+        for attr in self.sorted_by_name(attrs) {
+            let name = self.symbols.text(attr.name);
+            if !["description", "inputs", "outputs", "nixConfig"].contains(&&*name) {
+                let place = reader.place(attr.pos);
+                bail!(
+                    Other,
+                    "flake '{shown}' has an unsupported attribute '{name}', at {place}"
+                );
+            }
+        }
         Ok(flake)
     }
 }
@@ -149,6 +152,39 @@ impl<'h> Reader<'_, 'h> {
             Some(Value::Builtin(_) | Value::Partial(_)) => Ok(()),
             other => Err(self.unexpected("a function", other, outputs.pos)),
         }
+    }
+
+    /// `nixConfig` has strings, paths, numbers, Booleans and lists of strings, written out. picnix lets no flake
+    /// change its settings.
+    fn check_settings(&self, attrs: &'h Attrs<'h>) -> Result<()> {
+        for attr in self.ev.sorted_by_name(attrs) {
+            let name = self.ev.symbols.text(attr.name);
+            let value = self.literal(attr)?;
+            match value {
+                Some(
+                    Value::String(_) | Value::Path(_) | Value::Int(_) | Value::Bool(_),
+                ) => {}
+                Some(Value::List(list)) => {
+                    let mut items = list.iter().map(|item| item.peek());
+                    if !items.all(|item| matches!(item, Value::String(_))) {
+                        bail!(
+                            Type,
+                            "list element in flake configuration setting '{name}' is {} while a \
+                             string is expected",
+                            phrase(value)
+                        );
+                    }
+                }
+                other => {
+                    bail!(
+                        Type,
+                        "flake configuration setting '{name}' is {}",
+                        phrase(other)
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     fn inputs(

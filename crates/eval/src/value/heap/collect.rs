@@ -1,0 +1,232 @@
+//! The collector: marks what is reachable, and frees lines in which nothing is.
+//!
+//! Roots are the words of the stack, as far as they are addresses in the heap (in the middle of an object, too),
+//! what [`super::rooted`] has registered, and the tables of the evaluator, which it hands in. From there on
+//! everything is exact: the map of a chunk tells what an address is. An object is marked by its address alone,
+//! so that a word that only looks like a reference keeps something alive and does no other harm.
+//!
+//! Slots that hold a forced thunk are made to hold its value on the way, so that the thunk can go.
+//!
+//! Why it is sound to look at the stack only: see `docs/evaluator.md`, "Collection".
+
+use super::chunk::Kind;
+use super::space::Space;
+use super::{Header, Heap, stack, thunk};
+use super::{Slot, State, Thunk};
+use crate::value::{Attrs, Value, attrs};
+
+/// Hands addresses to its argument.
+type Roots<'r> = dyn Fn(&mut dyn FnMut(usize)) + 'r;
+
+impl Heap {
+    /// Whether it is time to collect. Evaluation asks at every thunk that it forces and at every call.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.due.get()
+    }
+
+    /// Runs `work`, during which the heap may be collected: what `work` and all that it calls hold is found on
+    /// the stack. Nothing outside of it may hold values that `roots` of [`Self::collect`] does not know.
+    pub fn collected<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.stack.begin(work)
+    }
+
+    /// Runs `work`, which goes on in another piece of stack and says so there with [`Self::on_stack`].
+    pub(crate) fn leaving_stack<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.stack.leave(work)
+    }
+
+    /// Runs `work` in a new piece of stack.
+    pub(crate) fn on_stack<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.stack.is_known() { self.stack.begin(work) } else { work() }
+    }
+
+    /// Has the heap collected every `count` times that evaluation asks, which it does at every call and every
+    /// thunk; less often if much lives. For tests.
+    pub fn collect_every(&self, count: usize) {
+        self.space.borrow_mut().collect_every(count.max(1));
+        self.due.set(true);
+    }
+
+    /// How many times the heap was collected.
+    #[must_use]
+    pub fn collections(&self) -> usize {
+        self.space.borrow().collections
+    }
+
+    /// Frees what is neither reachable from the stack, nor registered, nor from the addresses that `roots` hands
+    /// to its argument.
+    ///
+    /// No object may be half made: evaluation asks only where nothing is being built.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn collect(&self, roots: &Roots<'_>) {
+        let mut space = self.space.borrow_mut();
+        if !stack::IS_SUPPORTED || !self.stack.is_known() || space.is_immortal() {
+            self.due.set(false);
+            return;
+        }
+        if !space.is_turn() {
+            return;
+        }
+        attrs::open::assert_none();
+        space.enter_used(self.at.get(), self.log.get());
+        let mut marker = Marker { space: &mut space, pending: Vec::new() };
+        roots(&mut |addr| marker.visit(addr));
+        self.roots.addresses(&mut |addr| marker.visit(addr));
+        marker.trace();
+        self.stack.words(&mut |word| {
+            marker.visit(word);
+            // The compiler may keep the packed words of a thunk, and unpack them later.
+            if word > thunk::ADDRESS {
+                marker.visit(word & thunk::ADDRESS);
+            }
+            // A loop may keep nothing but the address behind the last item.
+            marker.visit(word.wrapping_sub(1));
+        });
+        marker.trace();
+        space.sweep();
+        self.at.set(std::ptr::null_mut());
+        self.log.set(std::ptr::null_mut());
+        self.kept.set(std::ptr::null_mut());
+        self.serial.set(self.serial.get() + 1);
+        self.due.set(space.is_over_budget());
+    }
+}
+
+/// How many objects are on their way from memory at a time.
+const AHEAD: usize = 16;
+
+/// A word of a chunk, by the chunk's number.
+type Place = (u32, u32);
+
+struct Marker<'s> {
+    space: &'s mut Space,
+    /// Places that are references to something that may not be marked yet.
+    pending: Vec<Place>,
+}
+
+impl Marker<'_> {
+    /// Notes that the object is needed that an address lies in, if it lies in one.
+    #[inline]
+    fn visit(&mut self, addr: usize) {
+        if let Some((number, word)) = self.space.find(addr) {
+            // In a large object all words mean the same.
+            self.pending.push((number, u32::try_from(word).unwrap_or(0)));
+        }
+    }
+
+    fn visit_value(&mut self, value: Value<'_>) {
+        if let Some(addr) = value.address() {
+            self.visit(addr);
+        }
+    }
+
+    /// Marks everything that is reachable from what is pending.
+    ///
+    /// Most of the time would be spent on waiting for memory. So places are asked for when they are taken up,
+    /// and looked at when [`AHEAD`] others have been.
+    fn trace(&mut self) {
+        let mut asked: [Option<Place>; AHEAD] = [None; AHEAD];
+        let mut turn = 0;
+        let mut idle = 0;
+        while idle < AHEAD {
+            let next = self.pending.pop();
+            if let Some((number, word)) = next
+                && let Some(chunk) = &self.space.chunks[number as usize]
+            {
+                chunk.ask_for(word as usize);
+            }
+            idle = if next.is_some() { 0 } else { idle + 1 };
+            if let Some(place) = std::mem::replace(&mut asked[turn % AHEAD], next) {
+                self.mark(place);
+                idle = 0;
+            }
+            turn += 1;
+        }
+    }
+
+    /// Marks an object, and notes what it refers to.
+    fn mark(&mut self, (number, word): Place) {
+        let Some(chunk) = &mut self.space.chunks[number as usize] else { return };
+        let Some(word) = chunk.object_at(word as usize) else { return };
+        if !chunk.mark(word) {
+            return;
+        }
+        if chunk.kind(word) == Some(Kind::Leaf) {
+            return;
+        }
+        let (kind, start, bytes) = chunk.object(word);
+        match kind {
+            Kind::Leaf => {}
+            Kind::Slots => self.slots(start, bytes),
+            Kind::Env => {
+                // SAFETY: the map says that a scope was made here; its header was written at once.
+                let header = unsafe { &*start.cast::<Header<'_>>() };
+                if let Some(parent) = header.parent {
+                    self.visit(parent.addr());
+                }
+                let head = size_of::<Header<'_>>();
+                self.slots(start.wrapping_add(head), bytes - head);
+            }
+            // SAFETY: the map says that a thunk was made here.
+            Kind::Thunk => self.thunk(unsafe { &*start.cast::<Thunk<'_>>() }),
+            // SAFETY: the map says that a set was made here.
+            Kind::Attrs => unsafe { &*start.cast::<Attrs<'_>>() }
+                .references(&mut |addr| self.visit(addr)),
+            Kind::Words => {
+                for index in 0..bytes / size_of::<usize>() {
+                    let place = start.cast::<usize>().wrapping_add(index);
+                    // SAFETY: the word lies in an object that was written as a whole; whether it is a number
+                    // or a reference or padding is not known, hence the volatile access.
+                    self.visit(unsafe { place.read_volatile() });
+                }
+            }
+        }
+    }
+
+    fn slots(&mut self, start: *mut u8, bytes: usize) {
+        for index in 0..bytes / size_of::<Slot<'_>>() {
+            // SAFETY: the map says that slots were made here; they were written before anything was evaluated.
+            let slot = unsafe { &*start.cast::<Slot<'_>>().wrapping_add(index) };
+            let mut value = slot.get();
+            if let Value::Thunk(thunk) = value
+                && self.is_thunk(thunk)
+                && let State::Done(done) = thunk.state()
+            {
+                slot.settle(done);
+                value = slot.get();
+            }
+            self.visit_value(value);
+        }
+    }
+
+    /// Whether there is a thunk at an address. In what lives there always is; an object that only a stray word
+    /// on the stack keeps may refer to scratch that was taken back.
+    fn is_thunk(&self, thunk: &Thunk<'_>) -> bool {
+        let Some((number, word)) = self.space.find(std::ptr::from_ref(thunk).addr())
+        else {
+            // An immortal one.
+            return true;
+        };
+        self.space.chunks[number as usize]
+            .as_ref()
+            .is_some_and(|chunk| chunk.kind(word) == Some(Kind::Thunk))
+    }
+
+    fn thunk(&mut self, thunk: &Thunk<'_>) {
+        match thunk.state() {
+            State::Done(value) => self.visit_value(value),
+            State::Suspended(_, env) => self.visit(env.addr()),
+            State::Application(all) => self.visit(all.as_ptr().addr()),
+            State::Numbered(function, _) => {
+                self.visit(std::ptr::from_ref(function).addr())
+            }
+            State::Mapped(function, slot) | State::Named(function, _, slot) => {
+                self.visit(std::ptr::from_ref(function).addr());
+                self.visit(std::ptr::from_ref(slot).addr());
+            }
+            State::Failed(_) | State::Blackhole => {}
+        }
+    }
+}
