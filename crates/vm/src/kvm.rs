@@ -282,7 +282,7 @@ mod tests {
         let next = choose(&spec(), &host("b"), &cache, || Ok(verdict(true))).unwrap();
         assert_eq!(next.accel, Some(Accel::Kvm));
         assert_eq!(choose(&spec(), &host("b"), &cache, never).unwrap(), next);
-        let other = VmSpec { kernel: "other".to_owned(), ..spec() };
+        let other = VmSpec { kernel: Some("other".to_owned()), ..spec() };
         let asked = choose(&other, &host("b"), &cache, || Ok(verdict(false))).unwrap();
         assert_eq!(asked.accel, Some(Accel::Tcg));
     }
