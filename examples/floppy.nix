@@ -1,5 +1,5 @@
 # slow: builds from source
-# The system of tiny.nix on a floppy, which a PC starts by itself; a third of the floppy stays free.
+# The system of tiny.nix on a floppy, which a PC starts by itself; two fifths of the floppy stay free.
 #
 #   picnix run examples/floppy.nix
 #   picnix image examples/floppy.nix -o floppy
@@ -8,7 +8,8 @@
 
   virtualisation = {
     format = "floppy";
-    memorySize = 16;
+    # With 16, which is enough without the loader, the kernel stays silent.
+    memorySize = 64;
   };
   # On a busy host, an emulated timer may miss the moment in which the kernel looks for it.
   boot.kernelParams = [

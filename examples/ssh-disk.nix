@@ -2,6 +2,8 @@
 # The system of ssh.nix with its root on a squashfs, and a kernel that starts from disks by itself, by
 # BIOS and by EFI.
 #
+# Nobody has seen this one boot yet: it evaluates, and its image writers are tested, no more.
+#
 #   picnix run examples/ssh-disk.nix
 #   picnix image examples/ssh-disk.nix --format disk -o disk
 {
