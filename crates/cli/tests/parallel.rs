@@ -384,5 +384,5 @@ fn corepkgs_is_the_same() {
         "nix-instantiate",
         &["-E", &format!("(import {corepkgs} {{ }}).python313Packages")],
     );
-    assert_eq!(seen.code.is_some(), true);
+    assert!(seen.code.is_some());
 }

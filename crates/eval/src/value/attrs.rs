@@ -427,7 +427,7 @@ mod tests {
                     other.insert(*name, Value::Int(*value));
                 }
                 let other = other.finish(&heap);
-                if next() % 3 == 0 {
+                if next().is_multiple_of(3) {
                     set = other.update(set, &heap);
                     chosen.append(&mut wanted);
                     wanted = chosen;
@@ -435,7 +435,7 @@ mod tests {
                     set = set.update(other, &heap);
                     wanted.append(&mut chosen);
                 }
-                if next() % 4 == 0 {
+                if next().is_multiple_of(4) {
                     set.flatten(&heap);
                 }
             }

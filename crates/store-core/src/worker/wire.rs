@@ -16,7 +16,7 @@ const MAX_STRING_BYTES: u64 = 256 << 20;
 /// The most members of a list: several times the paths of a large store.
 const MAX_LIST_LEN: u64 = 16 << 20;
 /// Everything is padded to this.
-const ALIGNMENT: u64 = 8;
+const ALIGNMENT: u64 = size_of::<u64>() as u64;
 
 /// Reads values from a connection.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl<R: Read> WireReader<R> {
         if (read as u64) < len {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
-        let mut padding = [0; ALIGNMENT as usize];
+        let mut padding = [0; size_of::<u64>()];
         let count = usize::try_from(padding_of(len)).unwrap_or(0);
         self.source.read_exact(&mut padding[..count])?;
         if padding.iter().any(|byte| *byte != 0) {
@@ -194,7 +194,7 @@ impl<W: Write> WireWriter<W> {
         self.number(len)?;
         self.sink.write_all(bytes)?;
         let padding = usize::try_from(padding_of(len)).unwrap_or(0);
-        Ok(self.sink.write_all(&[0; ALIGNMENT as usize][..padding])?)
+        Ok(self.sink.write_all(&[0; size_of::<u64>()][..padding])?)
     }
 
     /// Writes a text.
