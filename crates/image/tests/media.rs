@@ -1,5 +1,13 @@
 //! Floppies, disks and squashfs images, judged by the tools that others wrote for them.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test: its judges are programs that read files, and a skip must be seen"
+)]
+
 use picnix_image::bios::LOADER_BYTES;
 use picnix_image::fat::{Geometry, Volume};
 use picnix_image::{

@@ -89,9 +89,8 @@ impl Login<'_> {
             return Err(self.failure("the command prints more than 16 MiB".to_owned()));
         }
         let ended = process.wait_until(deadline);
-        let status = match ended.map_err(|e| self.failure(e.to_string()))? {
-            Some(status) => status,
-            None => return Err(self.failure("the client does not end".to_owned())),
+        let Some(status) = ended.map_err(|e| self.failure(e.to_string()))? else {
+            return Err(self.failure("the client does not end".to_owned()));
         };
         let Some(status) = status.code() else {
             return Err(self.failure(format!("the client died: {status}")));
