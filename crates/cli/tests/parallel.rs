@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::common::{TestEnvironment, picnix, skip, workspace};
 
-/// What every case begins with. A call of `heavy` takes about half a megabyte.
+/// What every case begins with. A call of `heavy` takes about a third of a megabyte.
 const PRELUDE: &str = r#"
 let
   heavy = n: builtins.foldl' (sum: x: sum + x) n (builtins.genList (x: x + n) 10000);
@@ -78,7 +78,7 @@ fn strict(body: &str) -> Seen {
 #[test]
 fn several_processes_work_where_several_may() {
     let env = TestEnvironment::new();
-    let body = "many 200 (n: builtins.head (builtins.split \" \" (builtins.readFile \"/proc/self/stat\")))";
+    let body = "many 800 (n: builtins.head (builtins.split \" \" (builtins.readFile \"/proc/self/stat\")))";
     env.write("x.nix", format!("{PRELUDE}{body}"));
     let processes = |cores: usize| {
         let seen = run(&env, cores, "picnix", &["eval", "--strict", "x.nix"]);

@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(text("/** one */").as_deref(), Some("one \n"));
         assert_eq!(
             text("/**\n    a\n\n      b\n  */").as_deref(),
-            Some("\n  a\n\n    b\n\n")
+            Some("\na\n\n  b\n\n")
         );
     }
 

@@ -33,7 +33,8 @@ impl Seen {
 fn stack_limit() -> usize {
     let here = 0_u8;
     let left = stacker::remaining_stack().unwrap_or(usize::MAX);
-    std::ptr::from_ref(&here).addr().saturating_sub(left.saturating_sub(RED_ZONE))
+    // Where less is left than the red zone, the limit is above `here`, and above the callers' frames nearby.
+    std::ptr::from_ref(&here).addr().saturating_add(RED_ZONE).saturating_sub(left)
 }
 
 impl<'h> Evaluator<'h> {

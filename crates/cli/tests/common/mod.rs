@@ -186,8 +186,7 @@ impl TestEnvironment {
     fn equal(&self, text: &[u8]) -> String {
         let text = String::from_utf8_lossy(text).into_owned();
         let text = text.replace(self.dir.path().to_str().unwrap(), "$DIR");
-        let text = text.replace(workspace().to_str().unwrap(), "$SRC");
-        without_digests(&text)
+        without_digests(&without_workspace(&text))
     }
 
     /// Adds a shell to the test's files; `sh.nix` makes a derivation that runs a script with it.
@@ -308,4 +307,22 @@ fn interpreter(elf: &[u8]) -> Option<PathBuf> {
 /// Says that a test could not do its work here, where everyone sees it.
 pub(crate) fn skip(test: &str, reason: &str) {
     eprintln!("SKIPPED: {test}: {reason}");
+}
+
+/// The workspace's path as `$SRC`, but not where it is the end of a longer path by chance.
+fn without_workspace(text: &str) -> String {
+    let workspace = workspace();
+    let mut out = String::with_capacity(text.len());
+    for part in text.split_inclusive(workspace.to_str().unwrap()) {
+        let rest = part.strip_suffix(workspace.to_str().unwrap());
+        let before = rest.unwrap_or(part).chars().next_back();
+        match rest {
+            Some(rest) if !before.is_some_and(char::is_alphanumeric) => {
+                out.push_str(rest);
+                out.push_str("$SRC");
+            }
+            _ => out.push_str(part),
+        }
+    }
+    out
 }
