@@ -15,8 +15,14 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Failure, StepError};
 use crate::observer::{Event, Observer, StepKind};
 use crate::plan::{Plan, PlanCounts, Purpose, Recipes, Target, copy_steps};
+use crate::remote::{Dispatcher, Machine};
 use crate::schedule::{self, Lane, Node, Outcome, Policy};
 use crate::step::{Run, wait_for_locks};
+
+/// How many steps may wait for a machine without keeping others from theirs.
+const WAITING_STEPS: usize = 16;
+/// The most threads that build, whatever the settings say.
+const MAX_BUILD_THREADS: usize = 1024;
 
 /// How to build.
 #[derive(Debug, Clone)]
@@ -38,6 +44,10 @@ pub struct BuildConfig {
     pub systems: Vec<String>,
     /// What this machine is able to do (`requiredSystemFeatures`).
     pub features: BTreeSet<String>,
+    /// Other machines that build.
+    pub machines: Vec<Machine>,
+    /// Whether these may copy inputs from caches that they know.
+    pub machines_substitute: bool,
     /// When a builder is stopped.
     pub limits: Limits,
     /// What `mirror://` URLs stand for.
@@ -62,11 +72,23 @@ impl BuildConfig {
             purpose: Purpose::Realise,
             systems: vec![system.to_owned()],
             features: features.map(str::to_owned).into(),
+            machines: Vec::new(),
+            machines_substitute: false,
             limits: Limits::default(),
             mirrors: Mirrors { public: true, ..Mirrors::default() },
             fetch: picnix_fetch::Config::default(),
             caller_env: BTreeMap::new(),
         }
+    }
+}
+
+impl BuildConfig {
+    /// How many threads run steps: one for each place where something may be built, and some that
+    /// hold steps for which no place is free, so that steps behind these find their places.
+    fn build_threads(&self) -> usize {
+        let elsewhere: usize = self.machines.iter().map(|machine| machine.jobs).sum();
+        let waiting = if elsewhere == 0 { 0 } else { WAITING_STEPS };
+        self.jobs.saturating_add(elsewhere).min(MAX_BUILD_THREADS) + waiting
     }
 }
 
@@ -208,8 +230,10 @@ impl Builder<'_> {
         let PlanCounts { builds, fetches, copies } = counts;
         self.observer.event(&Event::Planned { builds, fetches, copies });
         let nodes = nodes_of(plan);
+        let dispatcher =
+            (!self.config.machines.is_empty()).then(|| Dispatcher::new(self.config));
         let policy = Policy {
-            build_threads: self.config.jobs,
+            build_threads: self.config.build_threads(),
             fetch_threads: self.config.fetch_jobs,
             keep_going: self.config.keep_going,
         };
@@ -220,15 +244,24 @@ impl Builder<'_> {
         let outcome =
             schedule::run(&nodes, policy, &stop, &|index| match plan.copies.get(index) {
                 Some(copy) => self.run_copy(&copy.offer, &stop),
-                None => self.run_step(&plan.steps[index - copies], &stop),
+                None => {
+                    let step = &plan.steps[index - copies];
+                    self.run_step(step, dispatcher.as_ref(), &stop)
+                }
             });
         drop(forwarded);
         self.judge(plan, &nodes, outcome)
     }
 
-    fn run_step(&self, step: &crate::plan::Step, stop: &Cancel) -> Result<(), StepError> {
+    fn run_step(
+        &self,
+        step: &crate::plan::Step,
+        dispatcher: Option<&Dispatcher<'_>>,
+        stop: &Cancel,
+    ) -> Result<(), StepError> {
         let Self { store, config, builtins, observer, .. } = *self;
-        let run = Run { store, config, builtins, observer, cancel: stop, step };
+        let run =
+            Run { store, config, builtins, observer, cancel: stop, step, dispatcher };
         let result = run.run();
         if let Err(error) = &result
             && !matches!(error, StepError::Interrupted)

@@ -128,6 +128,33 @@ pub enum StepError {
         /// The command that shows the rest.
         log_command: String,
     },
+    /// The builder did not end well on another machine.
+    #[error("build on '{machine}' failed: {message}{}", log_text(tail, log_command))]
+    Remote {
+        /// The machine's address.
+        machine: String,
+        /// Its words.
+        message: String,
+        /// The last lines of the log.
+        tail: Vec<String>,
+        /// The command that shows the rest.
+        log_command: String,
+    },
+    /// No machine can build this, or none is left.
+    #[error(
+        "failed to find a machine for the build\nrequired system: '{system}' with features {{{features}}}; {machines} machines are known{}",
+        tried(failures)
+    )]
+    NoMachine {
+        /// The system asked for.
+        system: String,
+        /// The features asked for.
+        features: String,
+        /// How many machines the settings name.
+        machines: usize,
+        /// Machines that failed, and why.
+        failures: Vec<(String, String)>,
+    },
     /// A builtin builder failed.
     #[error("{name} failed: {}", chain(source.as_ref()))]
     Builtin {
@@ -295,6 +322,12 @@ fn log_text(tail: &[String], log_command: &str) -> String {
         text += &format!("\n> {line}");
     }
     text + &format!("\nFor full logs, run:\n  {log_command}")
+}
+
+fn tried(failures: &[(String, String)]) -> String {
+    failures.iter().fold(String::new(), |text, (machine, reason)| {
+        text + &format!("\n'{machine}' was of no use: {reason}")
+    })
 }
 
 fn kept(kept_at: Option<&str>) -> String {

@@ -17,6 +17,9 @@
 //! An output that a binary cache has is copied with its closure instead of being built; [`cache`]
 //! is everything about caches, in both directions.
 //!
+//! A step may be built by another machine: [`remote`] speaks Nix's worker protocol to it, and
+//! [`daemon`] is the other end, so that Nix can build here.
+//!
 //! What is not here: expressions, and the terminal ([`Observer`] is told what happens).
 
 mod cancel;
@@ -33,10 +36,13 @@ mod options;
 mod structured;
 
 pub mod cache;
+pub mod daemon;
+pub mod remote;
 
 mod build;
 mod builtin;
 mod fetchurl;
+mod hashes;
 mod logs;
 mod outputs;
 mod step;

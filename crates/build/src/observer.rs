@@ -44,6 +44,13 @@ pub enum Event<'a> {
         /// What the step does.
         kind: StepKind,
     },
+    /// A step that was started is built by another machine.
+    Dispatched {
+        /// The derivation.
+        drv_path: &'a StorePath,
+        /// The machine's address.
+        machine: &'a str,
+    },
     /// A builder wrote a line, without its line feed.
     Log {
         /// The derivation.

@@ -177,6 +177,19 @@ pub(crate) fn allows_substitutes(derivation: &Derivation) -> bool {
     }
 }
 
+/// Is it better built here than on another machine? Nix's `preferLocalBuild`.
+pub(crate) fn prefers_local_build(derivation: &Derivation) -> bool {
+    match structured(derivation) {
+        Ok(Some(attrs)) => {
+            attrs.get("preferLocalBuild").is_some_and(|v| v.as_bool() == Some(true))
+        }
+        Ok(None) | Err(_) => {
+            let value = derivation.env.get(b"preferLocalBuild".as_slice());
+            value.is_some_and(|value| value == b"1")
+        }
+    }
+}
+
 /// Does the derivation ask for what Nix does not have: `boxRoot`, or a builtin builder of ours?
 pub(crate) fn is_only_ours(derivation: &Derivation) -> bool {
     let nix_has: [&[u8]; 3] =

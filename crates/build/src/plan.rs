@@ -138,6 +138,31 @@ impl Plan {
         Ok(Self { steps: search.into_steps(&copies)?, copies, wanted })
     }
 
+    /// Plans to build one derivation that need not be valid and whose inputs are store objects.
+    ///
+    /// # Errors
+    /// Where it is malformed or of a kind that cannot be built.
+    pub(crate) fn of_derivation(
+        store_dir: &StoreDir,
+        drv_path: &StorePath,
+        derivation: Derivation,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
+        let derivation = Arc::new(derivation);
+        let outputs = outputs_of(store_dir, drv_path, &derivation)?;
+        let step = Step {
+            drv_path: drv_path.clone(),
+            kind: kind_of(&derivation),
+            derivation,
+            outputs: outputs.clone(),
+            is_check: purpose == Purpose::Check,
+            needs: BTreeSet::new(),
+            needs_copies: BTreeSet::new(),
+        };
+        let wanted = BTreeMap::from([(drv_path.clone(), outputs)]);
+        Ok(Self { copies: Vec::new(), steps: vec![step], wanted })
+    }
+
     /// How many steps fetch a file, how many build, and how many objects are copied.
     #[must_use]
     pub fn counts(&self) -> PlanCounts {
@@ -413,22 +438,8 @@ fn look_at(
     store_dir: &StoreDir,
     drv_path: &StorePath,
 ) -> Result<Found, Error> {
-    let malformed = |source| Error::Malformed { drv_path: drv_path.clone(), source };
     let derivation = recipes.derivation(drv_path)?;
-    let unsupported = |what| Error::Unsupported { drv_path: drv_path.clone(), what };
-    match derivation.kind().map_err(malformed)? {
-        DerivationKind::InputAddressed | DerivationKind::Fixed => {}
-        DerivationKind::Deferred | DerivationKind::Floating => {
-            return Err(unsupported(Unsupported::ContentAddressed));
-        }
-        DerivationKind::Impure => return Err(unsupported(Unsupported::Impure)),
-    }
-    if derivation.input_drvs.values().any(|outputs| !outputs.dynamic.is_empty()) {
-        return Err(unsupported(Unsupported::Dynamic));
-    }
-    let paths = derivation.output_paths(store_dir).map_err(malformed)?;
-    let outputs: BTreeMap<OutputName, StorePath> =
-        paths.into_iter().filter_map(|(name, path)| Some((name, path?))).collect();
+    let outputs = outputs_of(store_dir, drv_path, &derivation)?;
     let valid_paths = recipes.valid_among(&outputs.values().cloned().collect())?;
     let valid = outputs.iter().filter(|(_, path)| valid_paths.contains(path));
     let valid = valid.map(|(name, _)| name.clone()).collect();
@@ -442,6 +453,28 @@ fn look_at(
         is_step: false,
         is_check: false,
     })
+}
+
+/// The outputs of a derivation of a kind that can be built.
+fn outputs_of(
+    store_dir: &StoreDir,
+    drv_path: &StorePath,
+    derivation: &Derivation,
+) -> Result<BTreeMap<OutputName, StorePath>, Error> {
+    let malformed = |source| Error::Malformed { drv_path: drv_path.clone(), source };
+    let unsupported = |what| Error::Unsupported { drv_path: drv_path.clone(), what };
+    match derivation.kind().map_err(malformed)? {
+        DerivationKind::InputAddressed | DerivationKind::Fixed => {}
+        DerivationKind::Deferred | DerivationKind::Floating => {
+            return Err(unsupported(Unsupported::ContentAddressed));
+        }
+        DerivationKind::Impure => return Err(unsupported(Unsupported::Impure)),
+    }
+    if derivation.input_drvs.values().any(|outputs| !outputs.dynamic.is_empty()) {
+        return Err(unsupported(Unsupported::Dynamic));
+    }
+    let paths = derivation.output_paths(store_dir).map_err(malformed)?;
+    Ok(paths.into_iter().filter_map(|(name, path)| Some((name, path?))).collect())
 }
 
 fn kind_of(derivation: &Derivation) -> StepKind {

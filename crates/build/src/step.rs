@@ -24,6 +24,7 @@ use crate::observer::{Event, Observer, StepKind};
 use crate::options::Options;
 use crate::outputs::Made;
 use crate::plan::Step;
+use crate::remote::{Attempt, Dispatcher, Need, Place, Trouble, build_on};
 
 /// How often a lock that somebody else holds is tried.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
@@ -36,6 +37,8 @@ pub(crate) struct Run<'a> {
     pub(crate) observer: &'a dyn Observer,
     pub(crate) cancel: &'a Cancel,
     pub(crate) step: &'a Step,
+    /// Who knows the other machines, where there are some.
+    pub(crate) dispatcher: Option<&'a Dispatcher<'a>>,
 }
 
 impl Run<'_> {
@@ -54,7 +57,7 @@ impl Run<'_> {
             (true, false) => return Err(StepError::NothingToCheck),
             (false, false) | (true, true) => {
                 self.observer.event(&Event::Started { drv_path, kind: self.step.kind });
-                self.make(&inputs)?;
+                self.make_somewhere(&inputs)?;
             }
         }
         drop(locks);
@@ -80,6 +83,51 @@ impl Run<'_> {
         wait_for_locks(self.store, self.step.outputs.values(), self.cancel, &|| {
             self.observer.event(&Event::Waiting { drv_path: &self.step.drv_path });
         })
+    }
+
+    /// Does the step here or on another machine. A machine that fails is left for another place; a
+    /// step that is compared with what is here is done here.
+    fn make_somewhere(
+        &self,
+        direct_inputs: &BTreeSet<StorePath>,
+    ) -> Result<(), StepError> {
+        let dispatcher = match self.dispatcher {
+            Some(dispatcher)
+                if !self.step.is_check && self.step.kind != StepKind::Fetch =>
+            {
+                dispatcher
+            }
+            _ => return self.make(direct_inputs),
+        };
+        let options = Options::of(&self.step.derivation)?;
+        let need = Need::of(&self.step.derivation, &options, self.step.kind);
+        let mut tried = BTreeMap::new();
+        loop {
+            let permit = dispatcher.acquire(&need, &tried, self.cancel)?;
+            let Place::Machine(at) = permit.place else {
+                return self.make(direct_inputs);
+            };
+            let machine = &*dispatcher.machine(at).address.text;
+            let drv_path = &self.step.drv_path;
+            self.observer.event(&Event::Dispatched { drv_path, machine });
+            let attempt = Attempt {
+                store: self.store,
+                step: self.step,
+                inputs: &self.store.closure(direct_inputs)?,
+                observer: self.observer,
+                cancel: self.cancel,
+                substitute: self.config.machines_substitute,
+            };
+            match build_on(&attempt, dispatcher, at) {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Step(error)) => return Err(*error),
+                Err(Trouble::Machine(reason)) => {
+                    let message = format!("cannot build on '{machine}': {reason}");
+                    self.observer.event(&Event::Warning { message: &message });
+                    tried.insert(at, reason);
+                }
+            }
+        }
     }
 
     fn make(&self, direct_inputs: &BTreeSet<StorePath>) -> Result<(), StepError> {

@@ -334,7 +334,15 @@ pub(crate) enum StoreCommand {
         /// Stop when this many bytes are freed.
         #[arg(long, value_name = "BYTES")]
         max: Option<u64>,
+        /// First delete generations of profiles that have not been current for so many days.
+        #[arg(long, value_name = "DAYS")]
+        older_than: Option<Days>,
     },
+    /// Let equal files share their space on the disk.
+    Optimise,
+    /// Keep objects under a name, with a way back.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// Check that the store is what its database says.
     Verify {
         /// Also read every object and compare its hash.
@@ -344,7 +352,7 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         repair: bool,
     },
-    /// Copy objects, with everything that they refer to, to or from a binary cache.
+    /// Copy objects, with everything that they refer to, to or from a binary cache or a machine.
     Copy(CopyArgs),
     /// Sign objects with a key.
     Sign {
@@ -373,6 +381,12 @@ pub(crate) enum StoreCommand {
         /// Sign what is served with the key in this file.
         #[arg(short, long, value_name = "FILE")]
         key_file: Option<PathBuf>,
+    },
+    /// Answer a client of Nix's worker protocol, so that Nix or picnix elsewhere can build here.
+    Daemon {
+        /// Answer on standard input and output, as `nix-daemon --stdio` does.
+        #[arg(long, required = true)]
+        stdio: bool,
     },
     /// Show what an object refers to, as a tree.
     Tree {
@@ -448,12 +462,80 @@ pub(crate) struct CopyArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct CopyPlace {
-    /// Copy to this binary cache: a 'file', 'http' or 'https' URL.
+    /// Copy to this binary cache (a 'file', 'http' or 'https' URL) or to this machine's store
+    /// (an 'ssh-ng' or 'unix' URL).
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
-    /// Copy from this binary cache.
+    /// Copy from this binary cache or this machine's store.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
+}
+
+/// A time in days: `30` or `30d`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Days(pub(crate) std::time::Duration);
+
+impl std::str::FromStr for Days {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days: u32 = text.strip_suffix('d').unwrap_or(text).parse().map_err(|_| {
+            format!("'{text}' is not a number of days, such as '30' or '30d'")
+        })?;
+        Ok(Self(std::time::Duration::from_secs(u64::from(days) * 24 * 3600)))
+    }
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ProfileCommand {
+    /// Let a profile lead to an object, by a new generation.
+    Set {
+        /// The profile: a link, which is made if it does not exist.
+        profile: PathBuf,
+        /// The object.
+        path: PathBuf,
+    },
+    /// List the generations of a profile, or the profiles of the store.
+    List {
+        /// The profile.
+        profile: Option<PathBuf>,
+    },
+    /// Go back to the generation before the current one, or to any other.
+    Rollback {
+        /// The profile.
+        profile: PathBuf,
+        /// The generation to go to.
+        #[arg(long, value_name = "NUMBER")]
+        to: Option<u64>,
+    },
+    /// Delete generations of a profile, except the current one.
+    Delete {
+        /// The profile.
+        profile: PathBuf,
+        #[command(flatten)]
+        which: OldArgs,
+        /// Say what would be deleted, and delete nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which generations.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct OldArgs {
+    /// All that are not current.
+    #[arg(long)]
+    pub(crate) old: bool,
+    /// All but the last so many.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep: Option<usize>,
+    /// Those that have not been current for so many days.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) older_than: Option<Days>,
+    /// Those with these numbers.
+    #[arg(value_name = "NUMBER")]
+    pub(crate) numbers: Vec<u64>,
 }
 
 #[derive(Subcommand, Debug)]

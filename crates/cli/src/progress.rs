@@ -127,6 +127,26 @@ impl Progress {
         state.steps.insert(path.clone(), step);
     }
 
+    fn dispatched(&self, state: &State, path: &StorePath, machine: &str) {
+        match &self.style {
+            Style::Lines => {
+                let name = short_name(path);
+                output::error(&format!("building {name} on '{machine}'"));
+            }
+            Style::Json => emit(&json!({
+                "event": "dispatched", "drv": path.to_string(), "machine": machine
+            })),
+            Style::Bars(_) => {
+                if let Some(bar) =
+                    state.steps.get(path).and_then(|step| step.bar.as_ref())
+                {
+                    bar.set_message(format!("on '{machine}'"));
+                }
+            }
+            Style::Quiet => {}
+        }
+    }
+
     fn logged(&self, state: &State, path: &StorePath, line: &[u8]) {
         let line = String::from_utf8_lossy(line).into_owned();
         if let Style::Json = self.style {
@@ -203,6 +223,9 @@ impl Observer for Progress {
                     })),
                     Style::Bars(_) | Style::Quiet => {}
                 }
+            }
+            Event::Dispatched { drv_path, machine } => {
+                self.dispatched(&state, drv_path, machine);
             }
             Event::Finished { drv_path, .. } => self.ended(&mut state, drv_path, true),
             Event::Failed { drv_path, .. } => self.ended(&mut state, drv_path, false),

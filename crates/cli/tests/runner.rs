@@ -27,6 +27,7 @@ mod nix_suites;
 mod nixpkgs_lib;
 mod parallel;
 mod purity;
+mod remote;
 mod repl;
 mod sharing;
 mod store;

@@ -38,6 +38,8 @@ pub struct Engine {
     pub(crate) cancel: Cancel,
     store: OnceCell<Store>,
     pub(crate) substituters: OnceCell<Option<Substituters>>,
+    /// How to build on other machines too, from when something is built.
+    dispatching: OnceCell<BuildConfig>,
 }
 
 impl Engine {
@@ -51,7 +53,7 @@ impl Engine {
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let mut build_config = BuildConfig::new(&config.system, cores);
-        build_config.jobs = options.jobs.unwrap_or(cores).max(1);
+        build_config.jobs = options.jobs.unwrap_or(cores);
         build_config.keep_failed = options.keep_failed;
         build_config.keep_going = options.keep_going;
         if options.check {
@@ -69,8 +71,16 @@ impl Engine {
             })
             .collect();
         let builtins = crate::builders::registry();
-        let (store, substituters) = (OnceCell::new(), OnceCell::new());
-        Self { config, build_config, builtins, observer, cancel, store, substituters }
+        Self {
+            config,
+            build_config,
+            builtins,
+            observer,
+            cancel,
+            store: OnceCell::new(),
+            substituters: OnceCell::new(),
+            dispatching: OnceCell::new(),
+        }
     }
 
     /// The store; opened, and made if there is none, when it is first asked for.
@@ -118,12 +128,25 @@ impl Engine {
     ) -> Result<Builder<'a>, Error> {
         Ok(Builder {
             store: self.store()?,
-            config: &self.build_config,
+            config: self.dispatching()?,
             builtins: &self.builtins,
             observer: &*self.observer,
             cancel: &self.cancel,
             substituters,
         })
+    }
+
+    /// How to build, other machines included.
+    fn dispatching(&self) -> Result<&BuildConfig, Error> {
+        if let Some(config) = self.dispatching.get() {
+            return Ok(config);
+        }
+        let mut config = self.build_config.clone();
+        let ssh_options = self.config.var("NIX_SSHOPTS").unwrap_or_default();
+        let ssh_options = ssh_options.to_string_lossy();
+        let machines = self.config.settings.machines(&config.systems, &ssh_options)?;
+        (config.machines, config.machines_substitute) = machines;
+        Ok(self.dispatching.get_or_init(|| config))
     }
 
     /// How many builds run at a time.

@@ -33,6 +33,12 @@ pub enum Error {
     /// A binary cache is of no use.
     #[error(transparent)]
     Cache(#[from] picnix_build::cache::CacheError),
+    /// Another machine is of no use.
+    #[error(transparent)]
+    Remote(#[from] picnix_build::remote::RemoteError),
+    /// A client of the daemon broke off.
+    #[error(transparent)]
+    Daemon(#[from] picnix_build::daemon::DaemonError),
     /// The server of the store failed.
     #[error("cannot serve the store")]
     Serve(#[source] std::io::Error),

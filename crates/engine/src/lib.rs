@@ -17,6 +17,7 @@ pub mod flakes;
 pub mod image_builtin;
 mod parallel;
 mod registry;
+pub mod remote;
 pub mod session;
 mod settings;
 pub mod system;

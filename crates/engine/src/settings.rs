@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use picnix_build::cache::{CacheAddress, CachePolicy};
+use picnix_build::remote::{Machine, parse_machines};
 use picnix_store_core::{PublicKey, PublicKeys};
 
 use crate::Error;
@@ -22,6 +23,8 @@ const MAX_INCLUDES: usize = 16;
 
 /// The settings that mean something here, and their defaults.
 const KNOWN: &[(&str, &str)] = &[
+    ("builders", ""),
+    ("builders-use-substitutes", "false"),
     ("connect-timeout", "5"),
     ("download-attempts", "4"),
     ("eval-cores", "0"),
@@ -119,6 +122,24 @@ impl UserSettings {
             }
         }
         Ok(policy)
+    }
+
+    /// The other machines that build, and whether they may use the caches that they know.
+    ///
+    /// # Errors
+    /// A value makes no sense.
+    pub fn machines(
+        &self,
+        systems: &[String],
+        ssh_options: &str,
+    ) -> Result<(Vec<Machine>, bool), Error> {
+        let machines = parse_machines(self.value("builders"), systems);
+        let mut machines =
+            machines.map_err(|error| self.invalid("builders", &error.to_string()))?;
+        for machine in &mut machines {
+            machine.address = machine.address.clone().with_ssh_options(ssh_options);
+        }
+        Ok((machines, self.flag("builders-use-substitutes")?))
     }
 
     /// The global flake registry: an absolute path, a URL, or nothing.
@@ -285,6 +306,23 @@ mod tests {
         assert_eq!(urls(&settings), ["http://d"]);
         settings.set("substitute", "false");
         assert_eq!(urls(&settings), Vec::<String>::new());
+    }
+
+    #[test]
+    fn machines_are_a_setting() {
+        let mut settings = UserSettings::default();
+        let systems = ["here".to_owned()];
+        assert_eq!(settings.machines(&systems, "").unwrap(), (Vec::new(), false));
+        settings
+            .apply("builders = ssh-ng://a - - 2 ; b there\n", "test")
+            .and_then(|()| settings.apply("builders-use-substitutes = true", "test"))
+            .unwrap();
+        let (machines, substitute) = settings.machines(&systems, "-p 22").unwrap();
+        assert_eq!((machines.len(), machines[0].jobs, substitute), (2, 2, true));
+        assert!(machines[0].systems.contains("here"));
+        settings.set("builders", "ftp://a");
+        let error = settings.machines(&systems, "").unwrap_err().to_string();
+        assert!(error.contains("invalid setting 'builders'"), "{error}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl AddRequest {
         Self { method: ContentAddressMethod::Flat, ..Self::source(name) }
     }
 
-    fn address(&self, hash: Hash) -> ContentAddress {
+    pub(crate) fn address(&self, hash: Hash) -> ContentAddress {
         ContentAddress { method: self.method, hash }
     }
 }
@@ -338,16 +338,20 @@ impl Store {
     }
 
     /// Makes a path a temporary root and asks whether it is valid.
-    fn is_kept(&self, path: &StorePath) -> Result<bool> {
+    pub(crate) fn is_kept(&self, path: &StorePath) -> Result<bool> {
         self.add_temp_roots([path])?;
         self.is_valid(path)
     }
 
-    fn content_path(&self, request: &AddRequest, hash: Hash) -> Result<StorePath> {
+    pub(crate) fn content_path(
+        &self,
+        request: &AddRequest,
+        hash: Hash,
+    ) -> Result<StorePath> {
         content_path(self.store_dir(), request, hash)
     }
 
-    fn place_content(
+    pub(crate) fn place_content(
         &self,
         from: PathBuf,
         path: StorePath,
@@ -486,9 +490,9 @@ impl BufRead for ChunkReader {
 }
 
 /// Hashes what is consumed.
-struct HashingReader<R> {
-    source: R,
-    pipe: HashPipe,
+pub(crate) struct HashingReader<R> {
+    pub(crate) source: R,
+    pub(crate) pipe: HashPipe,
 }
 
 impl<R: BufRead> Read for HashingReader<R> {

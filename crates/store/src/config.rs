@@ -62,6 +62,8 @@ pub(crate) struct Layout {
     pub(crate) temp_roots: PathBuf,
     /// Logs of builds.
     pub(crate) logs: PathBuf,
+    /// One link for each content of files that are shared.
+    pub(crate) links: PathBuf,
     /// Lock files.
     pub(crate) locks: PathBuf,
     /// Objects under construction, trees being deleted; a folder for each running process.
@@ -78,6 +80,7 @@ impl Layout {
             indirect_roots: var.join("gcroots/auto"),
             temp_roots: var.join("temproots"),
             logs: var.join("log"),
+            links: var.join("links"),
             locks: var.join("locks"),
             temp: var.join("tmp"),
         }

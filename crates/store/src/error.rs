@@ -70,6 +70,17 @@ pub enum Error {
     /// A closure that is not one, because the store changed while it was read.
     #[error("{0}; was it collected just now?")]
     Graph(#[from] picnix_closure::Error),
+    /// A profile that does not exist or has no name.
+    #[error("there is no profile '{}'", .0.display())]
+    NoProfile(PathBuf),
+    /// A generation that a profile does not have.
+    #[error("profile '{}' has no {}", profile.display(), generation_text(*wanted))]
+    NoGeneration {
+        /// The profile.
+        profile: PathBuf,
+        /// The number asked for; none for the one before the current one.
+        wanted: Option<u64>,
+    },
     /// A path that ought to be valid and is not.
     #[error("path '{0}' is not valid")]
     NotValid(String),
@@ -156,6 +167,13 @@ pub enum Error {
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+fn generation_text(wanted: Option<u64>) -> String {
+    match wanted {
+        Some(number) => format!("generation {number}"),
+        None => "generation before the current one".to_owned(),
+    }
+}
+
 impl Error {
     /// What the user may do about it, if that is not plain.
     pub fn hint(&self) -> Option<String> {
@@ -197,7 +215,10 @@ impl Error {
                 Some(libc_errno::ENOSPC | libc_errno::EDQUOT)
             ),
             Self::Database { source, .. } => {
+                // SQLite has a code of its own for "no room for the log's index".
+                let extended = source.sqlite_error().map(|error| error.extended_code);
                 source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+                    || extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
             }
             _ => false,
         }

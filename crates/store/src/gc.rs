@@ -11,6 +11,7 @@ use picnix_store_core::StorePath;
 
 use crate::database::Node;
 use crate::error::{Error, Result};
+use crate::keepers::{Keeper, keepers};
 use crate::lock::HeldLock;
 use crate::place::Bin;
 use crate::roots::Root;
@@ -39,6 +40,8 @@ pub struct GcReport {
     pub freed_bytes: u64,
     /// Every root that was honoured.
     pub roots: Vec<Root>,
+    /// What each of them kept.
+    pub keepers: Vec<Keeper>,
 }
 
 impl Store {
@@ -55,6 +58,7 @@ impl Store {
             deleted: dead.iter().map(|node| (node.path.clone(), node.nar_size)).collect(),
             unregistered: self.unregistered(&nodes, &roots)?,
             freed_bytes: 0,
+            keepers: keepers(&nodes, &roots, options),
             roots,
         };
         if options.dry_run {
@@ -72,7 +76,7 @@ impl Store {
         }
         drop(roots_lock);
         drop(place_lock);
-        report.freed_bytes = bin.empty()?;
+        report.freed_bytes = bin.empty()? + self.clear_links()?;
         Ok(report)
     }
 
@@ -101,7 +105,7 @@ impl Store {
         }
         drop(roots_lock);
         drop(place_lock);
-        bin.empty()
+        Ok(bin.empty()? + self.clear_links()?)
     }
 
     /// All roots, those of running processes included, and what dead processes left.
@@ -129,7 +133,11 @@ impl Store {
 }
 
 /// Which nodes the roots reach.
-fn mark(nodes: &[Node], roots: &[Root], options: &GcOptions) -> Vec<bool> {
+pub(crate) fn mark<'r>(
+    nodes: &[Node],
+    roots: impl IntoIterator<Item = &'r Root>,
+    options: &GcOptions,
+) -> Vec<bool> {
     let mut alive = vec![false; nodes.len()];
     let mut queue = Vec::new();
     for root in roots {

@@ -15,6 +15,9 @@
 //! to decide what is garbage. Locks on single paths ([`Store::lock_paths`]) are for builds and
 //! downloads, which should not be done twice at once; they protect no invariant.
 //!
+//! A profile is a root with a past ([`Store::set_profile`]); equal files of objects may share their
+//! blocks ([`Store::optimise`]), which changes nothing that can be seen of them.
+//!
 //! Not here: who may be trusted (a path info is checked against contents only), building, and the
 //! network. What binary caches said is remembered here ([`Answers`]); who asks them is `build`.
 
@@ -24,10 +27,14 @@ mod config;
 mod database;
 mod error;
 mod gc;
+mod incoming;
+mod keepers;
 mod lock;
+mod optimise;
 mod outputs;
 mod pipe;
 mod place;
+mod profiles;
 mod roots;
 mod session;
 mod store;
@@ -39,8 +46,11 @@ pub use answers::{Answer, Answers};
 pub use config::{Access, Durability, StoreConfig};
 pub use error::{Error, Result};
 pub use gc::{GcOptions, GcReport};
+pub use keepers::Keeper;
 pub use lock::PathLocks;
+pub use optimise::OptimiseReport;
 pub use outputs::{OutputContents, OutputToRegister};
+pub use profiles::{Generation, OldGenerations, SwitchTo};
 pub use roots::Root;
 pub use store::Store;
 pub use tree::{EntryKind, Filter, FilterStopped, restore as restore_nar};

@@ -40,13 +40,22 @@ impl Store {
             std::path::absolute(link).context("find the absolute path of", link)?;
         self.check_replaceable(&link)?;
         // The indirection first: killed in between, it points at nothing and is cleared away.
-        if !link.starts_with(&self.layout.roots) {
-            let hash = Hash::of(HashAlgo::Sha1, link.as_os_str().as_bytes());
-            let name = hash.print(HashFormat::Nix32);
-            replace_link(&self.layout.indirect_roots.join(name), &link)?;
-        }
+        self.add_indirect_root(&link)?;
         replace_link(&link, &self.real_path(path))?;
         Ok(link)
+    }
+
+    /// Makes a root of a link that somebody else made or will make.
+    pub fn add_indirect_root(&self, link: &Path) -> Result<()> {
+        self.require_writable()?;
+        let link =
+            std::path::absolute(link).context("find the absolute path of", link)?;
+        if link.starts_with(&self.layout.roots) {
+            return Ok(());
+        }
+        let hash = Hash::of(HashAlgo::Sha1, link.as_os_str().as_bytes());
+        let name = hash.print(HashFormat::Nix32);
+        replace_link(&self.layout.indirect_roots.join(name), &link)
     }
 
     fn check_replaceable(&self, link: &Path) -> Result<()> {
@@ -134,7 +143,7 @@ fn root(path: StorePath, link: &Path) -> Root {
 }
 
 /// Makes or replaces a link in one step.
-fn replace_link(link: &Path, target: &Path) -> Result<()> {
+pub(crate) fn replace_link(link: &Path, target: &Path) -> Result<()> {
     let mut temp = link.as_os_str().to_owned();
     temp.push(format!(".picnix-{}", std::process::id()));
     let temp = PathBuf::from(temp);

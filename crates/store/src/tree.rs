@@ -25,7 +25,7 @@ use crate::error::{Context, Result};
 
 /// The modification time of everything in a store: one second after the epoch, as in Nix, because
 /// some programs take zero for "missing".
-const STORE_TIMES: Timestamps = Timestamps {
+pub(crate) const STORE_TIMES: Timestamps = Timestamps {
     last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
     last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
 };

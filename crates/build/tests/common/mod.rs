@@ -106,7 +106,11 @@ impl World {
     }
 
     pub(crate) fn at(dir: tempfile::TempDir) -> Self {
-        let store = open_store(dir.path());
+        Self::with(open_store(dir.path()), dir)
+    }
+
+    /// A world whose store lies elsewhere.
+    pub(crate) fn with(store: Store, dir: tempfile::TempDir) -> Self {
         let shell = add_shell(&store, dir.path());
         let mut config = BuildConfig::new("test-system", 2);
         config.mirrors.public = false;
@@ -254,9 +258,13 @@ pub(crate) fn target(drv_path: &StorePath) -> Target {
 }
 
 pub(crate) fn open_store(dir: &Path) -> Store {
+    try_open_store(dir).unwrap()
+}
+
+pub(crate) fn try_open_store(dir: &Path) -> Result<Store, picnix_store::Error> {
     let mut config = StoreConfig::new(dir.join("store"));
     config.durability = Durability::Unsynced;
-    Store::open(config).unwrap()
+    Store::open(config)
 }
 
 /// Adds `/bin/sh` with everything that it needs to run.

@@ -1,4 +1,4 @@
-//! `picnix store copy | sign | generate-key | serve`: sharing the store.
+//! `picnix store copy | sign | generate-key | serve | daemon`: sharing the store.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use picnix_build::cache::{CacheAddress, Compression, Served};
+use picnix_build::remote::RemoteAddress;
 use picnix_engine::caches::{Signatures, generate_key, read_secret_key};
 use picnix_store_core::{SecretKey, StorePath};
 
@@ -25,7 +26,11 @@ impl Shell<'_> {
                     false => Signatures::AsConfigured,
                 };
                 let paths = self.store_paths(&args.paths)?;
-                self.engine.copy_from(from, &paths, signatures)?;
+                if RemoteAddress::is_remote(from) {
+                    self.engine.fetch_from(from, &paths, signatures)?;
+                } else {
+                    self.engine.copy_from(from, &paths, signatures)?;
+                }
                 for path in &paths {
                     output::line(&self.print(path))?;
                 }
@@ -38,6 +43,9 @@ impl Shell<'_> {
     }
 
     fn copy_to(&self, to: &str, args: &CopyArgs) -> Outcome {
+        if RemoteAddress::is_remote(to) {
+            return self.send_to(to, args);
+        }
         let engine_error = |error| CommandError::from(picnix_engine::Error::Cache(error));
         let mut address = CacheAddress::parse(to).map_err(engine_error)?;
         if let Some(name) = &args.compression {
@@ -52,6 +60,18 @@ impl Shell<'_> {
         output::line(&format!(
             "{} objects copied, {} bytes compressed; {} were there",
             report.sent, report.sent_bytes, report.present
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn send_to(&self, to: &str, args: &CopyArgs) -> Outcome {
+        let paths = self.store_paths(&args.paths)?;
+        let report = self.engine.send_to(to, &paths, &|path| {
+            output::error(&format!("copying {}", path.name()));
+        })?;
+        output::line(&format!(
+            "{} objects copied, {} bytes; {} were there",
+            report.sent, report.nar_bytes, report.present
         ))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -5,6 +5,7 @@ mod cache;
 mod documentation;
 pub(crate) mod eval;
 mod flake;
+mod garbage;
 mod inspect;
 pub(crate) mod store;
 mod system;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use picnix_engine::Engine;
-use picnix_store::{AddRequest, Contents, GcOptions, Repair, Store};
+use picnix_store::{AddRequest, Contents, Repair, Store};
 use picnix_store_core::{PathInfo, StorePath};
 use serde_json::json;
 
@@ -38,7 +39,11 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
         StoreCommand::Log { path } => shell.log(&path),
         StoreCommand::Roots => shell.roots(),
         StoreCommand::Delete { paths } => shell.delete(&paths),
-        StoreCommand::Gc { dry_run, max } => shell.gc(dry_run, max),
+        StoreCommand::Gc { dry_run, max, older_than } => {
+            shell.gc(dry_run, max, older_than)
+        }
+        StoreCommand::Optimise => shell.optimise(),
+        StoreCommand::Profile(command) => shell.profile(&command),
         StoreCommand::Verify { check_contents, repair } => {
             shell.verify(check_contents, repair)
         }
@@ -50,6 +55,7 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
         StoreCommand::Serve { listen, key_file } => {
             shell.serve(&listen, key_file.as_deref())
         }
+        StoreCommand::Daemon { stdio: _ } => answer_client(&engine),
         StoreCommand::Tree { path } => shell.tree(&path),
         StoreCommand::Requisites { paths } => shell.requisites(&paths),
         StoreCommand::Referrers { paths, recursive } => {
@@ -244,23 +250,6 @@ impl Shell<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn gc(&self, dry_run: bool, max_bytes: Option<u64>) -> Outcome {
-        let options = GcOptions { dry_run, max_bytes, ..GcOptions::default() };
-        let report = self.store.gc(&options).map_err(store_error)?;
-        for (path, _) in &report.deleted {
-            output::line(&self.print(path))?;
-        }
-        let objects = report.deleted.len();
-        if dry_run {
-            let size: u64 = report.deleted.iter().map(|(_, size)| size).sum();
-            output::line(&format!("{objects} objects of {size} bytes would be deleted"))?;
-        } else {
-            let freed = report.freed_bytes;
-            output::line(&format!("{objects} objects deleted, {freed} bytes freed"))?;
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
     fn verify(&self, check_contents: bool, repair: bool) -> Outcome {
         let contents = if check_contents { Contents::Hashed } else { Contents::Exist };
         let repair = if repair { Repair::Forget } else { Repair::Report };
@@ -326,6 +315,15 @@ impl Shell<'_> {
         let (path, _) = parsed.map_err(|error| CommandError::user(error.to_string()))?;
         Ok(path)
     }
+}
+
+/// Answers a client of the worker protocol on standard input and output.
+pub(crate) fn answer_client(engine: &Engine) -> Outcome {
+    // Locks on the streams cannot go to other threads; their descriptors can.
+    let from = fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let to = fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    engine.answer_client(from, to)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The name that a file has as a store object.

@@ -1,11 +1,12 @@
 //! Nix's own commands, as far as scripts use them.
 //!
-//! The binary answers as `nix-instantiate`, `nix-build` or `nix-store` when it is called by that name, through a
-//! link or otherwise. Flags, output and exit codes are those of Nix 2.34; settings that have no meaning here
+//! The binary answers as `nix-instantiate`, `nix-build`, `nix-store` or `nix-daemon` when it is called by that
+//! name, through a link or otherwise. Flags, output and exit codes are those of Nix 2.34; settings that have no meaning here
 //! (such as `--option cores 4`) are accepted and ignored. What a command of Nix can do and these cannot is refused
 //! by name, never left out silently.
 
 mod build;
+mod daemon;
 mod eval;
 mod flags;
 mod graph;
@@ -30,13 +31,15 @@ pub(crate) enum Command {
     Build,
     /// `nix-store`
     Store,
+    /// `nix-daemon`
+    Daemon,
 }
 
 impl Command {
     /// The command that a program called `program` is, if it is one of Nix's.
     pub(crate) fn of_program(program: &OsStr) -> Option<Self> {
         let name = Path::new(program).file_name()?.to_str()?;
-        [Self::Instantiate, Self::Build, Self::Store]
+        [Self::Instantiate, Self::Build, Self::Store, Self::Daemon]
             .into_iter()
             .find(|command| command.name() == name)
     }
@@ -46,6 +49,7 @@ impl Command {
             Self::Instantiate => "nix-instantiate",
             Self::Build => "nix-build",
             Self::Store => "nix-store",
+            Self::Daemon => "nix-daemon",
         }
     }
 
@@ -54,6 +58,7 @@ impl Command {
             Self::Instantiate => instantiate::help(),
             Self::Build => build::help(),
             Self::Store => store::help(),
+            Self::Daemon => daemon::help(),
         }
     }
 }
@@ -124,5 +129,6 @@ fn try_run(command: Command, args: Vec<std::ffi::OsString>) -> Result<ExitCode, 
         Command::Instantiate => instantiate::run(texts),
         Command::Build => build::run(texts),
         Command::Store => store::run(texts),
+        Command::Daemon => daemon::run(texts),
     }
 }

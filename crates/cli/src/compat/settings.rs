@@ -212,6 +212,9 @@ const SETTINGS: &[Setting] = &[
         common.options.no_import_from_derivation = !allowed;
         Ok(())
     }),
+    switch("builders-use-substitutes", |common, value| {
+        keep(common, "builders-use-substitutes", value)
+    }),
     switch("keep-failed", |common, value| set_bool(&mut common.jobs.keep_failed, value)),
     switch("keep-going", |common, value| set_bool(&mut common.jobs.keep_going, value)),
     switch("pure-eval", |common, value| set_bool(&mut common.options.pure, value)),
@@ -231,6 +234,7 @@ const SETTINGS: &[Setting] = &[
             if warn { Severity::Warn } else { Severity::Ignore };
         Ok(())
     }),
+    valued("builders", |common, value| keep(common, "builders", value)),
     valued("allowed-uris", |common, value| {
         let uris = value.split_whitespace().map(str::to_owned).collect();
         common.options.allowed_uris = Some(uris);
@@ -323,7 +327,6 @@ const IGNORED_SWITCHES: &[&str] = &[
     "accept-flake-config",
     "allow-dirty",
     "auto-optimise-store",
-    "builders-use-substitutes",
     "eval-cache",
     "fallback",
     "fsync-metadata",
@@ -339,7 +342,6 @@ const IGNORED_SWITCHES: &[&str] = &[
 const IGNORED_VALUES: &[&str] = &[
     "allowed-users",
     "build-users-group",
-    "builders",
     "cores",
     "extra-trusted-substituters",
     "log-lines",

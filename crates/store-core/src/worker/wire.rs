@@ -173,6 +173,11 @@ impl<W: Write> WireWriter<W> {
         &mut self.sink
     }
 
+    /// Takes the writer apart.
+    pub fn into_sink(self) -> W {
+        self.sink
+    }
+
     /// Hands on what is buffered.
     pub fn flush(&mut self) -> Result<()> {
         Ok(self.sink.flush()?)
