@@ -520,7 +520,9 @@ mod tests {
         console.type_command("poweroff", soon()).unwrap();
         let error = console.wait_for("never", soon()).unwrap_err();
         assert!(matches!(error, VmError::Ended { .. }), "{error}");
-        assert!(std::fs::read(console.transcript()).unwrap().ends_with(b"\x1b[6n"));
+        // On a busy machine the shell is asked more than once whether it is there, and its late answers come last.
+        let transcript = std::fs::read(console.transcript()).unwrap();
+        assert!(String::from_utf8_lossy(&transcript).contains("poweroff\r\n~ # \x1b[6n"));
     }
 
     #[test]
