@@ -22,7 +22,7 @@ pub use placeholder::{Placeholder, hash_placeholder};
 
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::error::{Error, Result};
-use crate::hash::{HashAlgo, Sha256};
+use crate::hash::{HashAlgo, HashFormat, Sha256};
 use crate::store_path::{DRV_SUFFIX, OutputName, References, StoreDir, StorePath};
 
 /// The environment variable that holds structured attributes in a `.drv` file.
@@ -77,6 +77,23 @@ pub enum DerivationOutput {
 }
 
 impl DerivationOutput {
+    /// The hash algorithm with its method and the hash, as the text of a derivation and the worker protocol have
+    /// them; empty where there is none.
+    pub(crate) fn print_hash(&self) -> (String, String) {
+        match self {
+            Self::InputAddressed(_) | Self::Deferred => (String::new(), String::new()),
+            Self::CaFixed(ContentAddress { method, hash }) => {
+                (method.print_with_algo(hash.algo()), hash.print(HashFormat::Base16))
+            }
+            Self::CaFloating { method, algo } => {
+                (method.print_with_algo(*algo), String::new())
+            }
+            Self::Impure { method, algo } => {
+                (method.print_with_algo(*algo), "impure".to_owned())
+            }
+        }
+    }
+
     /// The path, if it is known without building.
     pub fn path(
         &self,

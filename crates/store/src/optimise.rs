@@ -21,7 +21,7 @@ use rustix::fs::{AtFlags, CWD, Mode};
 
 use crate::error::{Context, Result};
 use crate::pipe::HashPipe;
-use crate::session::names_in;
+use crate::session::{names_in, remove_if_there};
 use crate::store::Store;
 use crate::tree::{STORE_TIMES, dump};
 
@@ -101,13 +101,21 @@ impl Store {
         if (other.dev(), other.ino()) == (metadata.dev(), metadata.ino()) {
             return Ok(());
         }
-        let is_equal = other.len() == metadata.len()
-            && other.mode() == metadata.mode()
-            && have_same_bytes(path, &shared)?;
+        let has_same_shape =
+            other.len() == metadata.len() && other.mode() == metadata.mode();
+        let is_equal = match has_same_shape.then(|| have_same_bytes(path, &shared)) {
+            None => false,
+            Some(same) => match same? {
+                Some(same) => same,
+                None => return Ok(()),
+            },
+        };
         if !is_equal {
             // Damaged: this file takes its place.
-            std::fs::remove_file(&shared).context("remove", &shared)?;
+            remove_if_there(&shared)?;
             return match std::fs::hard_link(path, &shared) {
+                // Somebody else was faster.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
                 Err(error) if !is_unsupported(&error) => Err(error).context("link", path),
                 Ok(()) | Err(_) => Ok(()),
             };
@@ -154,8 +162,9 @@ impl Store {
             let path = self.layout.links.join(name);
             match std::fs::symlink_metadata(&path) {
                 Ok(metadata) if metadata.nlink() == 1 => {
-                    std::fs::remove_file(&path).context("remove", &path)?;
-                    freed += metadata.blocks() * 512;
+                    if remove_if_there(&path)? {
+                        freed += metadata.blocks() * 512;
+                    }
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -187,11 +196,14 @@ fn is_unsupported(error: &std::io::Error) -> bool {
         || has(rustix::io::Errno::XDEV)
 }
 
-fn have_same_bytes(one: &Path, other: &Path) -> Result<bool> {
-    let mut files = [
-        (File::open(one).context("open", one)?, vec![0; COMPARE_SIZE]),
-        (File::open(other).context("open", other)?, vec![0; COMPARE_SIZE]),
-    ];
+/// Whether two files hold the same; none if the other is gone.
+fn have_same_bytes(one: &Path, other: &Path) -> Result<Option<bool>> {
+    let other = match File::open(other) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.context("open", other)?,
+    };
+    let one_file = File::open(one).context("open", one)?;
+    let mut files = [(one_file, vec![0; COMPARE_SIZE]), (other, vec![0; COMPARE_SIZE])];
     loop {
         let mut counts = [0; 2];
         for ((file, buffer), count) in files.iter_mut().zip(&mut counts) {
@@ -204,10 +216,10 @@ fn have_same_bytes(one: &Path, other: &Path) -> Result<bool> {
         }
         let [(_, one), (_, other)] = &files;
         if counts[0] != counts[1] || one[..counts[0]] != other[..counts[1]] {
-            return Ok(false);
+            return Ok(Some(false));
         }
         if counts[0] == 0 {
-            return Ok(true);
+            return Ok(Some(true));
         }
     }
 }

@@ -19,7 +19,7 @@ use picnix_store_core::StorePath;
 use crate::error::{Context, Error, Result};
 use crate::lock::HeldLock;
 use crate::roots::replace_link;
-use crate::session::names_in;
+use crate::session::{names_in, remove_if_there};
 use crate::store::Store;
 
 /// One target of a profile.
@@ -171,10 +171,7 @@ impl Store {
         let _lock = lock_profile(&profile)?;
         let doomed = select(self.generations(&profile)?, which);
         for generation in &doomed {
-            match std::fs::remove_file(&generation.link) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                other => other.context("remove", &generation.link)?,
-            }
+            remove_if_there(&generation.link)?;
         }
         Ok(doomed)
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use picnix_store_core::{Hash, HashAlgo, HashFormat, StorePath};
 
 use crate::error::{Context, Error, Result};
-use crate::session::names_in;
+use crate::session::{names_in, remove_if_there};
 use crate::store::Store;
 
 /// The deepest nesting of folders in `gcroots`.
@@ -147,12 +147,7 @@ pub(crate) fn replace_link(link: &Path, target: &Path) -> Result<()> {
     let mut temp = link.as_os_str().to_owned();
     temp.push(format!(".picnix-{}", std::process::id()));
     let temp = PathBuf::from(temp);
-    match std::fs::remove_file(&temp) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).context("remove", &temp);
-        }
-        _ => {}
-    }
+    remove_if_there(&temp)?;
     std::os::unix::fs::symlink(target, &temp).context("create the link", link)?;
     std::fs::rename(&temp, link).context("create the link", link)
 }

@@ -162,10 +162,7 @@ pub(crate) fn temp_roots(layout: &Layout, _roots: &HeldLock) -> Result<Sessions>
             other => other.context("open", &path)?,
         };
         if try_lock(&file, &path)? {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                other => other.context("remove", &path)?,
-            }
+            remove_if_there(&path)?;
             continue;
         }
         let text = std::fs::read(&path).context("read", &path)?;
@@ -192,6 +189,14 @@ pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// Removes a file or link that another process may have removed by now; whether it was still there.
+pub(crate) fn remove_if_there(path: &Path) -> Result<bool> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        other => other.context("remove", path).map(|()| true),
+    }
 }
 
 /// Moves something out of the way, to be deleted when no lock is held; nothing there is fine.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Derivation, DerivationOutput, InputOutputs, JSON_KEY};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::error::{Error, Result, show};
-use crate::hash::{Hash, HashFormat, Sha256};
+use crate::hash::{Hash, Sha256};
 use crate::store_path::{OutputName, StoreDir, StorePath};
 
 /// The most levels of dynamic inputs; nobody has used more than two.
@@ -229,20 +229,7 @@ impl<'a> Printer<'a> {
                 Some(path) if mask == Mask::Nothing => self.path(&path),
                 _ => self.plain(b""),
             }
-            let (algo, hash) = match output {
-                DerivationOutput::InputAddressed(_) | DerivationOutput::Deferred => {
-                    (String::new(), String::new())
-                }
-                DerivationOutput::CaFixed(ContentAddress { method, hash }) => {
-                    (method.print_with_algo(hash.algo()), hash.print(HashFormat::Base16))
-                }
-                DerivationOutput::CaFloating { method, algo } => {
-                    (method.print_with_algo(*algo), String::new())
-                }
-                DerivationOutput::Impure { method, algo } => {
-                    (method.print_with_algo(*algo), "impure".to_owned())
-                }
-            };
+            let (algo, hash) = output.print_hash();
             self.raw(b",");
             self.plain(algo.as_bytes());
             self.raw(b",");

@@ -417,20 +417,7 @@ impl<W: Write> WireWriter<W> {
             let path = output.path(&self.store_dir, &derivation.name, name)?;
             self.text(name.as_str())?;
             self.optional_path(path.as_ref())?;
-            let (algo, hash) = match output {
-                DerivationOutput::InputAddressed(_) | DerivationOutput::Deferred => {
-                    (String::new(), String::new())
-                }
-                DerivationOutput::CaFixed(ContentAddress { method, hash }) => {
-                    (method.print_with_algo(hash.algo()), hash.print(HashFormat::Base16))
-                }
-                DerivationOutput::CaFloating { method, algo } => {
-                    (method.print_with_algo(*algo), String::new())
-                }
-                DerivationOutput::Impure { method, algo } => {
-                    (method.print_with_algo(*algo), "impure".to_owned())
-                }
-            };
+            let (algo, hash) = output.print_hash();
             self.text(&algo)?;
             self.text(&hash)?;
         }
