@@ -28,6 +28,9 @@ let
   });
 
   withoutNulls = lib.filterAttrs (_name: value: value != null);
+  entries = lib.mapAttrsToList (path: entry: { inherit path; } // withoutNulls entry) (
+    folders // rootfs
+  );
 in
 {
   config.boot.kernel.config = lib.optionalAttrs (config.system.root == "memory") (
@@ -65,9 +68,7 @@ in
       type = types.listOf types.raw;
       readOnly = true;
       internal = true;
-      default = lib.mapAttrsToList (path: entry: { inherit path; } // withoutNulls entry) (
-        folders // rootfs
-      );
+      default = entries;
       description = "What is around it.";
     };
     image = mkOption {
@@ -77,8 +78,8 @@ in
       default = pkgs.makeImage {
         name = "${config.system.name}-initramfs";
         format = "initramfs";
-        inherit compression;
-        inherit (config.images.initramfs) closure entries;
+        inherit compression entries;
+        inherit (config.images.initramfs) closure;
         files.${kernel.target} = "${kernel}/${kernel.kernelFile}";
         meta.description = "The system as an initramfs, with its kernel beside it";
       };

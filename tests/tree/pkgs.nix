@@ -42,6 +42,7 @@ lib.runTests {
   testPackagesAreFoundByFolder = {
     expr = attrNames packages;
     expected = [
+      "biosLoader"
       "busybox"
       "dropbear"
       "linux"

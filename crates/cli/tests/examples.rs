@@ -203,33 +203,29 @@ fn two_stores_get_the_same_image() {
     let again: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(again["files"], built["files"]);
     let name = built["path"].as_str().unwrap().strip_prefix("/nix/store/").unwrap();
+    let object = only_object(&second, name);
     for file in built["files"].as_array().unwrap() {
         let file = Path::new("nix/store").join(name).join(file["name"].as_str().unwrap());
         let bytes = |env: &TestEnvironment| {
-            let digest = second_name(env, name);
-            fs::read(
-                env.store.join("nix/store").join(digest).join(file.file_name().unwrap()),
-            )
-            .unwrap()
+            let image = env.store.join("nix/store").join(&object);
+            fs::read(image.join(file.file_name().unwrap())).unwrap()
         };
         assert!(bytes(&first) == bytes(&second), "{} differs", file.display());
     }
     second.assert_store_is_sound();
 }
 
-/// The object of a store that has this name; it has the same digest in both.
-fn second_name(env: &TestEnvironment, name: &str) -> OsString {
+/// The one object of a new store that has this name; in another, it has the same digest.
+fn only_object(env: &TestEnvironment, name: &str) -> OsString {
     let plain = name.strip_prefix("<digest>").expect("digests are made equal");
     let entries = fs::read_dir(env.store.join("nix/store")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name());
-    let mut found: Vec<OsString> = names
-        .filter(|found| {
-            let found = found.to_str().unwrap();
-            found.ends_with(plain) && found.len() == plain.len() + 32
-        })
-        .collect();
-    found.sort();
-    found.pop().expect("the image is in the store")
+    let mut names: Vec<OsString> = entries.map(|e| e.unwrap().file_name()).collect();
+    names.retain(|found| {
+        let found = found.to_str().unwrap();
+        found.ends_with(plain) && found.len() == plain.len() + 32
+    });
+    assert_eq!(names.len(), 1, "{names:?}");
+    names.remove(0)
 }
 
 /// Serves the packages that lie in a store to another one, by their file names.
