@@ -301,7 +301,7 @@ lib.runTests {
         inherit (musl.busybox.override { applets = [ "ip" ]; }) options;
       in
       [
-        options.IP.value
+        options.IP
         options.FEATURE_IP_ROUTE
         (options ? ASH)
       ];

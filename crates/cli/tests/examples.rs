@@ -215,6 +215,47 @@ fn two_stores_get_the_same_image() {
     second.assert_store_is_sound();
 }
 
+/// Whether an image is more than one part in a hundred larger than it was.
+fn has_grown(before: u64, now: u64) -> bool {
+    now.saturating_mul(100) > before.saturating_mul(101)
+}
+
+#[test]
+fn one_part_in_a_hundred_is_growth() {
+    assert!(!has_grown(1000, 1010));
+    assert!(has_grown(1000, 1011));
+    assert!(!has_grown(1000, 1));
+}
+
+#[test]
+fn no_image_has_grown() {
+    let env = shared();
+    let recorded =
+        fs::read_to_string(workspace().join("crates/cli/tests/examples.sizes")).unwrap();
+    for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+        let [name, format, bytes] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("examples.sizes: {line}")
+        };
+        let example = workspace().join(format!("examples/{name}.nix"));
+        if is_too_slow(&example) {
+            let why = format!("{} builds from source: PICNIX_SLOW=1", example.display());
+            skip("no_image_has_grown", &why);
+            continue;
+        }
+        let ran = run_online(&env, &["image", "--format", format, "--json"], &example);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let now: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let now = now["total_bytes"].as_u64().unwrap();
+        let before: u64 = bytes.parse().unwrap();
+        assert!(!has_grown(before, now), "{name} ({format}) grew from {before} to {now}");
+        // A record that is too high would let the next one grow unseen.
+        assert!(
+            !has_grown(now, before),
+            "{name} ({format}) shrank from {before} to {now}: write that into crates/cli/tests/examples.sizes"
+        );
+    }
+}
+
 /// The one object of a new store that has this name; in another, it has the same digest.
 fn only_object(env: &TestEnvironment, name: &str) -> OsString {
     let plain = name.strip_prefix("<digest>").expect("digests are made equal");

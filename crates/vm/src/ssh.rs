@@ -126,6 +126,7 @@ impl Login<'_> {
                 Ok(said) => {
                     format!("the server begins with {:?}", String::from_utf8_lossy(&said))
                 }
+                Err(e) if is_timeout(&e) => "nobody greets".to_owned(),
                 Err(e) => e.to_string(),
             };
             timeout = (timeout * 2).min(MAX_TIMEOUT);
@@ -149,6 +150,11 @@ fn greeting(port: u16, timeout: Duration) -> io::Result<Vec<u8>> {
     let mut said = vec![0; GREETING.len()];
     stream.read_exact(&mut said)?;
     Ok(said)
+}
+
+/// Whether a read took too long; some systems say that it would block.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]
@@ -202,6 +208,22 @@ mod tests {
             error.to_string().starts_with("logging in as \"root\" over SSH"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn silence_is_named() {
+        // QEMU accepts for a guest in which nobody listens.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let login = Login {
+            client: Path::new("/client"),
+            identity: Path::new("/key"),
+            user: "root",
+            command: "true",
+            port,
+        };
+        let error = login.run(Instant::now() + MIN_TIMEOUT, || false).unwrap_err();
+        assert!(error.to_string().ends_with("failed: nobody greets"), "{error}");
     }
 
     #[test]
