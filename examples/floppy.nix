@@ -8,8 +8,7 @@
 
   virtualisation = {
     format = "floppy";
-    # With 16, which is enough without the loader, the kernel stays silent.
-    memorySize = 64;
+    memorySize = 16;
   };
   # On a busy host, an emulated timer may miss the moment in which the kernel looks for it.
   boot.kernelParams = [

@@ -2,15 +2,15 @@
 # The system of ssh.nix with its root on a squashfs, and a kernel that starts from disks by itself, by
 # BIOS and by EFI.
 #
-# Nobody has seen this one boot yet: it evaluates, and its image writers are tested, no more.
-#
 #   picnix run examples/ssh-disk.nix
 #   picnix image examples/ssh-disk.nix --format disk -o disk
+{ lib, ... }:
 {
   imports = [ ./ssh.nix ];
 
   networking.hostName = "ssh";
   system.root = "squashfs";
+  virtualisation.memorySize = lib.mkForce 24;
   images.disk.enable = true;
   boot.kernelParams = [
     "no_timer_check"

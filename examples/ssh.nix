@@ -30,8 +30,9 @@
     "uname"
   ];
 
+  virtualisation.memorySize = 16;
+
   # picnix test examples/ssh.nix
-  # The step `ssh`, a login from the host, has not been seen to pass yet.
   tests = {
     login.steps = [
       {

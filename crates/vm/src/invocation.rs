@@ -166,18 +166,25 @@ impl Invocation<'_> {
             DriveKind::Floppy => "floppy",
             DriveKind::Virtio | DriveKind::Sata => "none,id=medium",
         };
+        // Hard disks are never read-only: what is written to this one is gone with the machine.
+        let access = match drive.kind {
+            DriveKind::Floppy | DriveKind::Virtio => "readonly=on",
+            DriveKind::Sata => "snapshot=on",
+        };
         let mut value =
-            OsString::from(format!("if={interface},format=raw,readonly=on,file="));
+            OsString::from(format!("if={interface},format=raw,{access},file="));
         // In QEMU's option syntax a comma of a value is written twice.
         value.push(path.to_string_lossy().replace(',', ",,"));
         args.option("-drive", value);
+        // A kernel that QEMU loads is what the firmware starts first.
+        let order = if self.spec.kernel.is_none() { ",bootindex=0" } else { "" };
         match drive.kind {
             DriveKind::Floppy => args.option("-boot", "a"),
             DriveKind::Virtio => {
-                args.option("-device", "virtio-blk-pci,drive=medium,bootindex=0");
+                args.option("-device", format!("virtio-blk-pci,drive=medium{order}"));
             }
             DriveKind::Sata => {
-                args.option("-device", "ide-hd,drive=medium,bus=ide.0,bootindex=0");
+                args.option("-device", format!("ide-hd,drive=medium,bus=ide.0{order}"));
             }
         }
     }
@@ -354,9 +361,27 @@ mod tests {
         ");
         insta::assert_snapshot!(started(DriveKind::Sata), @"
         -bios /f/OVMF.fd
-        -drive if=none,id=medium,format=raw,readonly=on,file=/i/a,,b.img
+        -drive if=none,id=medium,format=raw,snapshot=on,file=/i/a,,b.img
         -device ide-hd,drive=medium,bus=ide.0,bootindex=0
         ");
+    }
+
+    #[test]
+    fn a_kernel_that_qemu_loads_comes_before_the_medium() {
+        let mut spec = spec();
+        spec.drive = Some(Drive { file: "a.img".to_owned(), kind: DriveKind::Virtio });
+        let invocation = Invocation {
+            spec: &spec,
+            accel: Some(Accel::Tcg),
+            boot: Boot::Image,
+            console: ConsoleDevice::Pipes,
+            forwards: &[],
+            control_socket: None,
+            user_args: &[],
+        };
+        let all = shown(&invocation);
+        assert!(all.contains("-kernel /i/"), "{all}");
+        assert!(all.contains("-device virtio-blk-pci,drive=medium\n"), "{all}");
     }
 
     #[test]
