@@ -116,8 +116,8 @@ stdenvNoLibc.mkDerivation {
 
   inherit configfile;
 
-  # Two thirds of the source cannot be part of this kernel; neither are they written to a disk and
-  # deleted again.
+  # Three fifths of the source cannot be part of a small kernel: they are not written to a disk only to
+  # be deleted again.
   unpackPhase = ''
     while read -r folder options; do
       grep -q "^CONFIG_\($options\).*=" "$configfile/config" ||

@@ -232,7 +232,13 @@ fn no_image_has_grown() {
     let env = shared();
     let recorded =
         fs::read_to_string(workspace().join("crates/cli/tests/examples.sizes")).unwrap();
-    for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+    let lines: Vec<&str> = recorded.lines().filter(|l| !l.starts_with('#')).collect();
+    for example in examples() {
+        let name = example.file_stem().unwrap().to_str().unwrap();
+        let is_recorded = lines.iter().any(|line| line.split(' ').next() == Some(name));
+        assert!(is_recorded, "crates/cli/tests/examples.sizes lacks {name}");
+    }
+    for line in lines {
         let [name, format, bytes] = line.split(' ').collect::<Vec<_>>()[..] else {
             panic!("examples.sizes: {line}")
         };
