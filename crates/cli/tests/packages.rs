@@ -59,6 +59,35 @@ fn packages_that_need_each_other_are_named() {
     assert!(said.contains("at $DIR/work/x.nix:2:"), "{said}");
 }
 
+#[test]
+fn why_names_the_definitions_that_ask_for_a_kernel_option() {
+    let env = TestEnvironment::new();
+    env.write(
+        "x.nix",
+        "{ lib, ... }:\n{\n  profiles.tiny.enable = true;\n  networking.interfaces.eth0.useDHCP = \
+         true;\n  boot.kernel.config = {\n    SMP = \"n\";\n    PACKET = \"y\";\n    NR_CPUS = \
+         lib.mkForce 4;\n  };\n}\n",
+    );
+    let said = env.succeeds(&["why", "kernel:CONFIG_PACKET", "x.nix"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("PACKET = y", "  asked for by x.nix:7"), "{said}");
+    // Which line of the module is no promise.
+    assert!(
+        lines[1].starts_with("  asked for by modules/networking/default.nix:"),
+        "{said}"
+    );
+    let said = env.succeeds(&["why", "kernel:NR_CPUS", "x.nix"]);
+    assert_eq!(said, "NR_CPUS = 4\n  asked for by x.nix:8\n");
+    let said = env.fails(&["why", "kernel:PACKE", "x.nix"]);
+    assert_eq!(
+        said,
+        "error: nothing asks for the kernel's option 'PACKE'; did you mean 'PACKET'?\n"
+    );
+    let said = env.fails(&["why", "PACKET", "x.nix"]);
+    assert_eq!(said, "error: 'PACKET' is not of the form 'kernel:OPTION'\n");
+    assert!(env.objects().is_empty(), "{:?}", env.objects());
+}
+
 /// Runs a script of the tree's shell code; `None` where this machine lacks a tool.
 fn shell(test: &str, shell: &str, dir: &Path, script: &str) -> Option<(bool, String)> {
     let command = Command::new(shell)

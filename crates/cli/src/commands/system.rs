@@ -13,7 +13,7 @@ use picnix_vm::{
 use serde_json::json;
 
 use super::{Context, Outcome};
-use crate::args::{ConfigArgs, ImageArgs, RunArgs, TestArgs};
+use crate::args::{ConfigArgs, ImageArgs, RunArgs, TestArgs, WhyArgs};
 use crate::error::CommandError;
 use crate::output;
 use crate::progress::BUILDING;
@@ -98,6 +98,28 @@ pub(crate) fn run(context: Context, args: &RunArgs) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// `picnix why`
+pub(crate) fn why(context: Context, args: &WhyArgs) -> Outcome {
+    let Some(name) = args.what.strip_prefix("kernel:") else {
+        let message = format!("'{}' is not of the form 'kernel:OPTION'", args.what);
+        return Err(CommandError::user(message));
+    };
+    let name = name.strip_prefix("CONFIG_").unwrap_or(name);
+    let options = context.eval_options();
+    let engine = context.engine(&args.config.jobs, false);
+    let option =
+        system(&args.config).kernel_option(&engine, &options, name, output::error)?;
+    let value = match &option.value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    output::line(&format!("{name} = {value}"))?;
+    for place in option.asked_by.split(", ") {
+        output::line(&format!("  asked for by {place}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `picnix test`
