@@ -26,6 +26,7 @@ mod answers;
 mod config;
 mod database;
 mod error;
+mod export;
 mod gc;
 mod incoming;
 mod keepers;
@@ -45,6 +46,7 @@ pub use add::{AddRequest, TextObject, source_path};
 pub use answers::{Answer, Answers};
 pub use config::{Access, Durability, StoreConfig};
 pub use error::{Error, Result};
+pub use export::{HashesFrom, Registration};
 pub use gc::{GcOptions, GcReport};
 pub use keepers::Keeper;
 pub use lock::PathLocks;
@@ -53,5 +55,7 @@ pub use outputs::{OutputContents, OutputToRegister};
 pub use profiles::{Generation, OldGenerations, SwitchTo};
 pub use roots::Root;
 pub use store::Store;
-pub use tree::{EntryKind, Filter, FilterStopped, restore as restore_nar};
+pub use tree::{
+    EntryKind, Filter, FilterStopped, hash_file, hash_tree, restore as restore_nar,
+};
 pub use verify::{Contents, Repair, VerifyReport};

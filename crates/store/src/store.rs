@@ -276,6 +276,18 @@ impl Store {
         Error::NotValid(self.store_dir().print(path))
     }
 
+    /// Waits until some files, and the names of objects, are on the disk.
+    pub(crate) fn sync_each(&self, files: &[PathBuf]) -> Result<()> {
+        if self.config.durability == Durability::Unsynced {
+            return Ok(());
+        }
+        for path in files {
+            let file = File::open(path).context("open", path)?;
+            rustix::fs::fsync(&file).context("sync", path)?;
+        }
+        rustix::fs::fsync(&self.objects).context("sync", &self.layout.objects)
+    }
+
     /// Waits until everything written so far is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         match self.config.durability {
