@@ -403,6 +403,24 @@ fn a_request_to_stop_ends_everything() {
     world.assert_clean();
 }
 
+#[test]
+fn what_came_with_a_wrong_hash_is_there_when_the_hash_is_mended() {
+    let world = World::new();
+    let recipe = |hash: Hash| Recipe {
+        name: "fixed",
+        script: "echo right > $out",
+        fixed: Some((ContentAddressMethod::Flat, hash)),
+        ..Recipe::default()
+    };
+    let wrong = world.derivation(&recipe(Hash::of(HashAlgo::Sha256, b"wrong")));
+    assert!(failure(&world, &wrong).contains("hash mismatch"));
+    let right = world.derivation(&recipe(Hash::of(HashAlgo::Sha256, b"right\n")));
+    assert_eq!(world.text(&right), "right\n");
+    assert_eq!(world.events.count("started"), 1, "nothing is built again");
+    let info = world.store.path_info(&world.output(&right, "out")).unwrap();
+    assert!(info.is_content_addressed(world.store.store_dir()));
+}
+
 /// The process that [`a_killed_picnix_leaves_a_good_store`] kills.
 /// As a test of its own it does nothing.
 #[test]

@@ -33,6 +33,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("flake-registry", "https://channels.nixos.org/flake-registry.json"),
     ("forge-mirror", ""),
     ("http-connections", "16"),
+    ("keep-derivations", "true"),
     ("max-build-log-size", "0"),
     ("max-build-memory", "0"),
     ("max-build-processes", "0"),
@@ -60,6 +61,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("build-max-silent-time", "max-silent-time"),
     ("build-sandbox-paths", "sandbox-paths"),
     ("build-timeout", "timeout"),
+    ("gc-keep-derivations", "keep-derivations"),
     ("use-binary-caches", "substitute"),
 ];
 
@@ -173,6 +175,14 @@ impl UserSettings {
             memory_bytes: limit("max-build-memory")?,
             processes: limit("max-build-processes")?,
         })
+    }
+
+    /// Whether the collector keeps the derivations of outputs that it keeps.
+    ///
+    /// # Errors
+    /// The value makes no sense.
+    pub fn keep_derivations(&self) -> Result<bool, Error> {
+        self.flag("keep-derivations")
     }
 
     /// How many processors a build may use, if that is said.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use picnix_store_core::nar::{Fso, NarEvent, NarWriter};
@@ -208,13 +209,15 @@ impl Store {
     ) -> Result<StorePath> {
         // A second walk must see what the first one saw, and the filter may be slow.
         let mut answers = BTreeMap::new();
-        let mut ask = |path: &Path, kind: crate::EntryKind| match answers.get(path) {
-            Some(keep) => Ok(*keep),
-            None => {
-                let keep = filter(path, kind)?;
-                answers.insert(path.to_owned(), keep);
-                Ok(keep)
+        let mut ask = |path: &Path, kind: crate::EntryKind| {
+            // As bytes: paths are compared part by part, which takes longer than reading a file.
+            let bytes = path.as_os_str().as_bytes();
+            if let Some(keep) = answers.get(bytes) {
+                return Ok(*keep);
             }
+            let keep = filter(path, kind)?;
+            answers.insert(bytes.to_vec(), keep);
+            Ok(keep)
         };
         // A long tree is copied while it is hashed, unless it may well be here already.
         let is_known = self.database.has_name(&request.name)?;

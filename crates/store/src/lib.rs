@@ -36,7 +36,9 @@ mod outputs;
 mod pipe;
 mod place;
 mod profiles;
+mod reserve;
 mod roots;
+mod runtime;
 mod session;
 mod store;
 mod tree;
@@ -55,7 +57,5 @@ pub use outputs::{OutputContents, OutputToRegister};
 pub use profiles::{Generation, OldGenerations, SwitchTo};
 pub use roots::Root;
 pub use store::Store;
-pub use tree::{
-    EntryKind, Filter, FilterStopped, hash_file, hash_tree, restore as restore_nar,
-};
+pub use tree::{EntryKind, Filter, FilterStopped, hash_tree, restore as restore_nar};
 pub use verify::{Contents, Repair, VerifyReport};

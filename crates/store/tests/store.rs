@@ -648,6 +648,46 @@ fn derivers_live_as_long_as_their_outputs() {
 }
 
 #[test]
+fn what_a_process_uses_is_kept_while_it_runs() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(&dir);
+    let program = scratch.path().join("program");
+    let sleep = ["/bin/sleep", "/usr/bin/sleep"].map(PathBuf::from);
+    let sleep = sleep.iter().find(|path| path.exists()).unwrap();
+    fs::copy(fs::canonicalize(sleep).unwrap(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let add = |name: &str, path: &Path| {
+        store.add_source(path, &AddRequest::source(name), &mut everything).unwrap()
+    };
+    let object = add("sleep", &program);
+    let [in_environment, opened, unused] =
+        ["environment", "opened", "unused"].map(|name| {
+            fs::write(scratch.path().join(name), name).unwrap();
+            add(name, &scratch.path().join(name))
+        });
+    let input = fs::File::open(store.real_path(&opened)).unwrap();
+    let mut child = std::process::Command::new(store.real_path(&object))
+        .arg("1000")
+        .env("X", format!("a:{}:b", store.store_dir().print(&in_environment)))
+        .stdin(input)
+        .spawn()
+        .unwrap();
+    // Another process: this one keeps all that it added.
+    drop(store);
+    let store = open(&dir);
+    let report = store.gc(&GcOptions::default()).unwrap();
+    let deleted: Vec<_> = report.deleted.into_iter().map(|(path, _)| path).collect();
+    assert_eq!(deleted, [unused]);
+    let keepers = report.keepers.iter().map(|keeper| keeper.keeper.as_str());
+    let own = format!("/proc/{}/", child.id());
+    assert!(keepers.filter(|keeper| keeper.starts_with(&own)).count() >= 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    store.gc(&GcOptions::default()).unwrap();
+    assert!(store.valid_paths().unwrap().is_empty());
+}
+
+#[test]
 fn a_root_never_replaces_a_file_of_the_user() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use picnix_store::{hash_file, hash_tree};
+use picnix_store::hash_tree;
 use picnix_store_core::encoding::{base16_encode, base64_encode, nix32_encode};
-use picnix_store_core::{Hash, HashAlgo, HashFormat};
+use picnix_store_core::{Hash, HashAlgo, HashFormat, HashSink};
 
 use super::flags::{self, Arguments, Flag};
 use super::settings::{self, Common};
 use super::store::store_error;
 use super::{Stop, usage};
+use crate::commands::store::file_error;
 use crate::error::CommandError;
 use crate::output;
 
@@ -136,13 +137,22 @@ pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
             Hash::parse_any(arg, Some(call.algo))
                 .map_err(|error| CommandError::user(error.to_string()))?
         } else if call.flat {
-            hash_file(Path::new(arg), call.algo).map_err(store_error)?.0
+            hash_bytes(Path::new(arg), call.algo)?
         } else {
             hash_tree(Path::new(arg), call.algo).map_err(store_error)?.0
         };
         output::line(&call.print(&hash))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The hash of what can be read at a path: links are followed, and pipes are read to their end.
+fn hash_bytes(path: &Path, algo: HashAlgo) -> Result<Hash, Stop> {
+    let failed = |error| file_error("read", path, &error);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut sink = HashSink::new(algo);
+    std::io::copy(&mut file, &mut sink).map_err(failed)?;
+    Ok(sink.finish().0)
 }
 
 impl Call {

@@ -215,6 +215,7 @@ const SETTINGS: &[Setting] = &[
     switch("builders-use-substitutes", |common, value| {
         keep(common, "builders-use-substitutes", value)
     }),
+    switch("keep-derivations", |common, value| keep(common, "keep-derivations", value)),
     switch("keep-failed", |common, value| set_bool(&mut common.jobs.keep_failed, value)),
     switch("keep-going", |common, value| set_bool(&mut common.jobs.keep_going, value)),
     switch("pure-eval", |common, value| set_bool(&mut common.options.pure, value)),
@@ -338,11 +339,11 @@ const IGNORED_SWITCHES: &[&str] = &[
     "accept-flake-config",
     "allow-dirty",
     "auto-optimise-store",
+    "compress-build-log",
     "eval-cache",
     "fallback",
     "fsync-metadata",
     "keep-build-log",
-    "keep-derivations",
     "keep-outputs",
     "print-missing",
     "use-sqlite-wal",

@@ -526,7 +526,8 @@ fn collect(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
         return Ok(ExitCode::SUCCESS);
     }
     let dry_run = call.has("--print-dead") || call.has("--print-live");
-    let options = GcOptions { dry_run, max_bytes, ..GcOptions::default() };
+    let delete_derivations = !shell.engine.config.settings.keep_derivations()?;
+    let options = GcOptions { dry_run, max_bytes, delete_derivations };
     let report = shell.store.gc(&options).map_err(store_error)?;
     let dead: BTreeSet<&StorePath> =
         report.deleted.iter().map(|(path, _)| path).collect();

@@ -17,10 +17,7 @@ pub fn hash_tree(path: &Path, algo: HashAlgo) -> Result<(Hash, u64)> {
 }
 
 /// The hash and the size of a regular file; links to it are not followed.
-///
-/// # Errors
-/// It cannot be read, or is no regular file.
-pub fn hash_file(path: &Path, algo: HashAlgo) -> Result<(Hash, u64)> {
+pub(crate) fn hash_file(path: &Path, algo: HashAlgo) -> Result<(Hash, u64)> {
     let mut sink = HashSink::new(algo);
     read_flat(path, |bytes| sink.update(bytes))?;
     Ok(sink.finish())
