@@ -64,11 +64,14 @@ struct Reported {
     spoke: bool,
 }
 
-/// Handles all places below the top. `None` where the top has none.
+/// Handles all places below the top. `None` where the top has none, or there is one core only.
 pub(super) fn conduct<'h, W: Work>(
     session: &Session<'_, 'h>,
     explorer: Explorer<W>,
-) -> Result<Option<(Harvest, Explorer<W>)>, WorkError> {
+) -> Result<Option<Harvest>, WorkError> {
+    if session.cores < 2 {
+        return Ok(None);
+    }
     let mut conductor = Conductor::new(session, explorer);
     let Ok(step) = conductor.explorer.enter_top() else { return Err(WorkError::Again) };
     let Some(count) = step else { return Ok(None) };
@@ -79,7 +82,7 @@ pub(super) fn conduct<'h, W: Work>(
         needs_us: false,
     });
     conductor.run()?;
-    Ok(Some((conductor.harvest, conductor.explorer)))
+    Ok(Some(conductor.harvest))
 }
 
 /// Everything has to be done once more, on one core.

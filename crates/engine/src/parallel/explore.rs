@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use picnix_eval::pos::Pos;
 use picnix_eval::value::Items;
 use picnix_eval::{Error, Evaluator, Result, Value};
 
@@ -49,6 +50,14 @@ pub(super) trait Work {
     }
 }
 
+/// A value to be printed: who refers to it from where, and how deep it lies.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'h> {
+    pub(super) value: Value<'h>,
+    pub(super) pos: Pos,
+    pub(super) depth: usize,
+}
+
 /// Values that stay reachable although nothing else in the evaluation may refer to them any more.
 pub(super) struct Kept<'h>(Items<'h, Value<'h>>);
 
@@ -57,8 +66,8 @@ impl<'h> Kept<'h> {
         Self(Items::new(ev.heap))
     }
 
-    pub(super) fn keep(&mut self, values: &[Value<'h>]) {
-        self.0.extend(values.iter().copied());
+    pub(super) fn keep(&mut self, values: impl IntoIterator<Item = Value<'h>>) {
+        self.0.extend(values);
     }
 }
 

@@ -34,12 +34,9 @@ pub(super) fn find<'h>(
     root: Value<'h>,
     attrs: &[String],
 ) -> std::result::Result<Option<Vec<Found>>, WorkError> {
-    if session.cores < 2 {
-        return Ok(None);
-    }
     let work = Search { session, root, attrs, seen: None, kept: Kept::new(session.ev) };
     let explorer = Explorer::new(work, Part::All);
-    let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
+    let Some(harvest) = conduct(session, explorer)? else { return Ok(None) };
     let mut found = Vec::new();
     join(&harvest, &mut Vec::new(), &mut found).ok_or(WorkError::Again)?;
     Ok(Some(found))
@@ -70,7 +67,7 @@ impl<'h> Work for Search<'_, '_, 'h> {
             Part::All => (0..self.attrs.len()).map(Part::At).collect(),
             part => match self.look(*part)? {
                 Look::Members(value, members) if wanted.includes(members.len()) => {
-                    self.kept.keep(&[value]);
+                    self.kept.keep([value]);
                     members.into_iter().map(Part::Member).collect()
                 }
                 other => {

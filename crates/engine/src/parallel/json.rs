@@ -6,7 +6,7 @@ use picnix_eval::pos::Pos;
 use picnix_eval::{Result, Value, sym};
 
 use super::conduct::{Harvest, conduct};
-use super::explore::{Entered, Explorer, Kept, Wanted, Work};
+use super::explore::{Entered, Explorer, Kept, Part, Wanted, Work};
 use super::territory::Place;
 use super::wire::{Reader, Writer};
 use crate::session::{Session, WorkError};
@@ -16,24 +16,14 @@ struct Json<'s, 'e, 'h> {
     kept: Kept<'h>,
 }
 
-#[derive(Clone, Copy)]
-struct Part<'h> {
-    value: Value<'h>,
-    pos: Pos,
-    depth: usize,
-}
-
 /// A value as JSON; none if it is not a thing for several processes.
 pub(super) fn print<'h>(
     session: &Session<'_, 'h>,
     value: Value<'h>,
 ) -> std::result::Result<Option<Vec<u8>>, WorkError> {
-    if session.cores < 2 {
-        return Ok(None);
-    }
     let top = Part { value, pos: Pos::NONE, depth: 0 };
     let explorer = Explorer::new(Json { session, kept: Kept::new(session.ev) }, top);
-    let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
+    let Some(harvest) = conduct(session, explorer)? else { return Ok(None) };
     let mut out = Vec::new();
     join(&harvest, &mut Vec::new(), &mut out).ok_or(WorkError::Again)?;
     Ok(Some(out))
@@ -84,8 +74,7 @@ impl<'h> Work for Json<'_, '_, 'h> {
             }
             _ => return Ok(None),
         };
-        let values: Vec<_> = members.iter().map(|part| part.value).collect();
-        self.kept.keep(&values);
+        self.kept.keep(members.iter().map(|part| part.value));
         Ok(Some(Entered { shape, members }))
     }
 

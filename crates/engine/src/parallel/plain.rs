@@ -13,7 +13,7 @@ use picnix_eval::pos::Pos;
 use picnix_eval::{Error, Result, Seen, Value, print_attr_name};
 
 use super::conduct::{Harvest, OURSELVES, conduct};
-use super::explore::{Entered, Explorer, Kept, Wanted, Work};
+use super::explore::{Entered, Explorer, Kept, Part, Wanted, Work};
 use super::territory::Place;
 use super::wire::{Reader, Writer};
 use crate::session::{Session, WorkError};
@@ -28,26 +28,16 @@ struct Plain<'s, 'e, 'h> {
     kept: Kept<'h>,
 }
 
-#[derive(Clone, Copy)]
-struct Part<'h> {
-    value: Value<'h>,
-    pos: Pos,
-    depth: usize,
-}
-
 /// A value, forced deeply and printed; none if that is not a thing for several processes.
 pub(super) fn print<'h>(
     session: &Session<'_, 'h>,
     value: Value<'h>,
 ) -> std::result::Result<Option<Vec<u8>>, WorkError> {
-    if session.cores < 2 {
-        return Ok(None);
-    }
     let (seen, numbers, kept) =
         (Seen::default(), Numbers::default(), Kept::new(session.ev));
     let work = Plain { session, seen, numbers, kept };
     let explorer = Explorer::new(work, Part { value, pos: Pos::NONE, depth: 0 });
-    let Some((harvest, _)) = conduct(session, explorer)? else { return Ok(None) };
+    let Some(harvest) = conduct(session, explorer)? else { return Ok(None) };
     if harvest.known_at_start.len() == 1 {
         // There was no help.
         return Ok(Some(session.ev.print_ambiguous(value)?));
@@ -112,8 +102,7 @@ impl<'h> Work for Plain<'_, '_, 'h> {
             }
             _ => {}
         }
-        let values: Vec<_> = members.iter().map(|part| part.value).collect();
-        self.kept.keep(&values);
+        self.kept.keep(members.iter().map(|part| part.value));
         Ok(Some(Entered { shape, members }))
     }
 
