@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use picnix_fetch::Mirrors;
-use picnix_sandbox::Limits;
+use picnix_sandbox::{HostPath, Limits};
 use picnix_store::Store;
 use picnix_store_core::{Derivation, OutputName, StorePath};
 
 use crate::builtin::Builtins;
 use crate::cache::{CacheError, Offer, Offers, Substituters, Wanted};
 use crate::cancel::Cancel;
-use crate::error::{Error, Failure, StepError};
+use crate::error::{Error, Failure, FailureKinds, StepError};
 use crate::observer::{Event, Observer, StepKind};
 use crate::plan::{Plan, PlanCounts, Purpose, Recipes, Target, copy_steps};
 use crate::remote::{Dispatcher, Machine};
@@ -50,6 +50,8 @@ pub struct BuildConfig {
     pub machines_substitute: bool,
     /// When a builder is stopped.
     pub limits: Limits,
+    /// What builders see of the host besides.
+    pub host_paths: Vec<HostPath>,
     /// What `mirror://` URLs stand for.
     pub mirrors: Mirrors,
     /// How patient downloads are.
@@ -75,6 +77,7 @@ impl BuildConfig {
             machines: Vec::new(),
             machines_substitute: false,
             limits: Limits::default(),
+            host_paths: Vec::new(),
             mirrors: Mirrors { public: true, ..Mirrors::default() },
             fetch: picnix_fetch::Config::default(),
             caller_env: BTreeMap::new(),
@@ -327,7 +330,9 @@ impl Builder<'_> {
         let mut first = None;
         let mut others = Vec::new();
         let mut copy_failed = None;
+        let mut kinds = FailureKinds::default();
         for (index, reason) in outcome.failures {
+            kinds.add(&reason);
             match (reason, plan.copies.get(index)) {
                 (StepError::Interrupted, _) => {}
                 (StepError::Copy(reason), Some(copy)) => {
@@ -353,6 +358,7 @@ impl Builder<'_> {
             reason,
             dependents: schedule::count_dependents(nodes, index),
             others,
+            kinds,
         })))
     }
 }

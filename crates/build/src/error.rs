@@ -99,6 +99,56 @@ pub struct Failure {
     pub dependents: usize,
     /// Other derivations that failed too.
     pub others: Vec<StorePath>,
+    /// What kinds of failures there were among all of them.
+    pub kinds: FailureKinds,
+}
+
+/// Kinds of failures, of which there may be several where what does not need a failed step is
+/// still done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FailureKinds {
+    /// A builder failed, by itself or by one of the limits below.
+    pub builder: bool,
+    /// A build took or was silent for too long.
+    pub timeout: bool,
+    /// An output was not what was known beforehand.
+    pub hash_mismatch: bool,
+    /// Building again gave something else.
+    pub not_deterministic: bool,
+}
+
+impl FailureKinds {
+    /// Notes the kind of one failure.
+    pub(crate) fn add(&mut self, reason: &StepError) {
+        match reason {
+            StepError::Builder {
+                status: Status::WallTimeout | Status::SilenceTimeout,
+                ..
+            } => self.timeout = true,
+            StepError::Builder {
+                status: Status::Code(_) | Status::Signal(_), ..
+            }
+            | StepError::Remote { .. }
+            | StepError::Builtin { .. }
+            | StepError::OutputMissing { .. } => self.builder = true,
+            StepError::HashMismatch { .. } => self.hash_mismatch = true,
+            StepError::NotDeterministic { .. } => self.not_deterministic = true,
+            _ => {}
+        }
+    }
+
+    /// The exit status by which Nix's commands tell the kinds (`status-build-failure` in its
+    /// manual).
+    #[must_use]
+    pub fn exit_status(self) -> u8 {
+        let Self { builder, timeout, hash_mismatch, not_deterministic } = self;
+        let failed = u8::from(builder || timeout || hash_mismatch) << 2;
+        let kinds = failed
+            | u8::from(timeout)
+            | u8::from(hash_mismatch) << 1
+            | u8::from(not_deterministic) << 3;
+        if kinds == 0 { 1 } else { 0x60 | kinds }
+    }
 }
 
 fn consequences(dependents: usize, others: &[StorePath]) -> String {
@@ -307,8 +357,13 @@ fn how_it_ended(status: Status, limit_text: &str) -> String {
         Status::WallTimeout => format!("timed out {limit_text}."),
         Status::SilenceTimeout => format!("timed out {limit_text} of silence."),
         Status::LogTooLarge => {
-            format!("killed after writing more than {limit_text} of log.")
+            format!("killed after writing more than {limit_text} of log output.")
         }
+        Status::OutputTooLarge => format!("its outputs take more than {limit_text}."),
+        Status::OutOfMemory => {
+            format!("its processes took more than {limit_text} of memory.")
+        }
+        Status::OutOfProcesses => format!("it started more than {limit_text}."),
         Status::Killed => "killed.".to_owned(),
     }
 }

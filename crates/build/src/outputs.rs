@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use picnix_store::{OutputContents, OutputToRegister, Store};
 use picnix_store_core::{
     ContentAddress, ContentAddressMethod, DerivationOutput, HashFormat, OutputName,
-    StorePath,
+    References, StorePath,
 };
 
 use crate::checks::{NewOutputs, check_outputs};
@@ -48,7 +48,8 @@ impl Made<'_> {
     /// With `keep_in`, one that differs is moved there.
     pub(crate) fn compare(&self, keep_in: Option<&Path>) -> Result<(), StepError> {
         for (path, contents) in self.examine()?.into_values() {
-            if self.store.path_info(&path)?.nar_hash == contents.nar_hash {
+            let there = self.store.query_path_info(&path)?;
+            if there.is_none_or(|info| info.nar_hash == contents.nar_hash) {
                 continue;
             }
             let mut kept_at = None;
@@ -104,6 +105,32 @@ impl Made<'_> {
         }
     }
 
+    /// Makes an output of a wrong hash valid at the path that is right for it, so that it need not be
+    /// fetched again when the derivation is mended. If that fails, what is wrong is still the hash.
+    fn keep_what_came(
+        &self,
+        address: ContentAddress,
+        path: &StorePath,
+        physical: &Path,
+        contents: &OutputContents,
+    ) {
+        if self.step.is_check || !contents.references.is_empty() {
+            return;
+        }
+        let store_dir = self.store.store_dir();
+        let made =
+            store_dir.make_content_path(path.name(), &address, &References::none());
+        let Ok(path) = made else { return };
+        let output = OutputToRegister {
+            real_path: physical.to_owned(),
+            path,
+            contents: contents.clone(),
+            deriver: None,
+            content_address: Some(address),
+        };
+        let _ = self.store.register_outputs(vec![output]);
+    }
+
     fn check_fixed(
         &self,
         address: &ContentAddress,
@@ -118,6 +145,12 @@ impl Made<'_> {
         let got = self.store.hash_tree(physical, address.method, address.hash.algo())?;
         let drv = store_dir.print(&self.step.drv_path);
         if got != address.hash {
+            self.keep_what_came(
+                ContentAddress { hash: got, ..*address },
+                path,
+                physical,
+                contents,
+            );
             return Err(StepError::HashMismatch {
                 drv,
                 specified: address.hash.print(HashFormat::Sri),

@@ -54,8 +54,9 @@ impl Run<'_> {
             valid.len() == self.step.outputs.values().collect::<BTreeSet<_>>().len();
         match (self.step.is_check, all_valid) {
             (false, true) => {}
-            (true, false) => return Err(StepError::NothingToCheck),
-            (false, false) | (true, true) => {
+            // Those outputs that are there are compared.
+            (true, false) if valid.is_empty() => return Err(StepError::NothingToCheck),
+            (false, false) | (true, _) => {
                 self.observer.event(&Event::Started { drv_path, kind: self.step.kind });
                 self.make_somewhere(&inputs)?;
             }
@@ -290,6 +291,7 @@ impl Run<'_> {
             work_dir: work.to_owned(),
             inputs: sources.inputs.iter().map(input).collect(),
             root_tree: self.root_tree(sources)?,
+            host_paths: self.config.host_paths.clone(),
             env: environment.for_box(),
             args: derivation
                 .args
@@ -320,14 +322,21 @@ impl Run<'_> {
     }
 
     fn builder_failed(&self, exit: Exit) -> StepError {
-        let Limits { wall, silence, log_bytes, .. } = &self.config.limits;
+        let Limits { wall, silence, log_bytes, output_bytes, memory_bytes, processes } =
+            &self.config.limits;
         let seconds = |limit: &Option<Duration>| {
             format!("after {} seconds", limit.unwrap_or_default().as_secs_f64())
         };
+        let bytes = |limit: &Option<u64>| format!("{} bytes", limit.unwrap_or_default());
         let limit_text = match exit.status {
             Status::WallTimeout => seconds(wall),
             Status::SilenceTimeout => seconds(silence),
-            Status::LogTooLarge => format!("{} bytes", log_bytes.unwrap_or_default()),
+            Status::LogTooLarge => bytes(log_bytes),
+            Status::OutputTooLarge => bytes(output_bytes),
+            Status::OutOfMemory => bytes(memory_bytes),
+            Status::OutOfProcesses => {
+                format!("{} processes at a time", processes.unwrap_or_default())
+            }
             Status::Code(_) | Status::Signal(_) | Status::Killed => String::new(),
         };
         let drv = self.store.store_dir().print(&self.step.drv_path);

@@ -4,9 +4,9 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -694,4 +694,97 @@ fn we_copy_from_caches_of_the_real_nix() {
         assert!(!info.signatures.is_empty(), "{compression}");
         assert!(world.store.read_derivation(&path).is_ok());
     }
+}
+
+/// A bucket in memory that serves only what is signed with the right key and for the right method.
+fn bucket(listener: TcpListener, objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>) {
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut line, mut length) = (String::new(), 0);
+        reader.read_line(&mut line).unwrap();
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).unwrap();
+            let header = header.trim_end().to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if header.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        if words[0] == "STOP" {
+            return;
+        }
+        let (path, query) = words[1].split_once('?').unwrap_or((words[1], ""));
+        let is_signed = query.contains("X-Amz-Credential=KEY%2F")
+            && query.contains("%2Feu-test-1%2Fs3%2Faws4_request&")
+            && query.contains("&X-Amz-SignedHeaders=host&X-Amz-Signature=");
+        let mut objects = objects.lock().unwrap();
+        let (status, body) = match (is_signed, words[0], objects.get(path)) {
+            (false, _, _) => ("403 Forbidden", Vec::new()),
+            (true, "PUT", _) => {
+                objects.insert(path.to_owned(), body);
+                ("200 OK", Vec::new())
+            }
+            (true, _, Some(body)) => ("200 OK", body.clone()),
+            (true, _, None) => ("404 Not Found", Vec::new()),
+        };
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        if words[0] != "HEAD" {
+            stream.write_all(&body).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_bucket_of_s3_is_a_cache_both_ways() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let objects = Arc::new(Mutex::new(BTreeMap::new()));
+    let kept = objects.clone();
+    let server = std::thread::spawn(move || bucket(listener, kept));
+    let url = format!(
+        "s3://store/sub?endpoint={address}&scheme=http&region=eu-test-1&trusted=1"
+    );
+    let keys = picnix_fetch::S3Keys {
+        id: "KEY".into(),
+        secret: "of the bucket".into(),
+        session: None,
+    };
+    let fetch = picnix_fetch::Config { s3_keys: Some(keys), ..patient() };
+    let world = World::new();
+    let path = world.store.add_text("text", b"in a bucket", &BTreeSet::new()).unwrap();
+    let cancel = Cancel::new();
+    let send = |fetch| {
+        let options = UploadOptions {
+            address: CacheAddress::parse(&url).unwrap(),
+            fetch,
+            jobs: 1,
+            sign_with: None,
+            cancel: &cancel,
+            progress: &|_| {},
+        };
+        upload(&world.store, &BTreeSet::from([path.clone()]), &options)
+    };
+    assert!(send(patient()).unwrap_err().to_string().contains("403"));
+    assert_eq!(send(fetch.clone()).unwrap().sent, 1);
+    assert_eq!(send(fetch.clone()).unwrap().present, 1);
+    assert!(objects.lock().unwrap().contains_key("/store/sub/nix-cache-info"));
+    let other = World::new();
+    let policy = CachePolicy { fetch, ..policy(&[&url]) };
+    let substituters = Substituters::new(policy, &other.store);
+    let other = World { substituters: Some(substituters), ..other };
+    other.builder().copy(&BTreeSet::from([path.clone()])).unwrap();
+    assert!(other.store.is_valid(&path).unwrap());
+    TcpStream::connect(address).unwrap().write_all(b"STOP / HTTP/1.1\r\n\r\n").unwrap();
+    server.join().unwrap();
 }

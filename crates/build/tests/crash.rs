@@ -274,6 +274,7 @@ fn on_a_small_disk() {
     make_cache(root);
     next_command_works(root, u64::MAX);
     let mut random = Random(99);
+    collects_on_a_full_disk(root);
     let mut full = 0;
     for round in 0..rounds() {
         // Something else takes what is free, all but a little.
@@ -293,6 +294,23 @@ fn on_a_small_disk() {
         let _ = fs::remove_dir_all(root.join("scratch"));
     }
     assert!(full > 0, "the disk was never full");
+}
+
+/// Not a byte is left, and still the collector makes room.
+fn collects_on_a_full_disk(root: &Path) {
+    let store = common::open_store(root);
+    let text = "garbage ".repeat(1 << 18);
+    store.add_text("garbage", text.as_bytes(), &BTreeSet::new()).unwrap();
+    drop(store);
+    let filler = root.join("filler");
+    fill(&filler, 0);
+    fs::write(root.join("nothing"), "fits").unwrap_err();
+    let _ = fs::remove_file(root.join("nothing"));
+    let report = common::try_open_store(root).unwrap().gc(&GcOptions::default()).unwrap();
+    assert!(report.freed_bytes >= text.len() as u64, "{report:?}");
+    fs::remove_file(filler).unwrap();
+    is_sound(root, "after a collection on a full disk");
+    next_command_works(root, u64::MAX - 1);
 }
 
 /// Verifies, and adds more than there is room for; not even opening the store need work.

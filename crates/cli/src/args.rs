@@ -523,7 +523,7 @@ pub(crate) struct CopyArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct CopyPlace {
-    /// Copy to this binary cache (a 'file', 'http' or 'https' URL) or to this machine's store
+    /// Copy to this binary cache (a 'file', 'http', 'https' or 's3' URL) or to this machine's store
     /// (an 'ssh-ng' or 'unix' URL).
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,

@@ -12,6 +12,8 @@ pub(crate) struct CommandError {
     kind: Kind,
     message: String,
     hints: Vec<String>,
+    /// The exit status that Nix's commands have for it.
+    nix_status: u8,
 }
 
 /// Whose fault it is.
@@ -26,12 +28,17 @@ pub(crate) enum Kind {
 impl CommandError {
     /// An error of the user's input.
     pub(crate) fn user(message: impl Into<String>) -> Self {
-        Self { kind: Kind::User, message: message.into(), hints: Vec::new() }
+        Self {
+            kind: Kind::User,
+            message: message.into(),
+            hints: Vec::new(),
+            nix_status: 1,
+        }
     }
 
     /// An error of the command line.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Usage, message: message.into(), hints: Vec::new() }
+        Self { kind: Kind::Usage, ..Self::user(message) }
     }
 
     /// An error of the store.
@@ -47,6 +54,11 @@ impl CommandError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// The exit code of Nix's commands.
+    pub(crate) fn nix_code(&self) -> ExitCode {
+        ExitCode::from(self.nix_status)
     }
 
     /// Shows the error and gives the exit code.
@@ -68,7 +80,8 @@ impl From<picnix_engine::Error> for CommandError {
         match &error {
             picnix_engine::Error::Store(error) => Self::store(error),
             picnix_engine::Error::Build(picnix_build::Error::Failed(failure)) => {
-                let made = Self::user(picnix_engine::chain(&error));
+                let mut made = Self::user(picnix_engine::chain(&error));
+                made.nix_status = failure.kinds.exit_status();
                 match hint_of_step(&failure.reason) {
                     Some(hint) => made.hint(hint),
                     None => made,

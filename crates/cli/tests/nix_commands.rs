@@ -16,7 +16,7 @@ impl Commands {
     fn new() -> Self {
         let commands = Self { temp: tempfile::tempdir().unwrap() };
         std::fs::create_dir(commands.folder()).unwrap();
-        for name in ["nix-instantiate", "nix-build", "nix-store"] {
+        for name in ["nix-instantiate", "nix-build", "nix-store", "nix-hash"] {
             let link = commands.temp.path().join(name);
             symlink(env!("CARGO_BIN_EXE_picnix"), link).unwrap();
         }
@@ -54,13 +54,19 @@ impl Commands {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// The same of the real Nix; nothing where there is none.
-    fn peer_prints(&self, words: &[&str]) -> Option<String> {
+    /// What the real Nix does, which must succeed; nothing where there is none.
+    fn peer(&self, words: &[&str], input: &[u8]) -> Option<Output> {
         let prefix = std::env::var("PICNIX_PEER_NIX").ok()?;
         let mut all = prefix.split_whitespace().chain(words.iter().copied());
         let mut command = Command::new(all.next()?);
-        let output = finish(command.args(all).current_dir(self.folder()), b"");
+        let output = finish(command.args(all).current_dir(self.folder()), input);
         assert!(output.status.success(), "{words:?}: {output:?}");
+        Some(output)
+    }
+
+    /// What it prints.
+    fn peer_prints(&self, words: &[&str]) -> Option<String> {
+        let output = self.peer(words, b"")?;
         Some(String::from_utf8(output.stdout).unwrap())
     }
 
@@ -72,6 +78,77 @@ impl Commands {
         }
         printed
     }
+}
+
+/// A tree and hashes that `nix-hash` is asked for.
+#[test]
+fn hashes_are_those_of_nix() {
+    let commands = Commands::new();
+    commands.write("file", "contents");
+    std::fs::create_dir(commands.folder().join("tree")).unwrap();
+    commands.write("tree/file", "more");
+    for algo in ["md5", "sha1", "sha256", "sha512"] {
+        for format in ["--base16", "--base32", "--base64", "--sri"] {
+            commands.agrees(&["nix-hash", "--type", algo, format, "file", "tree"]);
+        }
+        commands.agrees(&["nix-hash", "--flat", "--type", algo, "file"]);
+        commands.agrees(&["nix-hash", "--truncate", "--type", algo, "tree"]);
+        let hash = commands.prints(&["nix-hash", "--type", algo, "tree"]);
+        for format in ["--to-base16", "--to-base32", "--to-base64", "--to-sri"] {
+            commands.agrees(&["nix-hash", "--type", algo, format, hash.trim()]);
+        }
+    }
+    assert_eq!(commands.agrees(&["nix-hash", "--flat", "file"]).trim().len(), 32);
+    let error = commands.complains(&["nix-hash", "--type", "crc", "file"]);
+    assert!(error.contains("'crc'"), "{error}");
+}
+
+#[test]
+fn stores_are_exported_imported_dumped_and_loaded() {
+    let commands = Commands::new();
+    commands.write("text", "text");
+    let path = commands.prints(&["nix-store", "--add", "text"]);
+    let path = path.trim();
+    let export = commands.run(&["nix-store", "--export", path], b"");
+    assert!(export.status.success(), "{export:?}");
+    assert_eq!(commands.prints(&["nix-store", "--dump-db"]).lines().next(), Some(path));
+    let dump = commands.prints(&["nix-store", "--dump-db"]);
+    commands.prints(&["nix-store", "--delete", path]);
+    let imported = commands.run(&["nix-store", "--import"], &export.stdout);
+    assert_eq!(String::from_utf8(imported.stdout).unwrap().trim(), path);
+    let loaded = commands.run(&["nix-store", "--load-db"], dump.as_bytes());
+    assert!(loaded.status.success(), "{loaded:?}");
+    let validity = format!("{path}\n\n0\n");
+    let registered =
+        commands.run(&["nix-store", "--register-validity"], validity.as_bytes());
+    assert!(registered.status.success(), "{registered:?}");
+    let optimised = commands.run(&["nix-store", "--optimise"], b"");
+    let said = String::from_utf8(optimised.stderr).unwrap();
+    assert!(said.contains("freed by hard-linking 0 files"), "{said}");
+    let broken = commands.run(&["nix-store", "--import"], b"nothing");
+    assert_eq!(broken.status.code(), Some(1));
+}
+
+#[test]
+fn exports_of_nix_are_imported_and_exports_are_those_of_nix() {
+    let commands = Commands::new();
+    commands.write("text", "text");
+    let Some(path) = commands.peer_prints(&["nix-store", "--add", "text"]) else {
+        println!("SKIPPED: PICNIX_PEER_NIX does not name a real Nix");
+        return;
+    };
+    let theirs = commands.peer(&["nix-store", "--export", path.trim()], b"").unwrap();
+    let imported = commands.run(&["nix-store", "--import"], &theirs.stdout);
+    assert_eq!(String::from_utf8(imported.stdout).unwrap(), path);
+    let ours = commands.run(&["nix-store", "--export", path.trim()], b"");
+    assert_eq!(ours.stdout, theirs.stdout);
+    let back = commands.peer(&["nix-store", "--import"], &ours.stdout).unwrap();
+    assert_eq!(String::from_utf8(back.stdout).unwrap(), path);
+    let dump = commands.prints(&["nix-store", "--dump-db", path.trim()]);
+    assert_eq!(
+        commands.peer_prints(&["nix-store", "--dump-db", path.trim()]),
+        Some(dump)
+    );
 }
 
 fn finish(command: &mut Command, input: &[u8]) -> Output {

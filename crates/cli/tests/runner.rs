@@ -23,6 +23,7 @@ mod flakes;
 mod interrupt;
 mod layers;
 mod nix_commands;
+mod nix_functional;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;

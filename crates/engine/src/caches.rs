@@ -50,9 +50,10 @@ impl Engine {
 
     fn cache_policy(&self) -> Result<CachePolicy, Error> {
         let mut policy = self.config.settings.cache_policy()?;
-        policy.fetch.proxies = picnix_fetch::Proxies::from_lookup(&|name| {
-            self.config.var(name)?.into_string().ok()
-        });
+        let var =
+            |name: &str| self.config.var(name).and_then(|value| value.into_string().ok());
+        policy.fetch.s3_keys = picnix_fetch::S3Keys::from_lookup(&var);
+        policy.fetch.proxies = picnix_fetch::Proxies::from_lookup(&var);
         Ok(policy)
     }
 

@@ -40,7 +40,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the environment of this process, and the user's settings.
+    /// Reads the environment of this process, and the user's settings. `NIX_STORE_DIR` names another logical
+    /// store directory, as for Nix.
     ///
     /// # Errors
     /// The current directory is gone, there is no place for a store, or a setting makes no sense.
@@ -53,6 +54,13 @@ impl Config {
             .map(PathBuf::from)
             .or_else(|| config.home_dir.as_ref().map(|home| home.join(".config")));
         let inline = get("PICNIX_CONFIG");
+        if let Some(dir) = get("NIX_STORE_DIR") {
+            let value = dir.to_string_lossy().into_owned();
+            config.store_dir = StoreDir::parse(&value).map_err(|error| {
+                let (name, reason) = ("NIX_STORE_DIR".to_owned(), error.to_string());
+                Error::Setting { name, value, reason }
+            })?;
+        }
         if let Some(folder) = folder {
             config.settings.read(&folder.join("picnix/picnix.conf"))?;
         }

@@ -146,6 +146,9 @@ impl Engine {
         let ssh_options = ssh_options.to_string_lossy();
         let machines = self.config.settings.machines(&config.systems, &ssh_options)?;
         (config.machines, config.machines_substitute) = machines;
+        config.limits = self.config.settings.limits()?;
+        config.host_paths = self.config.settings.sandbox_paths()?;
+        config.cores = self.config.settings.cores()?.unwrap_or(config.cores);
         Ok(self.dispatching.get_or_init(|| config))
     }
 

@@ -26,6 +26,12 @@ mod texts;
 pub mod tree;
 pub mod world;
 
+/// What the fuzzer reaches that nobody else may.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::fetchers::unpack_tarball;
+}
+
 pub use access::Visibility;
 pub use config::Config;
 pub use derivations::Found;

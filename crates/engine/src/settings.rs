@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use picnix_build::cache::{CacheAddress, CachePolicy};
 use picnix_build::remote::{Machine, parse_machines};
+use picnix_sandbox::{HostPath, Limits};
 use picnix_store_core::{PublicKey, PublicKeys};
 
 use crate::Error;
@@ -26,15 +27,23 @@ const KNOWN: &[(&str, &str)] = &[
     ("builders", ""),
     ("builders-use-substitutes", "false"),
     ("connect-timeout", "5"),
+    ("cores", "0"),
     ("download-attempts", "4"),
     ("eval-cores", "0"),
     ("experimental-features", ""),
     ("flake-registry", "https://channels.nixos.org/flake-registry.json"),
     ("forge-mirror", ""),
     ("http-connections", "16"),
+    ("keep-derivations", "true"),
+    ("max-build-log-size", "0"),
+    ("max-build-memory", "0"),
+    ("max-build-processes", "0"),
+    ("max-output-size", "0"),
+    ("max-silent-time", "0"),
     ("narinfo-cache-negative-ttl", "3600"),
     ("narinfo-cache-positive-ttl", "2592000"),
     ("require-sigs", "true"),
+    ("sandbox-paths", ""),
     ("stalled-download-timeout", "30"),
     ("substitute", "true"),
     ("substituters", "https://cache.nixos.org"),
@@ -42,11 +51,18 @@ const KNOWN: &[(&str, &str)] = &[
         "trusted-public-keys",
         "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=",
     ),
+    ("timeout", "0"),
 ];
 /// Other names of some, which Nix accepts too.
 const ALIASES: &[(&str, &str)] = &[
     ("binary-cache-public-keys", "trusted-public-keys"),
     ("binary-caches", "substituters"),
+    ("build-cores", "cores"),
+    ("build-max-log-size", "max-build-log-size"),
+    ("build-max-silent-time", "max-silent-time"),
+    ("build-sandbox-paths", "sandbox-paths"),
+    ("build-timeout", "timeout"),
+    ("gc-keep-derivations", "keep-derivations"),
     ("use-binary-caches", "substitute"),
 ];
 
@@ -146,6 +162,64 @@ impl UserSettings {
     /// The experimental features that are on, by their names.
     pub fn experimental_features(&self) -> impl Iterator<Item = &str> {
         self.words("experimental-features")
+    }
+
+    /// When a builder is stopped; 0 is no limit.
+    ///
+    /// # Errors
+    /// A value makes no sense.
+    pub fn limits(&self) -> Result<Limits, Error> {
+        let limit = |name| -> Result<Option<u64>, Error> {
+            Ok(Some(self.number(name)?).filter(|number| *number > 0))
+        };
+        let time = |name| limit(name).map(|limit| limit.map(Duration::from_secs));
+        Ok(Limits {
+            wall: time("timeout")?,
+            silence: time("max-silent-time")?,
+            log_bytes: limit("max-build-log-size")?,
+            output_bytes: limit("max-output-size")?,
+            memory_bytes: limit("max-build-memory")?,
+            processes: limit("max-build-processes")?,
+        })
+    }
+
+    /// Whether the collector keeps the derivations of outputs that it keeps.
+    ///
+    /// # Errors
+    /// The value makes no sense.
+    pub fn keep_derivations(&self) -> Result<bool, Error> {
+        self.flag("keep-derivations")
+    }
+
+    /// How many processors a build may use, if that is said.
+    ///
+    /// # Errors
+    /// The value makes no sense.
+    pub fn cores(&self) -> Result<Option<usize>, Error> {
+        let cores = usize::try_from(self.number("cores")?).unwrap_or(usize::MAX);
+        Ok(Some(cores).filter(|cores| *cores > 0))
+    }
+
+    /// What builders see of the host: `PATH`, or `PLACE=PATH`, with a question mark behind what may
+    /// be missing.
+    ///
+    /// # Errors
+    /// A path is not absolute.
+    pub fn sandbox_paths(&self) -> Result<Vec<HostPath>, Error> {
+        let name = "sandbox-paths";
+        let parse = |word: &str| {
+            let (word, is_optional) = match word.strip_suffix('?') {
+                Some(word) => (word, true),
+                None => (word, false),
+            };
+            let (logical, physical) = word.split_once('=').unwrap_or((word, word));
+            let (logical, physical) = (PathBuf::from(logical), PathBuf::from(physical));
+            if !logical.is_absolute() || !physical.is_absolute() {
+                return Err(self.invalid(name, "its paths must be absolute"));
+            }
+            Ok(HostPath { physical, logical, is_optional })
+        };
+        self.words(name).map(parse).collect()
     }
 
     /// The global flake registry: an absolute path, a URL, or nothing.
@@ -329,6 +403,36 @@ mod tests {
         settings.set("builders", "ftp://a");
         let error = settings.machines(&systems, "").unwrap_err().to_string();
         assert!(error.contains("invalid setting 'builders'"), "{error}");
+    }
+
+    #[test]
+    fn limits_and_paths_of_boxes_are_settings() {
+        let mut settings = UserSettings::default();
+        assert_eq!(settings.limits().unwrap().wall, None);
+        assert_eq!(settings.cores().unwrap(), None);
+        let text = "timeout = 5\nmax-silent-time = 2\nmax-build-log-size = 100\ncores = 3\n\
+                    max-output-size = 7\nmax-build-memory = 8\nmax-build-processes = 9\n\
+                    sandbox-paths = /bin/sh=/opt/sh\nextra-sandbox-paths = /dev/kvm?\n";
+        settings.apply(text, "test").unwrap();
+        let Limits { wall, silence, log_bytes, output_bytes, memory_bytes, processes } =
+            settings.limits().unwrap();
+        assert_eq!(
+            (wall, silence),
+            (Some(Duration::from_secs(5)), Some(Duration::from_secs(2)))
+        );
+        assert_eq!((log_bytes, output_bytes), (Some(100), Some(7)));
+        assert_eq!((memory_bytes, processes), (Some(8), Some(9)));
+        assert_eq!(settings.cores().unwrap(), Some(3));
+        let path = |logical: &str, physical: &str, is_optional| HostPath {
+            physical: physical.into(),
+            logical: logical.into(),
+            is_optional,
+        };
+        let expected =
+            [path("/bin/sh", "/opt/sh", false), path("/dev/kvm", "/dev/kvm", true)];
+        assert_eq!(settings.sandbox_paths().unwrap(), expected);
+        settings.set("sandbox-paths", "etc");
+        assert!(settings.sandbox_paths().unwrap_err().to_string().contains("absolute"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! makes a folder and a server the same to callers. Nothing is checked here: whoever asks knows what
 //! the answer has to be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -20,6 +21,7 @@ use crate::error::Error;
 use crate::fetch::{file_path, open_file};
 use crate::http::{self, Answer, Refusal};
 use crate::part::{Validator, fail};
+use crate::s3::resolve;
 use crate::stream::Stream;
 
 /// How often a question is asked.
@@ -118,7 +120,10 @@ impl Client {
                 Ok(false) => Ok(Err(Refusal::absent("no such file"))),
                 Err(error) => Ok(Err(Refusal::lasting(error.to_string()))),
             },
-            _ => Ok(http::look(&self.agent(url)?, url)),
+            _ => {
+                let url = self.resolve(url, "HEAD");
+                Ok(http::look(&self.agent(&url)?, &url))
+            }
         });
         match looked? {
             Ok(()) => Ok(true),
@@ -144,6 +149,7 @@ impl Client {
             return self.put_file(&file_path(path), upload);
         }
         let put = self.persist(Patience::Retry, || {
+            let url = &*self.resolve(url, "PUT");
             let agent = self.agent(url)?;
             Ok(match upload {
                 Upload::Bytes(bytes) => {
@@ -167,6 +173,7 @@ impl Client {
         start: u64,
         validator: Option<&Validator>,
     ) -> Result<Result<Answer, Refusal>, Error> {
+        let url = &*self.resolve(url, "GET");
         Ok(match url.split_once("://") {
             Some(("file", path)) => open_file(path, start),
             Some(("http" | "https", _)) => {
@@ -174,6 +181,10 @@ impl Client {
             }
             _ => Err(Refusal::lasting("unsupported kind of URL")),
         })
+    }
+
+    fn resolve<'u>(&self, url: &'u str, method: &str) -> Cow<'u, str> {
+        resolve(url, method, self.config.s3_keys.as_ref())
     }
 
     /// How often a stream that broke off is continued without getting anywhere.

@@ -20,6 +20,7 @@ mod client;
 mod fetch;
 mod http;
 mod part;
+mod s3;
 mod stream;
 
 pub use apt::{debian_mirrors, read_apt_sources};
@@ -28,4 +29,5 @@ pub use config::{Config, Proxies};
 pub use error::{Attempt, Error};
 pub use fetch::{Fetched, Progress, Request, fetch};
 pub use mirrors::{Mirrors, SNAPSHOT_KEY};
+pub use s3::S3Keys;
 pub use stream::Stream;

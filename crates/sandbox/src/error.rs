@@ -39,6 +39,11 @@ pub enum Error {
         /// The logical store directory.
         store_dir: PathBuf,
     },
+    /// A path of the host cannot appear where it was asked for.
+    #[error(
+        "{0:?} cannot be shown in a build box: it is the box's own, or not an absolute path"
+    )]
+    HostPath(PathBuf),
     /// A path, argument or variable holds a zero byte.
     #[error("{what} holds a zero byte: {text:?}")]
     ZeroByte {

@@ -7,15 +7,17 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::Error;
 use crate::ids::{BUILDER_GID, BUILDER_UID, IdMap};
 use crate::script::{HARMLESS, Op, READ_ONLY, Script, Subtree, c_path};
-use crate::spec::{BoxSpec, Network};
+use crate::spec::{BoxSpec, HostPath, Network};
 
 /// Where the builder finds its build directory.
 pub(crate) const BUILD_DIR: &str = "build";
+/// An empty file beside the box, on whose links files are mounted.
+const MOUNT_POINT: &str = "mount-point";
 /// The device nodes of a box.
 const DEVICES: &[&str] = &["full", "null", "random", "tty", "urandom", "zero"];
 /// Top-level names that a root tree may provide.
@@ -53,6 +55,9 @@ pub(crate) fn prepare(spec: &BoxSpec, ids: &IdMap) -> Result<Script, Error> {
     add_store(&mut script, spec)?;
     if let Some(tree) = &spec.root_tree {
         add_root_tree(&mut script, tree)?;
+    }
+    for path in &spec.host_paths {
+        add_host_path(&mut script, spec, path)?;
     }
     add_proc(&mut script)?;
     script.protect(".", READ_ONLY | HARMLESS)?;
@@ -212,7 +217,16 @@ fn add_input(
     if kind.is_dir() {
         fs::DirBuilder::new().mode(0o755).create(&place).map_err(fail(&place))?;
     } else {
-        fs::File::create_new(&place).map_err(fail(&place))?;
+        // One empty file serves all of them: its links cost no inodes, whose allocation is what
+        // making a box for many inputs spends its time on.
+        let empty = spec.work_dir.join(MOUNT_POINT);
+        if fs::hard_link(&empty, &place).is_err() {
+            let from = fs::File::create_new(&empty).map(|_| empty);
+            let linked = from.and_then(|empty| fs::hard_link(empty, &place));
+            linked
+                .or_else(|_| fs::File::create_new(&place).map(drop))
+                .map_err(fail(&place))?;
+        }
     }
     script.bind(physical, &store_dir.join(name))
 }
@@ -240,6 +254,60 @@ fn show_directory(
     script.dir(target)?;
     script.bind(host, Path::new(target))?;
     script.protect(target, READ_ONLY | HARMLESS)
+}
+
+/// Shows what the user wants to be shown; a link as a link. Set-id bits have no effect, nor have
+/// device nodes outside `/dev`.
+fn add_host_path(
+    script: &mut Script,
+    spec: &BoxSpec,
+    path: &HostPath,
+) -> Result<(), Error> {
+    let HostPath { physical, logical, is_optional } = path;
+    let found = match fs::symlink_metadata(physical) {
+        Err(error) if *is_optional && error.kind() == io::ErrorKind::NotFound => {
+            return Ok(());
+        }
+        other => other
+            .map_err(|source| Error::Prepare { path: physical.clone(), source })?
+            .file_type(),
+    };
+    let target = logical.strip_prefix("/").unwrap_or(logical);
+    let is_plain = target.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_taken = [Path::new("proc"), Path::new(BUILD_DIR)].contains(&target);
+    if !is_plain
+        || is_taken
+        || logical.starts_with(&spec.store_dir)
+        || logical == Path::new("/")
+    {
+        return Err(Error::HostPath(logical.clone()));
+    }
+    let mut parents: Vec<&Path> = target.ancestors().skip(1).collect();
+    parents.retain(|parent| !parent.as_os_str().is_empty());
+    for parent in parents.into_iter().rev() {
+        script.ops.push(Op::Dir { path: c_path(parent)? });
+    }
+    if found.is_symlink() {
+        let fail = |source| Error::Prepare { path: physical.clone(), source };
+        let path = c_path(target)?;
+        let target = c_path(&fs::read_link(physical).map_err(fail)?)?;
+        script.ops.push(Op::Symlink { target, path });
+        return Ok(());
+    }
+    match found.is_dir() {
+        true => script.ops.push(Op::Dir { path: c_path(target)? }),
+        false => {
+            script.ops.push(Op::File { path: c_path(target)?, contents: Vec::new() });
+        }
+    }
+    let (source, path) = (c_path(physical)?, c_path(target)?);
+    script.ops.push(Op::Bind { source, target: path.clone(), tree: Subtree::Yes });
+    let set = match target.starts_with("dev") {
+        true => libc::MOUNT_ATTR_NOSUID,
+        false => HARMLESS,
+    };
+    script.ops.push(Op::Attributes { path, set, clear: 0, tree: Subtree::Yes });
+    Ok(())
 }
 
 /// A fresh `/proc`, whose switches are read-only even where their owner would run the box.

@@ -28,6 +28,7 @@ mod seccomp;
 mod child;
 mod spawn;
 
+mod cgroup;
 mod running;
 mod tree;
 
@@ -38,5 +39,5 @@ pub use error::Error;
 pub use refusal::Refusal;
 pub use running::{Exit, Killer, Running, Status};
 pub use spawn::start;
-pub use spec::{BoxSpec, BuildFile, Input, Limits, Network};
+pub use spec::{BoxSpec, BuildFile, HostPath, Input, Limits, Network};
 pub use tree::{remove_tree, take_ownership};

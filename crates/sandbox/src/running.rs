@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,11 +13,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
+use crate::cgroup::Group;
 use crate::error::Error;
 use crate::spec::Limits;
+use crate::tree::measure_tree;
 
 /// How many of the last lines of the log are kept for a message.
 const TAIL_LINES: usize = 25;
+/// How often outputs are measured at most, where their size is limited.
+const OUTPUT_INTERVAL: Duration = Duration::from_secs(1);
+/// How many times as long as measuring took nothing is measured.
+const OUTPUT_PAUSE: u32 = 20;
 /// A longer line is cut in pieces of this size, so that memory stays bounded.
 const LINE_BYTES: usize = 64 * 1024;
 
@@ -26,6 +33,9 @@ pub struct Running {
     killer: Killer,
     log: OwnedFd,
     limits: Limits,
+    /// Where the outputs appear, which may not take too much space.
+    outputs_dir: PathBuf,
+    group: Group,
     reaped: bool,
     /// The kernel kills the box when the thread that started it ends, so it stays on that thread.
     not_send: PhantomData<*const ()>,
@@ -42,6 +52,10 @@ impl Killer {
     /// Kills every process of the box. Harmless after its end.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
+        self.signal();
+    }
+
+    fn signal(&self) {
         // The only failure is that the box has ended already.
         let _ = rustix::process::pidfd_send_signal(&*self.pidfd, Signal::KILL);
     }
@@ -71,14 +85,27 @@ pub enum Status {
     SilenceTimeout,
     /// It was killed because its log grew too large.
     LogTooLarge,
+    /// It was killed, or ended well, with outputs that take too much space.
+    OutputTooLarge,
+    /// It failed, and a process of it was killed because they had too much memory.
+    OutOfMemory,
+    /// It failed, and a process of it was refused because there were too many.
+    OutOfProcesses,
     /// It was killed by a [`Killer`].
     Killed,
 }
 
 impl Running {
-    pub(crate) fn new(pidfd: OwnedFd, log: OwnedFd, limits: Limits) -> Self {
+    pub(crate) fn new(
+        pidfd: OwnedFd,
+        log: OwnedFd,
+        limits: Limits,
+        outputs_dir: PathBuf,
+        group: Group,
+    ) -> Self {
         let killer = Killer { pidfd: Arc::new(pidfd), killed: Arc::default() };
-        Self { killer, log, limits, reaped: false, not_send: PhantomData }
+        let not_send = PhantomData;
+        Self { killer, log, limits, outputs_dir, group, reaped: false, not_send }
     }
 
     /// A handle that kills this box from another thread.
@@ -107,6 +134,13 @@ impl Running {
         let status = match (stopped, status) {
             (Some(limit), _) => limit,
             (None, Status::Signal(_)) if killed => Status::Killed,
+            (None, status) if self.outputs_are_too_large() => {
+                debug_assert!(matches!(status, Status::Code(_) | Status::Signal(_)));
+                Status::OutputTooLarge
+            }
+            (None, Status::Code(0)) => Status::Code(0),
+            (None, _) if self.group.ran_out_of_memory() => Status::OutOfMemory,
+            (None, _) if self.group.ran_out_of_processes() => Status::OutOfProcesses,
             (None, status) => status,
         };
         Ok(Exit { status, tail: log.tail.into(), duration: started.elapsed() })
@@ -120,14 +154,25 @@ impl Running {
     ) -> Result<Option<Status>, Error> {
         let mut heard = started;
         let mut open = true;
+        let mut look_at_outputs = started + OUTPUT_INTERVAL;
         loop {
-            let now = Instant::now();
+            let mut now = Instant::now();
+            if self.limits.output_bytes.is_some() && now >= look_at_outputs {
+                if self.outputs_are_too_large() {
+                    self.killer.signal();
+                    return Ok(Some(Status::OutputTooLarge));
+                }
+                // Looking takes a small part of the time, however many files there are.
+                let took = now.elapsed();
+                now = Instant::now();
+                look_at_outputs = now + OUTPUT_INTERVAL.max(took * OUTPUT_PAUSE);
+            }
             if let Some(limit) = self.limits.exceeded(now, started, heard, log.bytes) {
-                let _ =
-                    rustix::process::pidfd_send_signal(&*self.killer.pidfd, Signal::KILL);
+                self.killer.signal();
                 return Ok(Some(limit));
             }
-            let timeout = self.limits.next_deadline(now, started, heard);
+            let looking = self.limits.output_bytes.map(|_| look_at_outputs);
+            let timeout = self.limits.next_deadline(now, started, heard, looking);
             let mut fds = [
                 PollFd::new(&*self.killer.pidfd, PollFlags::IN),
                 PollFd::new(&self.log, PollFlags::IN),
@@ -147,6 +192,14 @@ impl Running {
                 return Ok(None);
             }
         }
+    }
+
+    fn outputs_are_too_large(&self) -> bool {
+        let limit = self.limits.output_bytes;
+        // What cannot be measured is judged by those who take it over.
+        limit.is_some_and(|limit| {
+            measure_tree(&self.outputs_dir, limit).is_ok_and(|bytes| bytes > limit)
+        })
     }
 
     fn reap(&mut self) -> Result<Status, Error> {
@@ -209,11 +262,13 @@ impl Limits {
         now: Instant,
         started: Instant,
         heard: Instant,
+        looking: Option<Instant>,
     ) -> Option<Timespec> {
         let left = |limit: Option<Duration>, since: Instant| {
             limit.map(|limit| limit.saturating_sub(now.duration_since(since)))
         };
-        let wait = [left(self.wall, started), left(self.silence, heard)];
+        let look = looking.map(|at| at.saturating_duration_since(now));
+        let wait = [left(self.wall, started), left(self.silence, heard), look];
         let wait = wait.into_iter().flatten().min()?;
         // Rounded up, so that the deadline has passed when the poll returns.
         Timespec::try_from(wait + Duration::from_millis(1)).ok()

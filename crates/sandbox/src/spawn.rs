@@ -16,6 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
+use crate::cgroup::Group;
 use crate::child::{self, Plan, Report, Stage};
 use crate::error::Error;
 use crate::ids::IdMap;
@@ -54,6 +55,7 @@ pub fn start(spec: &BoxSpec) -> Result<Running, Error> {
     let null =
         rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(setup("opening /dev/null"))?;
+    let group = Group::make(&spec.limits);
     let plan = Plan {
         ops: &script.ops,
         program: strings.program.clone(),
@@ -64,17 +66,21 @@ pub fn start(spec: &BoxSpec) -> Result<Running, Error> {
         null: null.as_raw_fd(),
         change_ids: ids.owner().is_some(),
         isolated: spec.network == Network::Isolated,
-        memory_bytes: spec.limits.memory_bytes,
-        processes: spec.limits.processes,
+        memory_bytes: spec.limits.memory_bytes.filter(|_| !group.limits_memory()),
+        processes: spec.limits.processes.filter(|_| !group.limits_processes()),
         filters: seccomp::programs(),
     };
     let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
     let process = clone(&plan, &mut stack)?;
     drop((theirs, log_write, null));
-    let outcome = converse(&ours, process.pid, &ids);
+    let outcome = converse(&ours, process.pid, &ids, &group);
     // The child has let go of `plan`, `strings`, `script` and `stack` now.
     match outcome {
-        Ok(None) => Ok(Running::new(process.pidfd, log_read, spec.limits.clone())),
+        Ok(None) => {
+            let outputs_dir = spec.outputs_dir();
+            let limits = spec.limits.clone();
+            Ok(Running::new(process.pidfd, log_read, limits, outputs_dir, group))
+        }
         Ok(Some(report)) => {
             reap(&process);
             Err(explain(report, &script.ops, spec))
@@ -187,8 +193,17 @@ fn clone(plan: &Plan<'_>, stack: &mut Vec<u128>) -> Result<Process, Error> {
 /// Writes the id maps, lets the child go, and hears how it went. Returns when the child no longer
 /// uses this process's memory; uses rustix where the child may be running, whose calls do not
 /// touch `errno`.
-fn converse(ours: &OwnedFd, pid: Pid, ids: &IdMap) -> Result<Option<Report>, Error> {
-    let mapped = write_id_maps(pid, ids);
+fn converse(
+    ours: &OwnedFd,
+    pid: Pid,
+    ids: &IdMap,
+    group: &Group,
+) -> Result<Option<Report>, Error> {
+    let entered = group.enter(pid).map_err(|source| {
+        let step = "entering the control group".to_owned();
+        Error::Setup { step, source }
+    });
+    let mapped = entered.and_then(|()| write_id_maps(pid, ids));
     if mapped.is_ok() {
         // A failure shows as the end of the conversation below.
         let _ = rustix::io::retry_on_intr(|| rustix::io::write(ours, b"!"));

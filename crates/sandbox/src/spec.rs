@@ -22,6 +22,8 @@ pub struct BoxSpec {
     /// A tree of the host whose `usr`, `bin`, `sbin`, `lib*` and `etc/alternatives` are shown
     /// read-only at the root of the box.
     pub root_tree: Option<PathBuf>,
+    /// What else is shown of the host, as the user asked for it; writable as its permissions say.
+    pub host_paths: Vec<HostPath>,
     /// Files to place into the build directory before the start.
     pub build_files: Vec<BuildFile>,
     /// The program, as the builder sees it.
@@ -61,6 +63,17 @@ pub struct Input {
     pub logical: PathBuf,
 }
 
+/// A file, directory or link of the host that is shown outside the store directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPath {
+    /// Where it lies on the host.
+    pub physical: PathBuf,
+    /// Where it appears.
+    pub logical: PathBuf,
+    /// Whether a box is made without it where it does not exist.
+    pub is_optional: bool,
+}
+
 /// A file that the builder finds in `/build`.
 #[derive(Debug, Clone)]
 pub struct BuildFile {
@@ -89,8 +102,11 @@ pub struct Limits {
     pub silence: Option<Duration>,
     /// The most bytes it may write to its log.
     pub log_bytes: Option<u64>,
-    /// The address space of each process, in bytes.
+    /// The most bytes of disk that its outputs may take.
+    pub output_bytes: Option<u64>,
+    /// The memory of all its processes, in bytes, where there is a control group; otherwise the
+    /// address space of each of them.
     pub memory_bytes: Option<u64>,
-    /// The number of processes at a time.
+    /// The number of its processes at a time; without a control group, of all that its user has.
     pub processes: Option<u64>,
 }

@@ -128,6 +128,37 @@ pub fn take_ownership(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// The bytes of disk that a tree takes; no more is looked at once they are over the limit. What
+/// vanishes meanwhile is not counted, nor is what lies in directories that are closed to us.
+///
+/// # Errors
+/// The tree itself cannot be read.
+pub(crate) fn measure_tree(path: &Path, limit: u64) -> io::Result<u64> {
+    let mut bytes = 0;
+    let mut folders = vec![fs::read_dir(path)?];
+    while let Some(folder) = folders.last_mut() {
+        let Some(entry) = folder.next() else {
+            folders.pop();
+            continue;
+        };
+        let Ok(entry) = entry else { continue };
+        let Ok(found) = entry.metadata() else { continue };
+        // A file of several names takes its space once; an equal part is counted for each.
+        bytes +=
+            found.blocks() * 512 / if found.is_dir() { 1 } else { found.nlink().max(1) };
+        if bytes > limit {
+            break;
+        }
+        if found.is_dir()
+            && folders.len() < MAX_DEPTH
+            && let Ok(inner) = fs::read_dir(entry.path())
+        {
+            folders.push(inner);
+        }
+    }
+    Ok(bytes)
+}
+
 fn tree(action: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Tree { action, path: path.to_owned(), source }
 }

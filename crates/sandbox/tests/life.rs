@@ -17,16 +17,19 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Place, again_as_user, explain, run};
+use common::{Place, explain, run};
 use picnix_sandbox::{
-    BuildFile, Error, Input, Limits, Network, Status, remove_tree, start,
+    BuildFile, Error, HostPath, Input, Network, Status, remove_tree, start,
 };
+use picnix_testkit::again_as_user;
 
-/// What the box does; runs inside.
+/// Set for tests that others start in namespaces of their own.
+const CONTAINED: &str = "PICNIX_TEST_CONTAINED";
+
+/// What the box does; runs inside. As a test of its own it does nothing.
 #[test]
-#[ignore = "runs inside a box"]
 fn inside() {
-    let what = std::env::var("PICNIX_INSIDE").unwrap();
+    let Ok(what) = std::env::var("PICNIX_INSIDE") else { return };
     match what.as_str() {
         "exit 7" => std::process::exit(7),
         "abort" => {
@@ -57,17 +60,6 @@ fn inside() {
             std::thread::sleep(Duration::from_secs(1000));
         },
         "hold" | "orphan" => hold(&what),
-        "allocate" => {
-            let mut all: Vec<Vec<u8>> = Vec::new();
-            loop {
-                let mut block = Vec::new();
-                if block.try_reserve_exact(16 << 20).is_err() {
-                    println!("refused after {}", all.len());
-                    break;
-                }
-                all.push(block);
-            }
-        }
         "network" => {
             println!("resolv {}", fs::exists("/etc/resolv.conf").unwrap());
             let port: u16 = std::env::var("PORT").unwrap().parse().unwrap();
@@ -85,6 +77,46 @@ fn inside() {
             }
             println!("mode {:o}", fs::metadata("/tmp").unwrap().permissions().mode());
         }
+        other => limited(other),
+    }
+}
+
+/// Tasks that meet limits, or what was given.
+fn limited(what: &str) {
+    match what {
+        "fill" => {
+            let block = vec![1; 1 << 20];
+            fs::create_dir("/nix/store/out").unwrap();
+            for number in 0..64 {
+                fs::write(format!("/nix/store/out/{number}"), &block).unwrap();
+            }
+            if std::env::var_os("STAYS").is_some() {
+                loop {
+                    std::thread::sleep(Duration::from_secs(1000));
+                }
+            }
+        }
+        "touch memory" => {
+            let mut all: Vec<Vec<u8>> = Vec::new();
+            for _ in 0..512 {
+                all.push(vec![1; 1 << 20]);
+            }
+            println!("has {} MiB", all.len());
+        }
+        "many processes" => {
+            let mut children = Vec::new();
+            for _ in 0..50 {
+                let mut command = Command::new("/proc/self/exe");
+                command.args(["inside", "--exact"]).env("PICNIX_INSIDE", "sleep");
+                children.push(command.spawn().unwrap());
+            }
+        }
+        "host paths" => {
+            println!("given {}", fs::read_to_string("/given/file").unwrap());
+            println!("link {:?}", fs::read_link("/opt/link").unwrap());
+            println!("absent {}", fs::exists("/absent").unwrap());
+            fs::write("/shared/file", "from the box").unwrap();
+        }
         other => panic!("unknown task {other}"),
     }
 }
@@ -94,7 +126,7 @@ fn inside() {
 fn hold(what: &str) {
     if what == "orphan" {
         let mut child = Command::new("/proc/self/exe")
-            .args(["inside", "--exact", "--ignored", "--nocapture"])
+            .args(["inside", "--exact", "--nocapture"])
             .env("PICNIX_INSIDE", "hold")
             .stdout(Stdio::piped())
             .spawn()
@@ -155,12 +187,95 @@ fn limits_end_a_box() {
     let (exit, _) = run(&spec);
     assert_eq!(exit.status, Status::LogTooLarge);
     assert_eq!(exit.tail.len(), 25);
+}
 
-    let mut spec = place.spec("memory", "allocate");
-    spec.limits = Limits { memory_bytes: Some(1 << 30), ..Limits::default() };
+#[test]
+fn outputs_may_be_limited() {
+    let place = Place::new();
+    for (name, stays) in [("stays", true), ("ends", false)] {
+        let mut spec = place.spec(name, "fill");
+        spec.limits.output_bytes = Some(16 << 20);
+        if stays {
+            spec.env.push(("STAYS".into(), "1".into()));
+        }
+        let (exit, log) = run(&spec);
+        assert_eq!(exit.status, Status::OutputTooLarge, "{name}: {log}");
+    }
+    let mut spec = place.spec("fits", "fill");
+    spec.limits.output_bytes = Some(128 << 20);
     let (exit, log) = run(&spec);
     assert_eq!(exit.status, Status::Code(0), "{log}");
-    assert!(log.contains("refused after"), "{log}");
+}
+
+#[test]
+fn memory_and_processes_of_a_whole_box_are_limited_where_there_are_control_groups() {
+    let place = Place::new();
+    let mut spec = place.spec("memory", "touch memory");
+    spec.limits.memory_bytes = Some(256 << 20);
+    let (exit, log) = run(&spec);
+    match exit.status {
+        Status::OutOfMemory => {}
+        // Without a group the address space is limited, and the allocation fails.
+        Status::Signal(_) | Status::Code(101) => println!("no control group: {log}"),
+        other => panic!("{other:?}: {log}"),
+    }
+    let mut spec = place.spec("enough", "touch memory");
+    spec.limits.memory_bytes = Some(4 << 30);
+    let (exit, log) = run(&spec);
+    assert!(log.contains("has 512 MiB"), "{:?}: {log}", exit.status);
+    let mut spec = place.spec("processes", "many processes");
+    spec.limits.processes = Some(20);
+    let (exit, log) = run(&spec);
+    assert_ne!(exit.status, Status::Code(0), "{log}");
+    let left = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let groups = left.lines().filter(|line| line.contains(" - cgroup"));
+    for group in groups.filter_map(|line| line.split(' ').nth(4)) {
+        let ours = format!("picnix-{}-", std::process::id());
+        let names = fs::read_dir(group).into_iter().flatten().flatten();
+        let mut names = names.map(|entry| entry.file_name().into_string().unwrap());
+        assert!(!names.any(|name| name.starts_with(&ours)), "{group} was not cleared");
+    }
+}
+
+#[test]
+fn what_the_user_gives_of_the_host_is_there() {
+    let place = Place::new();
+    let given = place.dir.path().join("given");
+    let shared = place.dir.path().join("shared");
+    for dir in [&given, &shared] {
+        fs::create_dir(dir).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    fs::write(given.join("file"), "a gift").unwrap();
+    let link = place.dir.path().join("link");
+    std::os::unix::fs::symlink("/given", &link).unwrap();
+    let path = |physical: std::path::PathBuf, logical: &str, is_optional| HostPath {
+        physical,
+        logical: logical.into(),
+        is_optional,
+    };
+    let mut spec = place.spec("a", "host paths");
+    spec.host_paths = vec![
+        path(given.clone(), "/given", false),
+        path(shared.clone(), "/shared", false),
+        path(link, "/opt/link", false),
+        path(given.join("absent"), "/absent", true),
+    ];
+    let (exit, log) = run(&spec);
+    assert_eq!(exit.status, Status::Code(0), "{log}");
+    for line in ["given a gift", "link \"/given\"", "absent false"] {
+        assert!(log.contains(line), "{log}");
+    }
+    assert_eq!(fs::read_to_string(shared.join("file")).unwrap(), "from the box");
+    let mut spec = place.spec("b", "exit 7");
+    spec.host_paths = vec![path(given.join("absent"), "/absent", false)];
+    assert!(explain(&start(&spec).unwrap_err()).contains("absent"));
+    for (number, bad) in ["/", "/nix/store/x", "/proc", "/a/../b"].into_iter().enumerate()
+    {
+        let mut spec = place.spec(&format!("bad-{number}"), "exit 7");
+        spec.host_paths = vec![path(given.clone(), bad, false)];
+        assert!(matches!(start(&spec).unwrap_err(), Error::HostPath(_)), "{bad}");
+    }
 }
 
 #[test]
@@ -184,12 +299,13 @@ fn processes_left_behind_die_with_the_box() {
 }
 
 /// The process that [`a_killed_picnix_takes_its_boxes_along`] kills.
+/// As a test of its own it does nothing.
 #[test]
-#[ignore = "started by another test"]
 fn parent() {
+    let Some(work_dir) = std::env::var_os("PICNIX_WORK_DIR") else { return };
     let place = Place::new();
     let mut spec = place.spec("a", "hold");
-    spec.work_dir = std::env::var_os("PICNIX_WORK_DIR").unwrap().into();
+    spec.work_dir = work_dir.into();
     start(&spec)
         .unwrap()
         .wait(&mut |line| println!("{}", String::from_utf8_lossy(line)))
@@ -200,7 +316,7 @@ fn parent() {
 fn a_killed_picnix_takes_its_boxes_along() {
     let work = tempfile::tempdir().unwrap();
     let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["parent", "--exact", "--ignored", "--nocapture"])
+        .args(["parent", "--exact", "--nocapture"])
         .env("PICNIX_WORK_DIR", work.path())
         .stdout(Stdio::piped())
         .spawn()
@@ -251,10 +367,12 @@ fn mistakes_are_named() {
     assert!(explain(&start(&spec).unwrap_err()).contains("nothing"));
 }
 
-/// Runs in a user namespace that permits no further ones.
+/// Runs in a user namespace that permits no further ones. As a test of its own it does nothing.
 #[test]
-#[ignore = "started by another test"]
 fn without_namespaces() {
+    if std::env::var_os(CONTAINED).is_none() {
+        return;
+    }
     let place = Place::new();
     let error = start(&place.spec("a", "exit 7")).unwrap_err();
     println!("said: {}", explain(&error));
@@ -263,7 +381,7 @@ fn without_namespaces() {
 #[test]
 fn refused_namespaces_name_the_setting() {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["without_namespaces", "--exact", "--ignored", "--nocapture"]);
+    command.args(["without_namespaces", "--exact", "--nocapture"]).env(CONTAINED, "1");
     let restrict = || {
         // SAFETY: a new user namespace changes no descriptor and no memory.
         unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWUSER)? };
@@ -286,10 +404,13 @@ fn refused_namespaces_name_the_setting() {
     );
 }
 
-/// Runs as root of a small user namespace, whose `/proc` is partly hidden.
+/// Runs as root of a small user namespace, whose `/proc` is partly hidden. As a test of its own it
+/// does nothing.
 #[test]
-#[ignore = "started by another test"]
 fn with_hidden_proc() {
+    if std::env::var_os(CONTAINED).is_none() {
+        return;
+    }
     let place = Place::new();
     let (exit, log) = run(&place.spec("a", "list processes"));
     println!("ended {:?}\n{log}", exit.status);
@@ -305,7 +426,7 @@ fn a_container_that_hides_parts_of_proc_is_enough() {
         (c"/proc/self/gid_map", format!("0 {gid} 1")),
     ];
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["with_hidden_proc", "--exact", "--ignored", "--nocapture"]);
+    command.args(["with_hidden_proc", "--exact", "--nocapture"]).env(CONTAINED, "1");
     let contain = move || {
         let flags =
             rustix::thread::UnshareFlags::NEWUSER | rustix::thread::UnshareFlags::NEWNS;
@@ -360,5 +481,8 @@ fn all_of_this_holds_for_a_user() {
         "refused_namespaces_name_the_setting",
         "a_container_that_hides_parts_of_proc_is_enough",
         "many_boxes_at_once",
+        "outputs_may_be_limited",
+        "memory_and_processes_of_a_whole_box_are_limited_where_there_are_control_groups",
+        "what_the_user_gives_of_the_host_is_there",
     ]);
 }

@@ -1,9 +1,9 @@
 //! Adding objects: texts, sources from the disk, trees from memory, NARs from elsewhere.
 
-use std::collections::BTreeSet;
-use std::io::{BufRead, Cursor, Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, Read, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use picnix_store_core::nar::{Fso, NarEvent, NarWriter};
 use picnix_store_core::refscan::HashModuloSink;
@@ -12,18 +12,17 @@ use picnix_store_core::{
     References, Sha256, StoreDir, StorePath,
 };
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::pipe::{HashPipe, Maybe, Tee};
 use crate::place::Placement;
 use crate::store::Store;
 use crate::tree::{
-    Filter, dump, dump_filtered, read_flat, remove_tree, restore, write_file,
+    Filter, copy_filtered, dump, dump_filtered, hash_file, read_flat, remove_tree,
+    restore, write_file,
 };
 
 /// Up to this size a source is kept in memory while it is hashed, and read only once.
-const BUFFER_SIZE: usize = 32 << 20;
-/// How many pieces wait between a thread that reads a tree and one that writes it.
-const QUEUE_LEN: usize = 16;
+const BUFFER_SIZE: usize = 8 << 20;
 
 /// A text to be added: a `.drv` file, or what `builtins.toFile` makes.
 #[derive(Clone, Copy, Debug)]
@@ -208,17 +207,29 @@ impl Store {
         request: &AddRequest,
         filter: &mut Filter<'_>,
     ) -> Result<StorePath> {
-        // The second walk must see what the first one saw, and the filter may be slow.
-        let mut excluded = BTreeSet::new();
-        let mut remember = |path: &Path, kind: crate::EntryKind| {
-            let keep = filter(path, kind)?;
-            if !keep {
-                excluded.insert(path.to_owned());
+        // A second walk must see what the first one saw, and the filter may be slow.
+        let mut answers = BTreeMap::new();
+        let mut ask = |path: &Path, kind: crate::EntryKind| {
+            // As bytes: paths are compared part by part, which takes longer than reading a file.
+            let bytes = path.as_os_str().as_bytes();
+            if let Some(keep) = answers.get(bytes) {
+                return Ok(*keep);
             }
+            let keep = filter(path, kind)?;
+            answers.insert(bytes.to_vec(), keep);
             Ok(keep)
         };
-        let sink = Tee(HashPipe::new(request.algo), Buffer::default());
-        let Tee(pipe, buffer) = dump_filtered(source, sink, &mut remember)?;
+        // A long tree is copied while it is hashed, unless it may well be here already.
+        let is_known = self.database.has_name(&request.name)?;
+        let overflow = if is_known { Overflow::Forgets } else { Overflow::Stops };
+        let buffer = Buffer { bytes: Some(Vec::new()), overflow };
+        let sink = Tee(HashPipe::new(request.algo), buffer);
+        let Tee(pipe, buffer) = match dump_filtered(source, sink, &mut ask) {
+            Err(Error::Io { source: error, .. }) if is_overflow(&error) => {
+                return self.add_long_source(source, request, &mut ask);
+            }
+            other => other?,
+        };
         let (hash, _) = pipe.finish();
         let path = self.content_path(request, hash)?;
         if self.is_kept(&path)? {
@@ -226,10 +237,7 @@ impl Store {
         }
         match buffer.bytes {
             Some(nar) => self.add_tree_nar(&nar, request),
-            None => {
-                let mut again = |path: &Path, _| Ok(!excluded.contains(path));
-                self.add_long_source(source, request, &mut again)
-            }
+            None => self.add_long_source(source, request, &mut ask),
         }
     }
 
@@ -254,32 +262,21 @@ impl Store {
         filter: &mut Filter<'_>,
     ) -> Result<StorePath> {
         let from = self.temp_path()?;
-        let (sender, receiver) = sync_channel(QUEUE_LEN);
-        let (dumped, restored) = std::thread::scope(|scope| {
-            let from = &from;
-            let reader = ChunkReader { receiver, chunk: Cursor::default() };
-            let restoring = scope.spawn(move || restore(reader, from));
-            let writer =
-                std::io::BufWriter::with_capacity(256 * 1024, ChunkWriter(sender));
-            let hashes = Tee(HashPipe::new(HashAlgo::Sha256), second_hash(request.algo));
-            let dumped = dump_filtered(source, Tee(hashes, writer), filter);
-            let dumped = dumped.and_then(|Tee(hashes, writer)| {
-                writer
-                    .into_inner()
-                    .map_err(|error| error.into_error())
-                    .context("copy", source)?;
-                Ok(hashes)
-            });
-            (dumped, restoring.join().expect("restoring does not panic"))
+        let hashes = Tee(HashPipe::new(HashAlgo::Sha256), second_hash(request.algo));
+        let added = copy_filtered(source, hashes, filter, &from).and_then(|hashes| {
+            let Tee(nar_pipe, other) = hashes;
+            let (nar_hash, nar_size) = nar_pipe.finish();
+            let hash = other.0.map_or(nar_hash, |pipe| pipe.finish().0);
+            let path = self.content_path(request, hash)?;
+            let nar_hash = nar_hash.sha256().expect("the pipe hashes with SHA-256");
+            let (address, nar) = (request.address(hash), (nar_hash, nar_size));
+            self.place_content(from.clone(), path, address, &request.references, nar)
         });
-        // If writing failed, reading failed for want of a reader.
-        restored?;
-        let Tee(nar_pipe, other) = dumped?;
-        let (nar_hash, nar_size) = nar_pipe.finish();
-        let hash = other.0.map_or(nar_hash, |pipe| pipe.finish().0);
-        let path = self.content_path(request, hash)?;
-        let nar = (nar_hash.sha256().expect("the pipe hashes with SHA-256"), nar_size);
-        self.place_content(from, path, request.address(hash), &request.references, nar)
+        if added.is_err() {
+            // It is large. What cannot be removed now goes with the session.
+            let _ = remove_tree(&from);
+        }
+        added
     }
 
     /// Adds a tree from memory, as a source.
@@ -394,9 +391,7 @@ fn second_hash(algo: HashAlgo) -> Maybe<HashPipe> {
 }
 
 fn hash_flat(source: &Path, algo: HashAlgo) -> Result<Hash> {
-    let mut sink = HashSink::new(algo);
-    read_flat(source, |bytes| sink.update(bytes))?;
-    Ok(sink.finish().0)
+    Ok(hash_file(source, algo)?.0)
 }
 
 /// The hash and size of the NAR of a file that is not executable.
@@ -421,12 +416,25 @@ fn write_nar_of_file<W: Write>(contents: &[u8], sink: W) -> Result<W> {
 /// Keeps what is written, until it is too much.
 struct Buffer {
     bytes: Option<Vec<u8>>,
+    overflow: Overflow,
 }
 
-impl Default for Buffer {
-    fn default() -> Self {
-        Self { bytes: Some(Vec::new()) }
-    }
+/// What happens when it is too much.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overflow {
+    /// The bytes are forgotten, and the writing goes on.
+    Forgets,
+    /// The writing stops.
+    Stops,
+}
+
+/// The error with which it stops.
+#[derive(Debug, thiserror::Error)]
+#[error("the source is too long for memory")]
+struct TooLong;
+
+fn is_overflow(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<TooLong>())
 }
 
 impl Write for Buffer {
@@ -434,6 +442,8 @@ impl Write for Buffer {
         if let Some(kept) = &mut self.bytes {
             if kept.len() + bytes.len() <= BUFFER_SIZE {
                 kept.extend_from_slice(bytes);
+            } else if self.overflow == Overflow::Stops {
+                return Err(std::io::Error::other(TooLong));
             } else {
                 self.bytes = None;
             }
@@ -443,49 +453,6 @@ impl Write for Buffer {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// Sends what is written to another thread.
-struct ChunkWriter(SyncSender<Vec<u8>>);
-
-impl Write for ChunkWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.send(bytes.to_vec()).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-struct ChunkReader {
-    receiver: Receiver<Vec<u8>>,
-    chunk: Cursor<Vec<u8>>,
-}
-
-impl Read for ChunkReader {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        let len = self.fill_buf()?.read(bytes)?;
-        self.consume(len);
-        Ok(len)
-    }
-}
-
-impl BufRead for ChunkReader {
-    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        while self.chunk.position() >= self.chunk.get_ref().len() as u64 {
-            match self.receiver.recv() {
-                Ok(chunk) => self.chunk = Cursor::new(chunk),
-                Err(_) => break,
-            }
-        }
-        self.chunk.fill_buf()
-    }
-
-    fn consume(&mut self, len: usize) {
-        self.chunk.consume(len);
     }
 }
 

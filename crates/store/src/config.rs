@@ -54,6 +54,8 @@ pub(crate) struct Layout {
     pub(crate) objects: PathBuf,
     /// The database.
     pub(crate) database: PathBuf,
+    /// Space for the collector on a full disk.
+    pub(crate) reserve: PathBuf,
     /// Links that keep objects alive.
     pub(crate) roots: PathBuf,
     /// Links to links elsewhere that keep objects alive.
@@ -76,6 +78,7 @@ impl Layout {
         Self {
             objects: root.join(store_dir.as_str().trim_start_matches('/')),
             database: var.join("db/store.sqlite"),
+            reserve: var.join("db/reserve"),
             roots: var.join("gcroots"),
             indirect_roots: var.join("gcroots/auto"),
             temp_roots: var.join("temproots"),
@@ -99,6 +102,12 @@ impl Layout {
             &self.locks,
             &self.temp,
         ]
+    }
+
+    /// Whether a store was made here. The folders are made in order, so the last one tells; that of the
+    /// database is looked at too, since people delete it to make it anew.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.temp.exists() && self.database.parent().is_some_and(Path::exists)
     }
 
     /// Where an object lies.

@@ -156,6 +156,9 @@ impl Database {
         paths: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<BTreeSet<StorePath>> {
         let connection = self.lock();
+        // One transaction, so that the file is locked once and not for every path.
+        let _reading =
+            connection.unchecked_transaction().map_err(|error| self.error(error))?;
         let mut valid = BTreeSet::new();
         for path in paths {
             if self.id(&connection, path)?.is_some() {
@@ -248,6 +251,20 @@ impl Database {
         Ok(found.into_iter().next())
     }
 
+    /// Is a path of this name valid, whatever its digest?
+    pub(crate) fn has_name(&self, name: &str) -> Result<bool> {
+        let connection = self.lock();
+        let found = connection
+            .prepare_cached(
+                "select exists (select 1 from paths where substr(base_name, ?) = ?)",
+            )
+            .and_then(|mut statement| {
+                // After the digest and the dash; SQLite counts from 1.
+                statement.query_row(params![DIGEST_CHARS + 2, name], |row| row.get(0))
+            });
+        found.map_err(|error| self.error(error))
+    }
+
     fn paths_where(&self, condition: &str, value: &str) -> Result<BTreeSet<StorePath>> {
         let connection = self.lock();
         let sql = format!("select base_name from paths where {condition}");
@@ -272,6 +289,7 @@ impl Database {
     ) -> Result<BTreeSet<StorePath>> {
         let connection = self.lock();
         let wrap = |error| self.error(error);
+        let _reading = connection.unchecked_transaction().map_err(wrap)?;
         let mut statement = connection
             .prepare_cached("select reference from refs where referrer = ?")
             .map_err(wrap)?;

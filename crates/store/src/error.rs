@@ -92,6 +92,12 @@ pub enum Error {
         /// What it refers to.
         reference: StorePath,
     },
+    /// A stream that no `nix-store --export` wrote.
+    #[error("input doesn't look like something created by 'nix-store --export'")]
+    NotAnExport,
+    /// A text that no `nix-store --dump-db` wrote.
+    #[error("input is not a dump of a store database: {0}")]
+    Registration(String),
     /// A file of a type that no store object can have.
     #[error("file '{}' has an unsupported type", .0.display())]
     FileType(PathBuf),

@@ -5,7 +5,7 @@
 //! unregistered files, which the next collection removes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use picnix_store_core::StorePath;
 
@@ -14,7 +14,9 @@ use crate::error::{Error, Result};
 use crate::keepers::{Keeper, keepers};
 use crate::lock::HeldLock;
 use crate::place::Bin;
+use crate::reserve::{make_reserve, release_reserve};
 use crate::roots::Root;
+use crate::runtime::runtime_roots;
 use crate::session::{lock_roots, names_in, temp_roots};
 use crate::store::Store;
 
@@ -47,6 +49,18 @@ pub struct GcReport {
 impl Store {
     /// Deletes what no root reaches.
     pub fn gc(&self, options: &GcOptions) -> Result<GcReport> {
+        // On a full disk this is what there is to work with.
+        if self.require_writable().is_ok() && !options.dry_run {
+            release_reserve(&self.layout.reserve);
+        }
+        let collected = self.collect(options);
+        if self.require_writable().is_ok() {
+            make_reserve(&self.layout.reserve);
+        }
+        collected
+    }
+
+    fn collect(&self, options: &GcOptions) -> Result<GcReport> {
         let mut bin = Bin::new(self)?;
         let place_lock = HeldLock::wait(&self.layout.locks.join("place.lock"))?;
         let roots_lock = lock_roots(&self.layout)?;
@@ -114,6 +128,11 @@ impl Store {
         let sessions = temp_roots(&self.layout, lock)?;
         let temporary = sessions.roots.into_iter();
         roots.extend(temporary.map(|(path, keeper)| Root { path, keeper }));
+        let mut in_use = runtime_roots(self, Path::new("/proc"));
+        // Processes that use another store name objects that are not here.
+        let valid = self.valid_among(in_use.iter().map(|root| &root.path))?;
+        in_use.retain(|root| valid.contains(&root.path));
+        roots.extend(in_use);
         roots.sort_unstable();
         roots.dedup();
         Ok((roots, sessions.stale))

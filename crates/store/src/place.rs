@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use picnix_store_core::PathInfo;
+use picnix_store_core::{PathInfo, StorePath};
 use rustix::fs::{AtFlags, CWD, FileType, Mode};
 
 use crate::error::{Context, Result};
@@ -15,6 +15,9 @@ use crate::tree::remove_tree;
 /// From this size on, objects are synced before the lock is taken and once more for the rename, so
 /// that others do not wait for this one's data.
 const SYNC_EARLY_SIZE: u64 = 16 << 20;
+
+/// Up to so many files are synced one by one.
+const SYNC_EACH_LEN: usize = 8;
 
 /// A complete object under a temporary name.
 pub(crate) struct Placement {
@@ -31,8 +34,7 @@ impl Store {
     pub(crate) fn place(&self, mut placements: Vec<Placement>) -> Result<()> {
         self.require_writable()?;
         self.add_temp_roots(placements.iter().map(|placement| &placement.info.path))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(1, |time| time.as_secs());
+        let now = now();
         for Placement { info, .. } in &mut placements {
             if info.registration_time == 0 {
                 info.registration_time = now;
@@ -53,7 +55,7 @@ impl Store {
             rename_object(from, &place)?;
         }
         if !new.is_empty() {
-            self.sync()?;
+            self.sync_placed(new.iter().map(|placement| &placement.info.path))?;
             let infos: Vec<PathInfo> = new.into_iter().map(|p| p.info).collect();
             self.database.register(&infos)?;
         }
@@ -63,6 +65,64 @@ impl Store {
         old.iter().for_each(|placement| drop(remove_tree(&placement.from)));
         Ok(())
     }
+
+    /// Waits until objects and their names are on the disk.
+    ///
+    /// Small objects are synced file by file: syncing the file system would wait for whatever else
+    /// this machine is writing, too.
+    fn sync_placed<'a>(&self, paths: impl Iterator<Item = &'a StorePath>) -> Result<()> {
+        let mut files = Vec::new();
+        for path in paths {
+            if !few_files(&self.layout.object(path), &mut files)? {
+                return self.sync();
+            }
+        }
+        self.sync_each(&files)
+    }
+
+    /// Makes objects valid that lie in their places already, all or none.
+    pub(crate) fn register_present(&self, mut infos: Vec<PathInfo>) -> Result<()> {
+        self.require_writable()?;
+        self.add_temp_roots(infos.iter().map(|info| &info.path))?;
+        let now = now();
+        let _lock = HeldLock::wait(&self.layout.locks.join("place.lock"))?;
+        for info in &mut infos {
+            info.registration_time = now;
+            let place = self.layout.object(&info.path);
+            rustix::fs::statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW)
+                .context("examine", &place)?;
+        }
+        self.sync()?;
+        self.database.register(&infos)
+    }
+}
+
+/// Gathers the files and directories of a tree; false if there are many, or one that cannot be
+/// synced by itself.
+fn few_files(path: &Path, files: &mut Vec<PathBuf>) -> Result<bool> {
+    let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
+        .context("examine", path)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let is_ordinary = matches!(kind, FileType::RegularFile | FileType::Directory);
+    if !is_ordinary || files.len() >= SYNC_EACH_LEN {
+        return Ok(false);
+    }
+    files.push(path.to_owned());
+    if kind == FileType::Directory {
+        for entry in std::fs::read_dir(path).context("read the directory", path)? {
+            let entry = entry.context("read the directory", path)?;
+            if !few_files(&entry.path(), files)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Seconds since the epoch, never 0.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(1, |time| time.as_secs().max(1))
 }
 
 /// A folder for what is to be deleted when no lock is held.

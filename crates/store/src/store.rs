@@ -15,6 +15,7 @@ use crate::config::{Access, Durability, Layout, StoreConfig};
 use crate::database::Database;
 use crate::error::{Context, Error, Result};
 use crate::lock::PathLocks;
+use crate::reserve::{make_reserve, release_reserve};
 use crate::session::Session;
 use crate::tree::dump;
 
@@ -51,7 +52,7 @@ impl Store {
         }
         match config.access {
             // The folders are made in order, so that the last one tells whether all exist.
-            Access::ReadWrite if !layout.temp.exists() => {
+            Access::ReadWrite if !layout.is_complete() => {
                 for folder in layout.folders() {
                     std::fs::create_dir_all(folder)
                         .context("create the directory", folder)?;
@@ -62,7 +63,23 @@ impl Store {
             }
             Access::ReadWrite | Access::ReadOnly => {}
         }
-        let database = Database::open(&layout.database, config.access)?;
+        let may_write = config.access == Access::ReadWrite;
+        let database = match Database::open(&layout.database, config.access) {
+            Err(error)
+                if may_write
+                    && error.is_disk_full()
+                    && release_reserve(&layout.reserve) =>
+            {
+                Database::open(&layout.database, config.access)?
+            }
+            other => {
+                let database = other?;
+                if may_write {
+                    make_reserve(&layout.reserve);
+                }
+                database
+            }
+        };
         let objects =
             File::open(&layout.objects).context("open the directory", &layout.objects)?;
         Ok(Self {
@@ -274,6 +291,18 @@ impl Store {
 
     pub(crate) fn not_valid(&self, path: &StorePath) -> Error {
         Error::NotValid(self.store_dir().print(path))
+    }
+
+    /// Waits until some files, and the names of objects, are on the disk.
+    pub(crate) fn sync_each(&self, files: &[PathBuf]) -> Result<()> {
+        if self.config.durability == Durability::Unsynced {
+            return Ok(());
+        }
+        for path in files {
+            let file = File::open(path).context("open", path)?;
+            rustix::fs::fsync(&file).context("sync", path)?;
+        }
+        rustix::fs::fsync(&self.objects).context("sync", &self.layout.objects)
     }
 
     /// Waits until everything written so far is on the disk.

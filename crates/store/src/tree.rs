@@ -5,12 +5,15 @@
 
 mod canonical;
 mod dump;
+mod hash;
 mod remove;
 mod restore;
 
 pub(crate) use canonical::canonicalise;
 pub use dump::{EntryKind, Filter, FilterStopped};
-pub(crate) use dump::{dump, dump_filtered, read_flat};
+pub(crate) use dump::{copy_filtered, dump, dump_filtered, read_flat};
+pub(crate) use hash::hash_file;
+pub use hash::hash_tree;
 pub(crate) use remove::remove_tree;
 pub use restore::restore;
 pub(crate) use restore::write_file;

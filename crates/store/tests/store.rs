@@ -12,8 +12,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use picnix_store::{
-    Access, AddRequest, Contents, Durability, EntryKind, Error, GcOptions,
-    OutputToRegister, Repair, Store, StoreConfig, TextObject,
+    Access, AddRequest, Contents, Durability, EntryKind, Error, GcOptions, HashesFrom,
+    OutputToRegister, Registration, Repair, Store, StoreConfig, TextObject,
 };
 use picnix_store_core::nar::Fso;
 use picnix_store_core::{
@@ -227,6 +227,128 @@ fn a_long_source_is_streamed() {
         store.path_info(&other).unwrap().nar_hash,
         store.path_info(&path).unwrap().nar_hash
     );
+}
+
+#[test]
+fn a_long_source_that_may_be_known_is_hashed_first() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(&dir);
+    let source = scratch.path().join("source");
+    fs::create_dir(&source).unwrap();
+    for number in 0..10_u8 {
+        let contents = vec![number; 1 << 20];
+        fs::write(source.join(format!("file-{number}")), contents).unwrap();
+    }
+    symlink("file-1", source.join("link")).unwrap();
+    let request = AddRequest::source("source");
+    let mut asked = 0;
+    let mut filter = |path: &Path, _: EntryKind| {
+        asked += 1;
+        Ok(!path.ends_with("file-3"))
+    };
+    let first = store.add_source(&source, &request, &mut filter).unwrap();
+    let tree = read_back(&store, &first);
+    let Fso::Directory(entries) = &tree else { unreachable!("it is a directory") };
+    assert_eq!(entries.len(), 10);
+    assert_canonical(&store.real_path(&first));
+    // Now there is one of this name.
+    let again = store.add_source(&source, &request, &mut filter).unwrap();
+    assert_eq!(again, first);
+    fs::write(source.join("file-1"), "changed").unwrap();
+    let changed = store.add_source(&source, &request, &mut filter).unwrap();
+    assert_ne!(changed, first);
+    assert_eq!(asked, 3 * 11, "every path is asked for once each time");
+    read_back(&store, &changed);
+    assert!(store.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    assert_eq!(fs::read_dir(store.objects_dir()).unwrap().count(), 2);
+}
+
+/// A chain of two texts and a tree that refers to nothing, references first.
+fn some_objects(store: &Store) -> Vec<StorePath> {
+    let first = store.add_text("first", b"1", &none()).unwrap();
+    let references = BTreeSet::from([first.clone()]);
+    let second = store.add_text("second", b"2", &references).unwrap();
+    let tree = store.add_tree(&sample_tree(), &AddRequest::source("tree")).unwrap();
+    vec![first, second, tree]
+}
+
+#[test]
+fn what_is_exported_can_be_imported() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, target) = (open(&dir), open(&other));
+    let paths = some_objects(&store);
+    let mut stream = Vec::new();
+    store.export(&paths, &mut stream).unwrap();
+    assert_eq!(target.import(stream.as_slice()).unwrap(), paths);
+    for path in &paths {
+        let (ours, theirs) =
+            (store.path_info(path).unwrap(), target.path_info(path).unwrap());
+        assert_eq!(
+            (ours.nar_hash, &ours.references),
+            (theirs.nar_hash, &theirs.references)
+        );
+        assert_eq!(read_back(&store, path), read_back(&target, path));
+    }
+    // What is there already is no trouble, and leaves nothing behind.
+    assert_eq!(target.import(stream.as_slice()).unwrap(), paths);
+    assert_eq!(fs::read_dir(target.objects_dir()).unwrap().count(), 3);
+}
+
+#[test]
+fn an_import_takes_nothing_that_is_broken() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, target) = (open(&dir), open(&other));
+    let paths = some_objects(&store);
+    let mut stream = Vec::new();
+    store.export(&paths, &mut stream).unwrap();
+    for len in (0..stream.len()).step_by(7) {
+        target.import(&stream[..len]).unwrap_err();
+    }
+    assert!(target.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    let mut wrong = stream.clone();
+    wrong[0] = 2;
+    let error = target.import(wrong.as_slice()).unwrap_err().to_string();
+    assert!(error.contains("created by 'nix-store --export'"), "{error}");
+    // Without what it refers to.
+    let third = tempfile::tempdir().unwrap();
+    let mut alone = Vec::new();
+    store.export([&paths[1]], &mut alone).unwrap();
+    let error = open(&third).import(alone.as_slice()).unwrap_err();
+    assert!(matches!(error, Error::ReferenceNotValid { .. }), "{error}");
+    // Damage is not spread.
+    let file = store.real_path(&paths[0]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, "3").unwrap();
+    let error = store.export([&paths[0]], &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
+}
+
+#[test]
+fn a_database_can_be_made_anew_from_its_dump() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let paths = some_objects(&store);
+    let print = |store: &Store| -> String {
+        let paths = store.valid_paths().unwrap();
+        paths.iter().map(|path| store.print_registration(path).unwrap()).collect()
+    };
+    let text = print(&store);
+    drop(store);
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{end}", database(&dir).display()));
+    }
+    let store = open(&dir);
+    assert!(store.valid_paths().unwrap().is_empty());
+    let given = Registration { hashes: HashesFrom::Text, replaces: true };
+    store.load_database(&text.as_bytes()[..text.len() - 1], given).unwrap();
+    assert_eq!(print(&store), text);
+    assert!(store.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    for bad in ["x\n", &text[..text.len() / 2], &text.replace("\n0\n", "\nmany\n")] {
+        store.load_database(bad.as_bytes(), given).unwrap_err();
+    }
+    let missing = text.replace(&paths[0].to_string()[..32], &"0".repeat(32));
+    store.load_database(missing.as_bytes(), given).unwrap_err();
+    assert_eq!(print(&store), text);
 }
 
 #[test]
@@ -523,6 +645,46 @@ fn derivers_live_as_long_as_their_outputs() {
     let options = GcOptions { delete_derivations: true, ..GcOptions::default() };
     assert_eq!(store.gc(&options).unwrap().deleted[0].0, drv);
     assert!(store.is_valid(&path).unwrap());
+}
+
+#[test]
+fn what_a_process_uses_is_kept_while_it_runs() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(&dir);
+    let program = scratch.path().join("program");
+    let sleep = ["/bin/sleep", "/usr/bin/sleep"].map(PathBuf::from);
+    let sleep = sleep.iter().find(|path| path.exists()).unwrap();
+    fs::copy(fs::canonicalize(sleep).unwrap(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let add = |name: &str, path: &Path| {
+        store.add_source(path, &AddRequest::source(name), &mut everything).unwrap()
+    };
+    let object = add("sleep", &program);
+    let [in_environment, opened, unused] =
+        ["environment", "opened", "unused"].map(|name| {
+            fs::write(scratch.path().join(name), name).unwrap();
+            add(name, &scratch.path().join(name))
+        });
+    let input = fs::File::open(store.real_path(&opened)).unwrap();
+    let mut child = std::process::Command::new(store.real_path(&object))
+        .arg("1000")
+        .env("X", format!("a:{}:b", store.store_dir().print(&in_environment)))
+        .stdin(input)
+        .spawn()
+        .unwrap();
+    // Another process: this one keeps all that it added.
+    drop(store);
+    let store = open(&dir);
+    let report = store.gc(&GcOptions::default()).unwrap();
+    let deleted: Vec<_> = report.deleted.into_iter().map(|(path, _)| path).collect();
+    assert_eq!(deleted, [unused]);
+    let keepers = report.keepers.iter().map(|keeper| keeper.keeper.as_str());
+    let own = format!("/proc/{}/", child.id());
+    assert!(keepers.filter(|keeper| keeper.starts_with(&own)).count() >= 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    store.gc(&GcOptions::default()).unwrap();
+    assert!(store.valid_paths().unwrap().is_empty());
 }
 
 #[test]

@@ -1,13 +1,20 @@
-//! What tests of several crates share: a [`World`](picnix_eval::World) in memory, and a look into programs.
+//! What tests of several crates share: a world of evaluation in memory (`MemoryWorld`, with the feature `world`,
+//! which is the default), a look into programs, and running tests once more as an ordinary user.
 //!
-//! It has the semantics of the real one where evaluation can see them: symbolic links are followed, objects
+//! The world has the semantics of the real one where evaluation can see them: symbolic links are followed, objects
 //! that are added to its store can be read there, and their store paths are those that Nix computes. It builds
 //! nothing; what an evaluation would have built is recorded.
 
 mod elf;
+#[cfg(feature = "world")]
 mod tree;
+mod user;
+#[cfg(feature = "world")]
 mod world;
 
 pub use elf::interpreter;
+#[cfg(feature = "world")]
 pub use tree::Tree;
+pub use user::again_as_user;
+#[cfg(feature = "world")]
 pub use world::MemoryWorld;

@@ -184,10 +184,15 @@ mod tests {
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
-    /// Not a test: what the next one starts, to have it die.
+    /// Set for the helper below.
+    const HELPER: &str = "PICNIX_TEST_DIES";
+
+    /// What the next test starts, to have it die. As a test of its own it does nothing.
     #[test]
-    #[ignore = "a helper that another test starts and that kills itself"]
     fn helper_that_dies_with_a_child() {
+        if std::env::var_os(HELPER).is_none() {
+            return;
+        }
         let mut command = Command::new("sleep");
         command.arg("1000");
         let process = Process::spawn(command, Signal::KILL).unwrap();
@@ -199,7 +204,8 @@ mod tests {
     fn a_child_dies_with_its_parent() {
         let mut parent = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "process::tests::helper_that_dies_with_a_child"])
-            .args(["--ignored", "--nocapture"])
+            .arg("--nocapture")
+            .env(HELPER, "1")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -1,7 +1,7 @@
 //! Where a binary cache is, and what its address says about it.
 //!
-//! An address is a URL, `file`, `http` or `https`, with Nix's parameters after a `?`:
-//! `priority`, `compression`, `compression-level`, `trusted`. Parameters that Nix knows and we do not
+//! An address is a URL, `file`, `http`, `https` or `s3`, with Nix's parameters after a `?`:
+//! `priority`, `compression`, `compression-level`, `trusted`; for S3 `region`, `endpoint`, `scheme`. Parameters that Nix knows and we do not
 //! need are skipped, so that an address works in both programs.
 
 use crate::cache::compression::Compression;
@@ -9,6 +9,9 @@ use crate::cache::error::CacheError;
 
 /// The public cache of NixOS. Nix built what is in it, so it cannot have what only picnix builds.
 const PUBLIC_CACHE: &str = "https://cache.nixos.org";
+
+/// Where a bucket is if nothing is said.
+const S3_REGION: &str = "us-east-1";
 
 /// Which derivations' outputs a cache is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl CacheAddress {
         match url.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => {}
             Some(("file", _)) => return Err(fail("the path of a file URL is absolute")),
-            Some(("http" | "https", rest)) if !rest.is_empty() => {}
+            Some(("http" | "https" | "s3", rest)) if !rest.is_empty() => {}
             Some((scheme, _)) => {
                 let reason = format!("'{scheme}' caches are not supported");
                 return Err(fail(&reason));
@@ -60,7 +63,10 @@ impl CacheAddress {
             None => return Err(fail("it is no URL: 'file:///PATH' or 'https://HOST'")),
         }
         let mut address = Self {
-            url: url.to_owned(),
+            url: match url.strip_prefix("s3://") {
+                Some(rest) => s3_url(rest, parameters),
+                None => url.to_owned(),
+            },
             priority: None,
             compression: Compression::Zstd,
             compression_level: None,
@@ -87,6 +93,32 @@ impl CacheAddress {
     }
 }
 
+/// The URL by which the client knows a bucket; with an endpoint of its own the bucket is a part of the path.
+fn s3_url(rest: &str, parameters: &str) -> String {
+    let value = |wanted: &str| {
+        let pairs = parameters.split('&').filter_map(|pair| pair.split_once('='));
+        let mut values =
+            pairs.filter(|(name, value)| *name == wanted && !value.is_empty());
+        values.next().map(|(_, value)| value)
+    };
+    let region = value("region").unwrap_or(S3_REGION);
+    let scheme = value("scheme").unwrap_or("https");
+    let (bucket, folder) = match rest.split_once('/') {
+        Some((bucket, folder)) => (bucket, format!("/{folder}")),
+        None => (rest, String::new()),
+    };
+    match value("endpoint") {
+        Some(endpoint) => {
+            let (scheme, host) = endpoint.split_once("://").unwrap_or((scheme, endpoint));
+            let host = host.trim_end_matches('/');
+            format!("s3+{scheme}://{region}@{host}/{bucket}{folder}")
+        }
+        None => {
+            format!("s3+{scheme}://{region}@{bucket}.s3.{region}.amazonaws.com{folder}")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +135,19 @@ mod tests {
         let public = CacheAddress::parse("https://cache.nixos.org/").unwrap();
         assert_eq!(public.scope, Scope::Nix);
         assert!(CacheAddress::parse("file:///a?trusted=true").unwrap().is_trusted);
+    }
+
+    #[test]
+    fn buckets_are_hosts_or_lie_at_an_endpoint() {
+        let url = |text: &str| CacheAddress::parse(text).unwrap().url;
+        assert_eq!(url("s3://b"), "s3+https://us-east-1@b.s3.us-east-1.amazonaws.com");
+        assert_eq!(
+            url("s3://b/x/?region=eu-1&priority=3"),
+            "s3+https://eu-1@b.s3.eu-1.amazonaws.com/x"
+        );
+        let own = "s3://b/x?endpoint=host:9000&scheme=http";
+        assert_eq!(url(own), "s3+http://us-east-1@host:9000/b/x");
+        assert_eq!(url("s3://b?endpoint=http://host/"), "s3+http://us-east-1@host/b");
     }
 
     #[test]

@@ -332,7 +332,11 @@ fn failure_of(error: &Error, wanted: &WantedPath) -> BuildResult {
         StepError::Builder { status, .. } => match status {
             Status::WallTimeout | Status::SilenceTimeout => BuildStatus::TimedOut,
             Status::LogTooLarge => BuildStatus::LogLimitExceeded,
-            Status::Code(_) | Status::Signal(_) => BuildStatus::PermanentFailure,
+            Status::OutputTooLarge => BuildStatus::OutputRejected,
+            Status::Code(_)
+            | Status::Signal(_)
+            | Status::OutOfMemory
+            | Status::OutOfProcesses => BuildStatus::PermanentFailure,
             Status::Killed => BuildStatus::TransientFailure,
         },
         StepError::OutputMissing { .. }

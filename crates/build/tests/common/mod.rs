@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -304,34 +303,4 @@ fn add_shell(store: &Store, scratch: &Path) -> Shell {
 fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap();
     fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// Where this is root: runs tests of this binary as an ordinary user and asserts that they pass.
-pub(crate) fn again_as_user(tests: &[&str]) {
-    const NOBODY: u32 = 65_534;
-    let is_root = fs::metadata("/proc/self")
-        .is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    if !is_root {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let exe = dir.path().join("test");
-    copy(&std::env::current_exe().unwrap(), &exe);
-    let tmp = dir.path().join("tmp");
-    fs::create_dir(&tmp).unwrap();
-    fs::set_permissions(&tmp, fs::Permissions::from_mode(0o777)).unwrap();
-    let output = Command::new(&exe)
-        .args(tests)
-        .args(["--exact", "--nocapture"])
-        .env("TMPDIR", &tmp)
-        .current_dir("/")
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "as an ordinary user:\n{text}\n{errors}");
-    assert!(text.contains(&format!("{} passed", tests.len())), "{text}");
 }

@@ -25,7 +25,8 @@ impl Shell<'_> {
                 self.delete_old(&profile, &which, dry_run)?;
             }
         }
-        let options = GcOptions { dry_run, max_bytes, ..GcOptions::default() };
+        let delete_derivations = !self.engine.config.settings.keep_derivations()?;
+        let options = GcOptions { dry_run, max_bytes, delete_derivations };
         let report = self.store.gc(&options).map_err(store_error)?;
         for (path, _) in &report.deleted {
             output::line(&self.print(path))?;

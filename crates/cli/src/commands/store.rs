@@ -80,7 +80,7 @@ pub(super) fn store_error(error: picnix_store::Error) -> CommandError {
     CommandError::store(&error)
 }
 
-pub(super) fn file_error(action: &str, path: &Path, error: &io::Error) -> CommandError {
+pub(crate) fn file_error(action: &str, path: &Path, error: &io::Error) -> CommandError {
     CommandError::user(format!("cannot {action} '{}': {error}", path.display()))
 }
 

@@ -1,7 +1,7 @@
 //! Nix's own commands, as far as scripts use them.
 //!
-//! The binary answers as `nix-instantiate`, `nix-build`, `nix-store` or `nix-daemon` when it is called by that
-//! name, through a link or otherwise. Flags, output and exit codes are those of Nix 2.34; settings that have no meaning here
+//! The binary answers as `nix-instantiate`, `nix-build`, `nix-store`, `nix-hash` or `nix-daemon` when it is called
+//! by that name, through a link or otherwise. Flags, output and exit codes are those of Nix 2.34; settings that have no meaning here
 //! (such as `--option cores 4`) are accepted and ignored. What a command of Nix can do and these cannot is refused
 //! by name, never left out silently.
 
@@ -10,10 +10,12 @@ mod daemon;
 mod eval;
 mod flags;
 mod graph;
+mod hash;
 mod instantiate;
 mod query;
 mod settings;
 mod store;
+mod transfer;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -33,13 +35,15 @@ pub(crate) enum Command {
     Store,
     /// `nix-daemon`
     Daemon,
+    /// `nix-hash`
+    Hash,
 }
 
 impl Command {
     /// The command that a program called `program` is, if it is one of Nix's.
     pub(crate) fn of_program(program: &OsStr) -> Option<Self> {
         let name = Path::new(program).file_name()?.to_str()?;
-        [Self::Instantiate, Self::Build, Self::Store, Self::Daemon]
+        [Self::Instantiate, Self::Build, Self::Store, Self::Daemon, Self::Hash]
             .into_iter()
             .find(|command| command.name() == name)
     }
@@ -50,6 +54,7 @@ impl Command {
             Self::Build => "nix-build",
             Self::Store => "nix-store",
             Self::Daemon => "nix-daemon",
+            Self::Hash => "nix-hash",
         }
     }
 
@@ -59,6 +64,7 @@ impl Command {
             Self::Build => build::help(),
             Self::Store => store::help(),
             Self::Daemon => daemon::help(),
+            Self::Hash => hash::help(),
         }
     }
 }
@@ -68,9 +74,9 @@ pub(crate) fn run(command: Command, args: Vec<std::ffi::OsString>) -> ExitCode {
     match try_run(command, args) {
         Ok(code) => code,
         Err(Stop::Error(error)) => {
-            // Nix ends with 1 whoever is at fault.
+            // Nix does not tell whose fault it is, but how builds failed.
             error.report();
-            ExitCode::from(1)
+            error.nix_code()
         }
         Err(Stop::Usage(message)) => {
             let name = command.name();
@@ -130,5 +136,6 @@ fn try_run(command: Command, args: Vec<std::ffi::OsString>) -> Result<ExitCode, 
         Command::Build => build::run(texts),
         Command::Store => store::run(texts),
         Command::Daemon => daemon::run(texts),
+        Command::Hash => hash::run(texts),
     }
 }

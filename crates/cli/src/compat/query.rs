@@ -182,10 +182,7 @@ impl Query<'_> {
             Kind::GraphMl => self.graph(Language::GraphMl, args)?,
             Kind::ValidDerivers => {
                 for arg in args {
-                    let path = self.shell.store_path(arg)?;
-                    if let Some(deriver) = self.info(&path)?.deriver
-                        && self.shell.store.is_valid(&deriver).map_err(store_error)?
-                    {
+                    for deriver in self.valid_derivers(&self.shell.store_path(arg)?)? {
                         self.line(&deriver)?;
                     }
                 }
@@ -205,11 +202,7 @@ impl Query<'_> {
     }
 
     fn info(&self, path: &StorePath) -> Result<picnix_store_core::PathInfo, Stop> {
-        let info = self.shell.store.query_path_info(path).map_err(store_error)?;
-        info.ok_or_else(|| {
-            let path = self.shell.print(path);
-            CommandError::user(format!("path '{path}' is not valid")).into()
-        })
+        info(self.shell, path)
     }
 
     /// The paths that an argument stands for: itself, or the outputs of the derivation that it is.
@@ -285,6 +278,24 @@ impl Query<'_> {
         Ok(closure)
     }
 
+    /// Every valid derivation that has the path as an output, whichever produced it.
+    fn valid_derivers(&self, path: &StorePath) -> Result<Vec<StorePath>, Stop> {
+        let mut derivers = Vec::new();
+        let store = self.shell.store;
+        for candidate in store.valid_paths().map_err(store_error)? {
+            // An output has its derivation's name, and possibly that of the output behind it.
+            let name = candidate.derivation_name();
+            if !name.is_ok_and(|name| path.name().starts_with(name)) {
+                continue;
+            }
+            let outputs = store.derivation_outputs(&candidate).map_err(store_error)?;
+            if outputs.into_values().flatten().any(|output| output == *path) {
+                derivers.push(candidate);
+            }
+        }
+        Ok(derivers)
+    }
+
     fn referrers_closure(&self, path: &StorePath) -> Result<BTreeSet<StorePath>, Stop> {
         let mut found = BTreeSet::from([path.clone()]);
         let mut work = vec![path.clone()];
@@ -298,33 +309,8 @@ impl Query<'_> {
         Ok(found)
     }
 
-    /// Sorted so that references come first; otherwise by path.
     fn sorted(&self, paths: &BTreeSet<StorePath>) -> Result<Vec<StorePath>, Stop> {
-        let mut references = BTreeMap::new();
-        for path in paths {
-            references.insert(path, self.info(path)?.references);
-        }
-        let mut done = BTreeSet::new();
-        let mut sorted = Vec::new();
-        // Depth first, without recursion: a path is written after all that it refers to.
-        for start in paths {
-            let mut work = vec![(start, false)];
-            while let Some((path, is_finished)) = work.pop() {
-                if is_finished {
-                    sorted.push(path.clone());
-                } else if done.insert(path) {
-                    work.push((path, true));
-                    let members = references[path].iter().rev();
-                    let members = members.filter_map(|path| paths.get(path));
-                    work.extend(
-                        members
-                            .filter(|path| !done.contains(path))
-                            .map(|path| (path, false)),
-                    );
-                }
-            }
-        }
-        Ok(sorted)
+        references_first(self.shell, paths)
     }
 
     fn binding(&self, arg: &str, name: &str) -> Result<(), Stop> {
@@ -410,6 +396,47 @@ impl Query<'_> {
         }
         Ok(())
     }
+}
+
+/// Sorted so that references come first; otherwise by path.
+pub(super) fn references_first(
+    shell: &Shell<'_>,
+    paths: &BTreeSet<StorePath>,
+) -> Result<Vec<StorePath>, Stop> {
+    let mut references = BTreeMap::new();
+    for path in paths {
+        references.insert(path, info(shell, path)?.references);
+    }
+    let mut done = BTreeSet::new();
+    let mut sorted = Vec::new();
+    // Depth first, without recursion: a path is written after all that it refers to.
+    for start in paths {
+        let mut work = vec![(start, false)];
+        while let Some((path, is_finished)) = work.pop() {
+            if is_finished {
+                sorted.push(path.clone());
+            } else if done.insert(path) {
+                work.push((path, true));
+                let members = references[path].iter().rev();
+                let members = members.filter_map(|path| paths.get(path));
+                work.extend(
+                    members.filter(|path| !done.contains(path)).map(|path| (path, false)),
+                );
+            }
+        }
+    }
+    Ok(sorted)
+}
+
+fn info(
+    shell: &Shell<'_>,
+    path: &StorePath,
+) -> Result<picnix_store_core::PathInfo, Stop> {
+    let info = shell.store.query_path_info(path).map_err(store_error)?;
+    info.ok_or_else(|| {
+        let path = shell.print(path);
+        CommandError::user(format!("path '{path}' is not valid")).into()
+    })
 }
 
 /// `nix-store --print-env`: assignments that a shell can read.

@@ -311,6 +311,7 @@ const SETTINGS: &[Setting] = &[
     switch("builders-use-substitutes", |common, value| {
         keep(common, "builders-use-substitutes", value)
     }),
+    switch("keep-derivations", |common, value| keep(common, "keep-derivations", value)),
     switch("keep-failed", |common, value| set_bool(&mut common.jobs.keep_failed, value)),
     switch("keep-going", |common, value| set_bool(&mut common.jobs.keep_going, value)),
     switch("pure-eval", |common, value| set_bool(&mut common.options.pure, value)),
@@ -337,6 +338,17 @@ const SETTINGS: &[Setting] = &[
         Ok(())
     }),
     valued("flake-registry", |common, value| keep(common, "flake-registry", value)),
+    valued("build-cores", |common, value| keep(common, "cores", value)),
+    valued("cores", |common, value| keep(common, "cores", value)),
+    valued("extra-sandbox-paths", |common, value| {
+        keep(common, "extra-sandbox-paths", value)
+    }),
+    valued("max-build-log-size", |common, value| {
+        keep(common, "max-build-log-size", value)
+    }),
+    valued("max-silent-time", |common, value| keep(common, "max-silent-time", value)),
+    valued("sandbox-paths", |common, value| keep(common, "sandbox-paths", value)),
+    valued("timeout", |common, value| keep(common, "timeout", value)),
     valued("connect-timeout", |common, value| keep(common, "connect-timeout", value)),
     valued("eval-cores", |common, value| keep(common, "eval-cores", value)),
     valued("extra-substituters", |common, value| {
@@ -433,11 +445,11 @@ const IGNORED_SWITCHES: &[&str] = &[
     "accept-flake-config",
     "allow-dirty",
     "auto-optimise-store",
+    "compress-build-log",
     "eval-cache",
     "fallback",
     "fsync-metadata",
     "keep-build-log",
-    "keep-derivations",
     "keep-outputs",
     "print-missing",
     "use-sqlite-wal",
@@ -448,15 +460,12 @@ const IGNORED_SWITCHES: &[&str] = &[
 const IGNORED_VALUES: &[&str] = &[
     "allowed-users",
     "build-users-group",
-    "cores",
     "extra-trusted-substituters",
     "log-lines",
-    "max-silent-time",
     "max-substitution-jobs",
     "sandbox",
     "system-features",
     "tarball-ttl",
-    "timeout",
     "trusted-substituters",
     "trusted-users",
 ];

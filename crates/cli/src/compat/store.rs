@@ -17,7 +17,7 @@ use picnix_store_core::{
 use super::flags::{self, Arguments, Flag};
 use super::query;
 use super::settings::{self, Common};
-use super::{Stop, usage};
+use super::{Stop, transfer, usage};
 use crate::commands::store::base_name;
 use crate::error::CommandError;
 use crate::output;
@@ -144,6 +144,48 @@ const OPERATIONS: &[Operation] = &[
         run: verify_path,
     },
     Operation {
+        names: &["--export"],
+        usage: "PATH...",
+        help: "write store objects to standard output for '--import'",
+        flags: &[],
+        run: transfer::export,
+    },
+    Operation {
+        names: &["--import"],
+        usage: "",
+        help: "add what '--export' wrote, and print the paths",
+        flags: &[],
+        run: transfer::import,
+    },
+    Operation {
+        names: &["--dump-db"],
+        usage: "[PATH...]",
+        help: "print what the database knows of paths, of all by default",
+        flags: &[],
+        run: transfer::dump_database,
+    },
+    Operation {
+        names: &["--load-db"],
+        usage: "",
+        help: "make what '--dump-db' printed valid; the objects must be there",
+        flags: &[],
+        run: transfer::load_database,
+    },
+    Operation {
+        names: &["--register-validity"],
+        usage: "[--reregister] [--hash-given]",
+        help: "make objects valid that are there, as standard input says",
+        flags: &["--reregister", "--hash-given"],
+        run: transfer::register,
+    },
+    Operation {
+        names: &["--optimise", "--optimize"],
+        usage: "",
+        help: "let equal files share their space on the disk",
+        flags: &[],
+        run: transfer::optimise,
+    },
+    Operation {
         names: &["--init"],
         usage: "",
         help: "make the store",
@@ -261,7 +303,7 @@ impl Call {
         }
     }
 
-    fn nothing(&self) -> Result<(), Stop> {
+    pub(super) fn nothing(&self) -> Result<(), Stop> {
         if self.args.is_empty() { Ok(()) } else { usage("no arguments expected") }
     }
 }
@@ -484,7 +526,8 @@ fn collect(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
         return Ok(ExitCode::SUCCESS);
     }
     let dry_run = call.has("--print-dead") || call.has("--print-live");
-    let options = GcOptions { dry_run, max_bytes, ..GcOptions::default() };
+    let delete_derivations = !shell.engine.config.settings.keep_derivations()?;
+    let options = GcOptions { dry_run, max_bytes, delete_derivations };
     let report = shell.store.gc(&options).map_err(store_error)?;
     let dead: BTreeSet<&StorePath> =
         report.deleted.iter().map(|(path, _)| path).collect();
@@ -509,7 +552,7 @@ fn print_freed(objects: usize, bytes: u64) -> io::Result<()> {
 }
 
 /// A size in the unit that makes its number readable, at least KiB.
-fn size_text(bytes: u64) -> String {
+pub(super) fn size_text(bytes: u64) -> String {
     const UNITS: &[u8] = b"KMGTPE";
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let mut number = bytes as f64 / 1024.0;

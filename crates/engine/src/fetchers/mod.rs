@@ -29,6 +29,12 @@ use crate::engine::Engine;
 use cache::Cache;
 use forge::Forge;
 
+/// Unpacks an archive of tar, compressed or not, for the fuzzer.
+#[cfg(fuzzing)]
+pub fn unpack_tarball(archive: &Path, to: &Path) -> std::io::Result<()> {
+    unpack::unpack_tarball(archive, to).map(|_| ())
+}
+
 /// How long an answer of the network is believed: Nix's `tarball-ttl`.
 const TTL_SECS: i64 = 3600;
 /// The most bytes of one download.

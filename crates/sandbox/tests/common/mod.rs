@@ -3,20 +3,15 @@
 //! No compiler, shell or static program can be taken for granted on the machine that runs the
 //! tests, but the test binary itself can: its shared libraries are those that this process has
 //! mapped. They are copied into a root tree, and the box executes the binary again with the name of
-//! an ignored test, which finds in `PICNIX_INSIDE` what to do.
+//! a test, which finds in `PICNIX_INSIDE` what to do.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use picnix_sandbox::{BoxSpec, Exit, Input, Limits, Network, start};
 use picnix_testkit::interpreter;
-
-/// The uid and gid that root's tests use to be an ordinary user.
-pub(crate) const NOBODY: u32 = 65_534;
 
 /// A place for boxes, with a root tree that can run this binary.
 pub(crate) struct Place {
@@ -47,7 +42,7 @@ impl Place {
         Self { dir, tree, exe }
     }
 
-    /// A box that runs the ignored test `inside` with `PICNIX_INSIDE` set to `what`.
+    /// A box that runs the test `inside` with `PICNIX_INSIDE` set to `what`.
     pub(crate) fn spec(&self, name: &str, what: &str) -> BoxSpec {
         let work_dir = self.dir.path().join(name);
         fs::create_dir(&work_dir).unwrap();
@@ -57,9 +52,10 @@ impl Place {
             store_dir: "/nix/store".into(),
             inputs: vec![Input { physical: self.exe.clone(), logical: logical.clone() }],
             root_tree: Some(self.tree.clone()),
+            host_paths: Vec::new(),
             build_files: Vec::new(),
             program: logical,
-            args: ["inside", "--exact", "--ignored", "--nocapture", "--test-threads=1"]
+            args: ["inside", "--exact", "--nocapture", "--test-threads=1"]
                 .map(Into::into)
                 .to_vec(),
             arg0: None,
@@ -95,33 +91,6 @@ pub(crate) fn explain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Where this is root: runs tests of this binary as an ordinary user and asserts that they pass.
-pub(crate) fn again_as_user(tests: &[&str]) {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let exe = dir.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
-    let tmp = dir.path().join("tmp");
-    fs::create_dir(&tmp).unwrap();
-    fs::set_permissions(&tmp, fs::Permissions::from_mode(0o777)).unwrap();
-    let output = Command::new(&exe)
-        .args(tests)
-        .args(["--exact", "--nocapture"])
-        .env("TMPDIR", &tmp)
-        .current_dir("/")
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "as an ordinary user:\n{text}\n{errors}");
-    assert!(text.contains(&format!("{} passed", tests.len())), "{text}");
 }
 
 /// The shared libraries that this process runs with.

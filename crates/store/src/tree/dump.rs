@@ -10,6 +10,7 @@ use std::path::Path;
 use picnix_store_core::nar::{MAX_DEPTH, NarEvent, NarWriter};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
+use super::restore::Restorer;
 use super::{Trail, open_dir, sorted_entries};
 use crate::error::{Context, Error, Result};
 
@@ -70,9 +71,31 @@ pub(crate) fn dump_filtered<W: Write>(
     sink: W,
     filter: &mut Filter<'_>,
 ) -> Result<W> {
+    walk(path, sink, filter, None)
+}
+
+/// As [`dump_filtered`], and makes a copy of the tree at `to` as it goes, where nothing must be.
+///
+/// What is dumped and what is copied are the same bytes, whoever changes the tree meanwhile.
+pub(crate) fn copy_filtered<W: Write>(
+    path: &Path,
+    sink: W,
+    filter: &mut Filter<'_>,
+    to: &Path,
+) -> Result<W> {
+    walk(path, sink, filter, Some(Restorer::new(to)))
+}
+
+fn walk<W: Write>(
+    path: &Path,
+    sink: W,
+    filter: &mut Filter<'_>,
+    copy: Option<Restorer>,
+) -> Result<W> {
     let writer = NarWriter::new(sink).context("write the archive of", path)?;
     let mut dumper = Dumper {
         writer,
+        copy,
         filter,
         trail: Trail(path.to_owned()),
         depth: 0,
@@ -107,6 +130,8 @@ pub(crate) fn read_flat(path: &Path, mut sink: impl FnMut(&[u8])) -> Result<u64>
 
 struct Dumper<'a, W> {
     writer: NarWriter<W>,
+    /// Makes a copy, if there is to be one.
+    copy: Option<Restorer>,
     filter: &'a mut Filter<'a>,
     trail: Trail,
     depth: usize,
@@ -190,13 +215,18 @@ impl<W: Write> Dumper<'_, W> {
             }
             let written = self.writer.write_contents(&self.buffer[..read]);
             written.map_err(|error| in_path(error, &self.trail.0))?;
+            if let Some(copy) = &mut self.copy {
+                copy.contents(&self.buffer[..read])?;
+            }
             left -= read as u64;
         }
-        Ok(())
+        self.copy.as_mut().map_or(Ok(()), Restorer::end_file)
     }
 
     fn event(&mut self, event: NarEvent<'_>) -> Result<()> {
-        self.writer.write_event(event).map_err(|error| in_path(error, &self.trail.0))
+        let written = self.writer.write_event(event);
+        written.map_err(|error| in_path(error, &self.trail.0))?;
+        self.copy.as_mut().map_or(Ok(()), |copy| copy.event(event))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use picnix_store_core::nar::{NarEvent, NarReader};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -18,54 +18,102 @@ use crate::error::{Context, Error, Result};
 /// Files and directories get their final mode and time at once.
 pub fn restore(source: impl BufRead, path: &Path) -> Result<()> {
     let mut reader = NarReader::new(source);
-    let mut trail = Trail(path.to_owned());
-    let mut dirs: Vec<OwnedFd> = Vec::new();
+    let mut restorer = Restorer::new(path);
     loop {
         let event = match reader.next_event() {
             Ok(Some(event)) => event,
             Ok(None) => return Ok(()),
-            Err(error) => return Err(of_archive(error, &trail.0)),
+            Err(error) => return Err(of_archive(error, &restorer.trail.0)),
         };
+        let is_file = matches!(event, NarEvent::File { .. });
+        restorer.event(event)?;
+        if is_file {
+            let file = restorer.file.as_mut().expect("the event made a file");
+            let written = reader.write_contents_to(&mut file.handle);
+            written.map_err(|error| of_archive(error, &restorer.trail.0))?;
+            restorer.end_file()?;
+        }
+    }
+}
+
+/// Makes a tree out of the events of an archive.
+pub(super) struct Restorer {
+    /// Where the tree is to be.
+    path: PathBuf,
+    trail: Trail,
+    dirs: Vec<OwnedFd>,
+    /// The file that is being written.
+    file: Option<NewFile>,
+}
+
+struct NewFile {
+    handle: File,
+    mode: Mode,
+}
+
+impl Restorer {
+    pub(super) fn new(path: &Path) -> Self {
+        let trail = Trail(path.to_owned());
+        Self { path: path.to_owned(), trail, dirs: Vec::new(), file: None }
+    }
+
+    /// Does what an event says. After a file its contents follow, and [`Restorer::end_file`].
+    pub(super) fn event(&mut self, event: NarEvent<'_>) -> Result<()> {
         // The root's name in its parent is the whole path.
-        let is_root = dirs.is_empty();
-        let dir = dirs.last().map_or(CWD, |dir| dir.as_fd());
+        let is_root = self.dirs.is_empty();
+        let dir = self.dirs.last().map_or(CWD, |dir| dir.as_fd());
+        let path = &self.path;
         let name = |name| match is_root {
             true => path.as_os_str(),
             false => OsStr::from_bytes(name),
         };
+        let trail = &mut self.trail;
         match event {
             NarEvent::EndDirectory => {
-                let dir = dirs.pop().expect("the reader pairs directories");
+                let dir = self.dirs.pop().expect("the reader pairs directories");
                 finish(dir.as_fd(), MODE_EXECUTABLE, &trail.0)?;
-                if !dirs.is_empty() {
+                if !self.dirs.is_empty() {
                     trail.leave();
                 }
-                continue;
             }
             NarEvent::Directory { name: nar_name } => {
-                if !is_root {
-                    trail.enter(nar_name);
-                }
+                enter(trail, is_root, nar_name);
                 let made = make_dir(dir, name(nar_name), &trail.0)?;
-                dirs.push(made);
-                continue;
+                self.dirs.push(made);
             }
             NarEvent::Symlink { name: nar_name, target } => {
-                enter(&mut trail, is_root, nar_name);
+                enter(trail, is_root, nar_name);
                 make_link(dir, name(nar_name), OsStr::from_bytes(target), &trail.0)?;
+                self.leave();
             }
             NarEvent::File { name: nar_name, executable, .. } => {
-                enter(&mut trail, is_root, nar_name);
-                let mut file = create(dir, name(nar_name), &trail.0)?;
-                reader
-                    .write_contents_to(&mut file)
-                    .map_err(|error| of_archive(error, &trail.0))?;
+                enter(trail, is_root, nar_name);
+                let handle = create(dir, name(nar_name), &trail.0)?;
                 let mode = if executable { MODE_EXECUTABLE } else { MODE_FILE };
-                finish(file.as_fd(), mode, &trail.0)?;
+                self.file = Some(NewFile { handle, mode });
             }
         }
-        if !is_root {
-            trail.leave();
+        Ok(())
+    }
+
+    /// Writes a piece of the current file's contents.
+    pub(super) fn contents(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = self.file.as_mut().expect("contents follow a file");
+        file.handle.write_all(bytes).context("write", &self.trail.0)
+    }
+
+    /// Ends the current file.
+    pub(super) fn end_file(&mut self) -> Result<()> {
+        if let Some(file) = self.file.take() {
+            finish(file.handle.as_fd(), file.mode, &self.trail.0)?;
+            self.leave();
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        if !self.dirs.is_empty() {
+            self.trail.leave();
         }
     }
 }

@@ -1,0 +1,206 @@
+//! URLs of objects in S3, signed (AWS signature version 4, in the query of the URL).
+//!
+//! A signature in the URL needs no header and says nothing of the contents, so everything else here works as
+//! with any server. A caller writes `s3+https://REGION@HOST/PATH` (or `s3+http`); without keys the URL is
+//! used unsigned, as public buckets want it. What is signed is described in Amazon's "Authenticating
+//! Requests: Using Query Parameters".
+
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use picnix_store_core::Sha256;
+
+/// How long a signed URL is good for: longer than any one download.
+const EXPIRES_SECONDS: u64 = 12 * 3600;
+/// The block size of SHA-256, for the keyed hash.
+const BLOCK_LEN: usize = 64;
+
+/// What S3 knows its users by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct S3Keys {
+    /// The name of the key.
+    pub id: String,
+    /// The key itself.
+    pub secret: String,
+    /// Of a key that was lent: by whom.
+    pub session: Option<String>,
+}
+
+impl std::fmt::Debug for S3Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("S3Keys").field(&self.id).finish()
+    }
+}
+
+impl S3Keys {
+    /// The keys that the usual variables name: `AWS_ACCESS_KEY_ID` and its kin.
+    #[must_use]
+    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        Some(Self {
+            id: get("AWS_ACCESS_KEY_ID")?,
+            secret: get("AWS_SECRET_ACCESS_KEY")?,
+            session: get("AWS_SESSION_TOKEN"),
+        })
+    }
+}
+
+/// A URL as a server is asked for it: one of S3 is signed for the method, any other is left as it is.
+pub(crate) fn resolve<'u>(
+    url: &'u str,
+    method: &str,
+    keys: Option<&S3Keys>,
+) -> Cow<'u, str> {
+    let Some(place) = Place::parse(url) else { return Cow::Borrowed(url) };
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    Cow::Owned(match keys {
+        Some(keys) => place.sign(method, keys, now, EXPIRES_SECONDS),
+        None => place.unsigned(),
+    })
+}
+
+/// The parts of a URL.
+struct Place<'u> {
+    scheme: &'u str,
+    region: &'u str,
+    host: &'u str,
+    path: String,
+}
+
+impl<'u> Place<'u> {
+    fn parse(url: &'u str) -> Option<Self> {
+        let (scheme, rest) = url.strip_prefix("s3+")?.split_once("://")?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (region, host) = authority.split_once('@')?;
+        let parts: Vec<String> = path.split('/').map(encode).collect();
+        Some(Self { scheme, region, host, path: format!("/{}", parts.join("/")) })
+    }
+
+    fn unsigned(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.host, self.path)
+    }
+
+    fn sign(&self, method: &str, keys: &S3Keys, now: u64, expires: u64) -> String {
+        let (day, time) = date(now);
+        let scope = format!("{day}/{}/s3/aws4_request", self.region);
+        let stamp = format!("{day}T{time}Z");
+        let mut query = format!(
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={stamp}\
+             &X-Amz-Expires={expires}",
+            encode(&format!("{}/{scope}", keys.id))
+        );
+        if let Some(session) = &keys.session {
+            query += &format!("&X-Amz-Security-Token={}", encode(session));
+        }
+        query += "&X-Amz-SignedHeaders=host";
+        let request = format!(
+            "{method}\n{}\n{query}\nhost:{}\n\nhost\nUNSIGNED-PAYLOAD",
+            self.path, self.host
+        );
+        let digest = Sha256::of(request.as_bytes()).base16();
+        let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}");
+        let secret = format!("AWS4{}", keys.secret);
+        let key = [day.as_str(), self.region, "s3", "aws4_request"]
+            .iter()
+            .fold(secret.into_bytes(), |key, part| keyed_hash(&key, part).0.to_vec());
+        let signature = keyed_hash(&key, &text).base16();
+        format!("{}?{query}&X-Amz-Signature={signature}", self.unsigned())
+    }
+}
+
+/// HMAC (RFC 2104) with SHA-256.
+fn keyed_hash(key: &[u8], text: &str) -> Sha256 {
+    let mut block = [0; BLOCK_LEN];
+    match key.len() > BLOCK_LEN {
+        true => block[..32].copy_from_slice(&Sha256::of(key).0),
+        false => block[..key.len()].copy_from_slice(key),
+    }
+    let padded = |pad: u8, rest: &[u8]| {
+        let mut bytes: Vec<u8> = block.iter().map(|byte| byte ^ pad).collect();
+        bytes.extend_from_slice(rest);
+        Sha256::of(&bytes)
+    };
+    padded(0x5c, &padded(0x36, text.as_bytes()).0)
+}
+
+/// Percent signs for all but what a URL may always hold (RFC 3986, section 2.3).
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            other => out += &format!("%{other:02X}"),
+        }
+    }
+    out
+}
+
+/// Day and time as digits, of seconds since 1970 in the proleptic Gregorian calendar.
+fn date(seconds: u64) -> (String, String) {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March, so that the day that is there sometimes is the last.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524
+        - day_of_era / 146_096)
+        / 365;
+    let day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let time = format!("{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60);
+    (format!("{year:04}{month:02}{day:02}"), time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> S3Keys {
+        S3Keys {
+            id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into(),
+            session: None,
+        }
+    }
+
+    /// The example of Amazon's description.
+    #[test]
+    fn the_signature_is_the_one_of_the_description() {
+        let place =
+            Place::parse("s3+https://us-east-1@examplebucket.s3.amazonaws.com/test.txt");
+        let url = place.unwrap().sign("GET", &keys(), 1_369_353_600, 86_400);
+        assert_eq!(
+            url,
+            "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+    }
+
+    #[test]
+    fn other_urls_and_callers_without_keys_sign_nothing() {
+        assert_eq!(resolve("https://a/b", "GET", Some(&keys())), "https://a/b");
+        let url = "s3+http://r@host:9000/bucket/a b";
+        assert_eq!(resolve(url, "GET", None), "http://host:9000/bucket/a%20b");
+        let signed = resolve(url, "PUT", Some(&keys()));
+        assert_ne!(signed, resolve(url, "GET", Some(&keys())));
+        let lent = S3Keys { session: Some("to+ken".into()), ..keys() };
+        assert!(
+            resolve(url, "GET", Some(&lent)).contains("X-Amz-Security-Token=to%2Bken&")
+        );
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        assert_eq!(date(0), ("19700101".into(), "000000".into()));
+        assert_eq!(date(951_827_696), ("20000229".into(), "123456".into()));
+        assert_eq!(date(1_735_689_599).0, "20241231");
+    }
+}
