@@ -16,9 +16,9 @@
     TMPFS = "y";
   };
 
-  # Put your own key here.
+  # Put your own key here: the secret of this one lies beside this file, for everybody to read.
   users.users.root.openssh.authorizedKeys.keys = [
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINKliPVbxC5n1p1kxVHCGDMhlU7VzA7TIMQcTVaZNeB2 example"
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPTsuYbUUunZLWBw2+IKijcqvBlgnuCuLH4nR70aGNUZ example; its secret is public"
   ];
 
   environment.systemPackages = [ config.programs.busybox.package ];
@@ -30,11 +30,21 @@
     "uname"
   ];
 
+  virtualisation.memorySize = 16;
+
   # picnix test examples/ssh.nix
   tests = {
+    login.steps = [
+      {
+        ssh.identity = ./ssh-key/id_ed25519;
+        ssh.command = "hostname; echo $USER; uname -s";
+        ssh.expect = "ssh\nroot\nLinux\n";
+      }
+    ];
+
     network.steps = [
       { run.command = "until ip route | grep -q default; do sleep 1; done"; }
-      { run.command = "until [ -e /etc/dropbear/dropbear_ed25519_host_key ]; do sleep 1; done"; }
+      { run.command = "until [ -s ${config.services.dropbear.stateDir}/dropbear_ed25519_host_key ]; do sleep 1; done"; }
     ];
 
     power-off.steps = [

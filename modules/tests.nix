@@ -1,5 +1,10 @@
 # Tests of a configuration: what is done to a booted system, and what it must answer.
-{ lib, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (builtins) attrNames head;
   inherit (lib) mkOption types;
@@ -46,11 +51,52 @@ let
       };
       description = "Run a command in the guest.";
     };
+    ssh = mkOption {
+      type = types.submodule {
+        options = {
+          command = mkOption {
+            type = types.str;
+            description = "A command for the user's shell.";
+          };
+          expect = mkOption {
+            type = types.nullOr types.str;
+            default = null;
+            description = "Exactly what the command must print; null for anything.";
+          };
+          identity = mkOption {
+            type = types.path;
+            description = ''
+              The user's secret key in OpenSSH's format, without a passphrase. It is copied to the
+              store, which everybody may read: a key for tests only.
+            '';
+          };
+          port = mkOption {
+            type = types.port;
+            default = 22;
+            description = "The port in the guest; it must be forwarded.";
+          };
+          user = mkOption {
+            type = types.str;
+            default = "root";
+            description = "Who logs in.";
+          };
+        };
+      };
+      description = "Log in from the host over SSH and run a command.";
+    };
     waitFor = mkOption {
       type = types.str;
       description = "Wait for a line on the console that contains this text.";
     };
   };
+
+  # The client is picnix's own, so that a test needs nothing of the host.
+  client = pkgs.pkgsMusl.dropbear.client;
+  keyOf =
+    identity:
+    pkgs.runCommand "ssh-key" { inherit identity; } ''
+      ${client}/bin/dropbearconvert openssh dropbear "$identity" "$out"
+    '';
 
   render =
     step:
@@ -65,16 +111,28 @@ let
       fetch = value;
       powerOff = { };
       run = value;
+      ssh = value // {
+        client = "${client}/bin/dbclient";
+        identity = "${keyOf value.identity}";
+      };
       waitFor = {
         line = value;
       };
     }
     .${type};
 
+  inherit (config.virtualisation) machines;
+
   testType =
     { config, ... }:
     {
       options = {
+        format = mkOption {
+          type = types.nullOr types.str;
+          default = null;
+          example = "disk";
+          description = "The image to start from; null for the one of `virtualisation.format`.";
+        };
         rendered = mkOption {
           type = types.raw;
           readOnly = true;
@@ -82,6 +140,9 @@ let
           default = {
             timeoutSeconds = config.timeout;
             steps = map render config.steps;
+          }
+          // lib.optionalAttrs (config.format != null) {
+            machine = machines.${config.format};
           };
           description = "The test as the tool reads it.";
         };

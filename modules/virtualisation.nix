@@ -11,6 +11,69 @@ let
   inherit (pkgs) qemu;
   inherit (config.images) initramfs;
 
+  fromDisk = kind: {
+    image = "${config.images.disk.image}";
+    drive = {
+      file = "disk.img";
+      inherit kind;
+    };
+  };
+
+  # What differs between the formats: where the image is, and what starts it.
+  formats = {
+    disk = fromDisk "virtio";
+    disk-sata = fromDisk "sata";
+    floppy = {
+      image = "${config.images.floppy.image}";
+      drive = {
+        file = "floppy.img";
+        kind = "floppy";
+      };
+    };
+    initramfs = {
+      image = "${initramfs.image}";
+      kernel = initramfs.kernelFile;
+      initramfs = initramfs.rootFile;
+      inherit kernelParams;
+    };
+    squashfs = {
+      image = "${config.images.squashfs.image}";
+      kernel = initramfs.kernelFile;
+      drive = {
+        file = "squashfs.img";
+        kind = "virtio";
+      };
+      kernelParams = kernelParams ++ config.images.squashfs.kernelParams ++ [ "root=/dev/vda" ];
+    };
+  };
+  # A panic ends the machine instead of leaving it there.
+  kernelParams = config.boot.kernelParams ++ [ "panic=-1" ];
+
+  machineOf =
+    format:
+    {
+      inherit format;
+      qemu = "${qemu}";
+      inherit (qemu)
+        program
+        loader
+        libraryPath
+        moduleDir
+        dataDirs
+        ;
+      machine = "q35";
+      inherit (cfg) cores;
+      inherit (cfg.qemu) cpu;
+      memoryMiB = cfg.memorySize;
+      forwardPorts = map (forward: {
+        guestPort = forward.guest.port;
+        hostPort = forward.host.port;
+        protocol = forward.proto;
+      }) cfg.forwardPorts;
+      extraArgs = concatMap (lib.splitString " ") cfg.qemu.options;
+    }
+    // formats.${format};
+
   forwardType = types.submodule {
     options = {
       from = mkOption {
@@ -68,6 +131,19 @@ in
       ];
       description = "Ports of the host that lead into the guest.";
     };
+    format = mkOption {
+      type = types.enum (lib.attrNames formats);
+      default = "initramfs";
+      example = "floppy";
+      description = "The image that the machine starts from, and how it is plugged in.";
+    };
+    machines = mkOption {
+      type = types.lazyAttrsOf types.raw;
+      readOnly = true;
+      internal = true;
+      default = lib.genAttrs (lib.attrNames formats) machineOf;
+      description = "The machine as data for every image: paths are below `qemu` and `image`.";
+    };
     memorySize = mkOption {
       type = types.ints.positive;
       default = 256;
@@ -89,32 +165,7 @@ in
       type = types.raw;
       readOnly = true;
       internal = true;
-      default = {
-        format = "initramfs";
-        qemu = "${qemu}";
-        inherit (qemu)
-          program
-          loader
-          libraryPath
-          moduleDir
-          dataDirs
-          ;
-        machine = "q35";
-        inherit (cfg) cores;
-        inherit (cfg.qemu) cpu;
-        memoryMiB = cfg.memorySize;
-        image = "${initramfs.image}";
-        kernel = initramfs.kernelFile;
-        initramfs = initramfs.rootFile;
-        # A panic ends the machine instead of leaving it there.
-        kernelParams = config.boot.kernelParams ++ [ "panic=-1" ];
-        forwardPorts = map (forward: {
-          guestPort = forward.guest.port;
-          hostPort = forward.host.port;
-          protocol = forward.proto;
-        }) cfg.forwardPorts;
-        extraArgs = concatMap (lib.splitString " ") cfg.qemu.options;
-      };
+      default = cfg.machines.${cfg.format};
       description = "The machine as data: paths are below `qemu` and `image`.";
     };
   };

@@ -15,5 +15,6 @@ in
     SERIAL_8250 = "y";
     SERIAL_8250_CONSOLE = "y";
   }
-  // lib.optionalAttrs config.networking.enable (import ./kernel-network.nix);
+  // lib.optionalAttrs config.networking.enable (import ./kernel-network.nix)
+  // lib.optionalAttrs (config.system.root != "memory") (import ./kernel-disk.nix);
 }

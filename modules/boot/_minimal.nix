@@ -45,6 +45,8 @@
   COREDUMP = "n";
   ELF_CORE = "n";
   KALLSYMS = "n";
+  # 16 KiB of messages, which are those of a start; the records around them take five times as much.
+  LOG_BUF_SHIFT = 14;
 
   # Firmware and buses, unless a device has them.
   ACPI = "n";

@@ -45,7 +45,14 @@ let
       "${showFile position.file}:${toString position.line}";
 
   contentOf =
-    value: if isAttrs value && value._type or "" == "override" then contentOf value.content else value;
+    value:
+    let
+      kind = if isAttrs value then value._type or "" else "";
+    in
+    if kind == "override" || kind == "if" && value.condition then
+      contentOf value.content
+    else
+      value;
 
   # The definitions that gave an option its value.
   askersOf =
@@ -62,14 +69,21 @@ let
 
   kernel = cfg.package.override {
     checkConfig = false;
-    kernelConfig = mapAttrs (name: value: {
-      inherit value;
-      askedBy = askersOf name value;
-    }) cfg.config;
+    kernelConfig = cfg.asked;
   };
 in
 {
   options.boot.kernel = {
+    asked = mkOption {
+      type = types.raw;
+      readOnly = true;
+      internal = true;
+      default = mapAttrs (name: value: {
+        inherit value;
+        askedBy = askersOf name value;
+      }) cfg.config;
+      description = "The options in `config`, each with who asks for it.";
+    };
     package = mkOption {
       type = types.package;
       default = pkgs.pkgsMusl.linux;

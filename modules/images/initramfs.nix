@@ -28,14 +28,19 @@ let
   });
 
   withoutNulls = lib.filterAttrs (_name: value: value != null);
+  entries = lib.mapAttrsToList (path: entry: { inherit path; } // withoutNulls entry) (
+    folders // rootfs
+  );
 in
 {
-  config.boot.kernel.config = {
-    BLK_DEV_INITRD = "y";
-  }
-  // lib.optionalAttrs (compression != "none") {
-    "RD_${lib.toUpper compression}" = "y";
-  };
+  config.boot.kernel.config = lib.optionalAttrs (config.system.root == "memory") (
+    {
+      BLK_DEV_INITRD = "y";
+    }
+    // lib.optionalAttrs (compression != "none") {
+      "RD_${lib.toUpper (lib.head (lib.splitString "-" compression))}" = "y";
+    }
+  );
 
   options.images.initramfs = {
     compression = mkOption {
@@ -43,10 +48,28 @@ in
         "gzip"
         "none"
         "xz"
+        "xz-x86"
         "zstd"
       ];
       default = "xz";
-      description = "How the archive is compressed; xz is smallest, zstd starts fastest.";
+      description = ''
+        How the archive is compressed; xz is smallest, zstd starts fastest. Programs for x86 become
+        still smaller with xz-x86, which only a kernel for x86 reads.
+      '';
+    };
+    closure = mkOption {
+      type = types.listOf types.path;
+      readOnly = true;
+      internal = true;
+      default = [ config.system.build.toplevel ] ++ config.system.extraDependencies;
+      description = "What is in every image of the system, with what it refers to.";
+    };
+    entries = mkOption {
+      type = types.listOf types.raw;
+      readOnly = true;
+      internal = true;
+      default = entries;
+      description = "What is around it.";
     };
     image = mkOption {
       type = types.package;
@@ -55,11 +78,8 @@ in
       default = pkgs.makeImage {
         name = "${config.system.name}-initramfs";
         format = "initramfs";
-        inherit compression;
-        closure = [ config.system.build.toplevel ] ++ config.system.extraDependencies;
-        entries = lib.mapAttrsToList (path: entry: { inherit path; } // withoutNulls entry) (
-          folders // rootfs
-        );
+        inherit compression entries;
+        inherit (config.images.initramfs) closure;
         files.${kernel.target} = "${kernel}/${kernel.kernelFile}";
         meta.description = "The system as an initramfs, with its kernel beside it";
       };
@@ -82,6 +102,7 @@ in
           gzip = ".gz";
           none = "";
           xz = ".xz";
+          xz-x86 = ".xz";
           zstd = ".zst";
         }
         .${config.images.initramfs.compression};

@@ -15,11 +15,12 @@ case $1 in
             ip route replace default via "$gateway" dev "$interface"
             break
         done
-        : >/etc/resolv.conf.new
-        [ -z "${domain-}" ] || echo "search $domain" >>/etc/resolv.conf.new
+        # /etc/resolv.conf points there: /etc may be a file system that cannot be changed.
+        : >/run/resolv.conf.new
+        [ -z "${domain-}" ] || echo "search $domain" >>/run/resolv.conf.new
         for server in ${dns-}; do
-            echo "nameserver $server" >>/etc/resolv.conf.new
+            echo "nameserver $server" >>/run/resolv.conf.new
         done
-        mv /etc/resolv.conf.new /etc/resolv.conf
+        mv /run/resolv.conf.new /run/resolv.conf
         ;;
 esac

@@ -134,6 +134,11 @@ in
       + lib.optionalString (cfg.hostName != "") "127.0.0.2 ${cfg.hostName}\n";
     };
 
+    system.rootfs."/etc/resolv.conf" = mkIf usesDHCP {
+      type = "symlink";
+      target = "/run/resolv.conf";
+    };
+
     system.services = mkMerge [
       {
         network = {

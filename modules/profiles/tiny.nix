@@ -19,6 +19,7 @@ in
 
   config = mkIf cfg.enable {
     boot.kernel.fromSource = mkDefault true;
+    images.initramfs.compression = mkDefault "xz-x86";
     networking.enableIPv6 = mkDefault false;
     programs.busybox.fromSource = mkDefault true;
 

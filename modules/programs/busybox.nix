@@ -5,12 +5,32 @@
 {
   config,
   lib,
+  options,
   pkgs,
   ...
 }:
 let
   cfg = config.programs.busybox;
   inherit (lib) mkOption types;
+
+  showPlace =
+    definition:
+    let
+      position = definition.pos or null;
+    in
+    if position == null then
+      toString definition.file
+    else
+      "${position.file}:${toString position.line}";
+
+  # Where the definitions that name an applet stand.
+  askersOf =
+    applet:
+    lib.concatMapStringsSep ", " showPlace (
+      lib.filter (
+        definition: lib.elem applet definition.value
+      ) options.programs.busybox.applets.definitionsWithLocations
+    );
 in
 {
   options.programs.busybox = {
@@ -19,7 +39,7 @@ in
       default =
         if cfg.fromSource then
           pkgs.pkgsMusl.busybox.override {
-            applets = lib.unique (lib.sort lib.lessThan cfg.applets);
+            applets = lib.genAttrs cfg.applets askersOf;
             inherit (cfg) config;
           }
         else

@@ -34,7 +34,7 @@ let
   };
   idsOf = user: { inherit (config.system.rootfs.${user.home}) uid gid; };
 
-  hostKey = "/etc/dropbear/dropbear_ed25519_host_key";
+  hostKey = "${cfg.stateDir}/dropbear_ed25519_host_key";
 in
 {
   options.services.dropbear = {
@@ -49,6 +49,12 @@ in
       type = types.port;
       default = 22;
       description = "The TCP port to listen on.";
+    };
+    stateDir = mkOption {
+      type = types.str;
+      default = if config.system.root == "memory" then "/etc/dropbear" else "/run/dropbear";
+      defaultText = lib.literalMD "`/etc/dropbear`, or a folder in memory where that cannot be changed";
+      description = "The folder of the host's key, which is made where it is missing.";
     };
   };
 
@@ -66,7 +72,7 @@ in
       dependencies = [ "network" ];
       script = ''
         if [ ! -e ${hostKey} ]; then
-          mkdir -p /etc/dropbear
+          mkdir -p ${cfg.stateDir}
           ${cfg.package}/bin/dropbearkey -t ed25519 -f ${hostKey}
         fi
         exec ${cfg.package}/bin/dropbear -F -r ${hostKey} -p ${toString cfg.port}

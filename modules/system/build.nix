@@ -45,12 +45,13 @@ in
     internal = true;
     description = ''
       What can be built: the `toplevel`, `images.<format>`, and as plain data the `vm` that runs an
-      image and the `tests` of the configuration.
+      image, the `tests` of the configuration and the `kernelOptions` that it asks for.
     '';
   };
 
   config.system.build = {
     toplevel = checked toplevel;
+    kernelOptions = config.boot.kernel.asked;
     images = lib.genAttrs formats (format: config.images.${format}.image);
     vm = config.virtualisation.vm;
     tests = lib.mapAttrs (_name: test: test.rendered) config.tests;

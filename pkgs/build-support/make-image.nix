@@ -4,17 +4,26 @@
   name,
   # The writer's format, such as "initramfs".
   format,
-  # "xz", "zstd", "gzip" or "none".
-  compression,
+  # "xz", "xz-x86", "zstd", "gzip" or "none".
+  compression ? "none",
   # Store paths that are in the image with everything that they refer to.
-  closure,
+  closure ? [ ],
   # What else is in the image: records of a `path`, a `type` and what belongs to that type.
   entries,
   # Files laid beside the image: name to path.
   files ? { },
+  # For images that start by themselves: { loader, kernel, initramfs ? null, commandLine }; the middle
+  # two are paths in the image.
+  boot ? null,
+  # For disks: the file that is the root partition, and the number of the disk.
+  root ? null,
+  diskId ? 0,
   meta ? { },
 }:
-mkDerivation {
+mkDerivation (
+  lib.optionalAttrs (boot != null) { inherit boot; }
+  // lib.optionalAttrs (root != null) { inherit root diskId; }
+  // {
   inherit
     name
     format
@@ -31,3 +40,4 @@ mkDerivation {
   exportReferencesGraph = { inherit closure; };
   passthru = { inherit closure; };
 }
+)

@@ -4,7 +4,16 @@
   optionOf = {
     "[" = "TEST1";
     "[[" = "TEST2";
+    arch = "BB_ARCH";
+    bash = "BASH_IS_ASH";
+    "fsck.minix" = "FSCK_MINIX";
+    "mkfs.ext2" = "MKFS_EXT2";
+    "mkfs.minix" = "MKFS_MINIX";
+    "mkfs.reiser" = "MKFS_REISER";
+    "mkfs.vfat" = "MKFS_VFAT";
+    "nbd-client" = "NBDCLIENT";
     sh = "SH_IS_ASH";
+    sysctl = "BB_SYSCTL";
   };
 
   # What an applet is hardly itself without: parts that are options of their own.

@@ -24,12 +24,29 @@ let
   inherit (import ./applets.nix) featuresOf optionOf;
   askers = if builtins.isList applets then lib.genAttrs applets (_applet: "") else applets;
 
-  ask = value: askedBy: { inherit value askedBy; };
+  known = import ./names.nix ++ builtins.attrNames optionOf;
+  unknown =
+    applet: askedBy:
+    let
+      near = lib.modules.similarNames applet (lib.filter (lib.levenshteinAtMost 2 applet) known);
+    in
+    throw (
+      "busybox: there is no applet '${applet}'"
+      + lib.optionalString (askedBy != "") ", asked for by ${askedBy}"
+      + lib.optionalString (near != [ ]) "; did you mean ${
+        lib.concatMapStringsSep " or " (name: "'${name}'") near
+      }?"
+    );
+
+  # Who asks is for messages: it is no part of what is built.
   appletOptions = lib.mapAttrs' (
     applet: askedBy:
-    lib.nameValuePair (optionOf.${applet} or (lib.toUpper (
-      lib.replaceStrings [ "-" ] [ "_" ] applet
-    ))) (ask "y" askedBy)
+    if lib.elem applet known then
+      lib.nameValuePair (optionOf.${applet} or (lib.toUpper (
+        lib.replaceStrings [ "-" ] [ "_" ] applet
+      ))) "y"
+    else
+      unknown applet askedBy
   ) askers;
 
   base = {

@@ -1,9 +1,15 @@
 {
   lib,
+  callPackage,
   debianMirror,
   debianPatches,
   fetchurl,
   stdenv,
+  # What is in it: dropbear, dropbearkey, dbclient, dropbearconvert, scp.
+  programs ? [
+    "dropbear"
+    "dropbearkey"
+  ],
   # A file of C that says which parts are built.
   localOptions ? ./localoptions.h,
 }:
@@ -64,7 +70,7 @@ stdenv.mkDerivation {
 
   # One program under several names.
   makeFlags = [ "MULTI=1" ];
-  programs = "PROGRAMS=dropbear dropbearkey";
+  programs = "PROGRAMS=${toString programs}";
   preBuild = ''
     makeFlagsArray=("$programs")
   '';
@@ -72,15 +78,24 @@ stdenv.mkDerivation {
   installPhase = ''
     runHook preInstall
     install -D -m 755 dropbearmulti "$out/bin/dropbearmulti"
-    ln -s dropbearmulti "$out/bin/dropbear"
-    ln -s dropbearmulti "$out/bin/dropbearkey"
+    for program in ${toString programs}; do
+      ln -s dropbearmulti "$out/bin/$program"
+    done
     runHook postInstall
   '';
+
+  # The other end of a connection, with the same ciphers.
+  passthru.client = callPackage ./package.nix {
+    programs = [
+      "dbclient"
+      "dropbearconvert"
+    ];
+  };
 
   meta = {
     description = "A small SSH server";
     homepage = "https://matt.ucc.asn.au/dropbear/dropbear.html";
     license = lib.licenses.mit;
-    mainProgram = "dropbear";
+    mainProgram = lib.head programs;
   };
 }

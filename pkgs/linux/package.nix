@@ -42,6 +42,24 @@ let
     "KBUILD_BUILD_HOST=picnix"
   ];
 
+  # What no kernel for this architecture is made from: patterns below the source. Kconfig reads the
+  # files of other architectures, too.
+  never = lib.concatLines ([
+    "Documentation/*/*"
+    "samples/*.[chS]"
+    "tools/perf"
+    "tools/testing"
+  ] ++ lib.concatMap (folder: [
+    "arch/${folder}/boot"
+    "arch/${folder}/*.[chS]"
+  ]) (lib.remove image.sourceFolder (import ./architectures.nix)));
+
+  # What is only read where some option is on: headers and code, not Kconfig and make's files, which
+  # are always read.
+  optionalParts = lib.concatStrings (
+    lib.mapAttrsToList (folder: options: "${folder} ${options}\n") (import ./parts.nix)
+  );
+
   # The final configuration, and all options that this kernel knows with what they depend on.
   configfile = stdenvNoLibc.mkDerivation {
     pname = "linux-config";
@@ -97,6 +115,36 @@ stdenvNoLibc.mkDerivation {
   inherit makeFlags src version;
 
   inherit configfile;
+
+  # Three fifths of the source cannot be part of a small kernel: they are not written to a disk only to
+  # be deleted again.
+  unpackPhase = ''
+    while read -r folder options; do
+      grep -q "^CONFIG_\($options\).*=" "$configfile/config" ||
+        echo "$folder/*.[chS]" >>"$neverPath"
+    done <"$optionalPartsPath"
+    sed "s|^|linux-$version/|" "$neverPath" >excludes
+    tar -xf "$src" --no-same-owner --exclude-from excludes
+    sourceRoot=linux-$version
+  '';
+  inherit never optionalParts;
+  passAsFile = [
+    "never"
+    "optionalParts"
+  ];
+
+  postPatch = lib.optionalString (arch == "x86_64") ''
+    if ! grep -q -e ^CONFIG_PAGE_TABLE_ISOLATION=y -e ^CONFIG_CPU_SRSO=y "$configfile/config"; then
+      # Only those two need the entry code to have huge pages of its own, which cost 4 MiB of memory
+      # until the system has started.
+      for place in BEGIN END; do
+        substituteInPlace arch/x86/kernel/vmlinux.lds.S \
+          --replace-fail "ALIGN_ENTRY_TEXT_$place	. = ALIGN(PMD_SIZE);" \
+            "ALIGN_ENTRY_TEXT_$place	. = ALIGN(PAGE_SIZE);"
+      done
+    fi
+  '';
+
   # Comes first, when it is wanted.
   checkedConfig = if checkConfig then checkedConfig else null;
 

@@ -175,7 +175,12 @@ lib.runTests {
 
   testFormatsAreTheFilesOfImages = {
     expr = attrNames hello.config.system.build.images;
-    expected = [ "initramfs" ];
+    expected = [
+      "disk"
+      "floppy"
+      "initramfs"
+      "squashfs"
+    ];
   };
 
   testEveryFolderOfTheImageIsListed = {

@@ -42,6 +42,7 @@ lib.runTests {
   testPackagesAreFoundByFolder = {
     expr = attrNames packages;
     expected = [
+      "biosLoader"
       "busybox"
       "dropbear"
       "linux"
@@ -300,7 +301,7 @@ lib.runTests {
         inherit (musl.busybox.override { applets = [ "ip" ]; }) options;
       in
       [
-        options.IP.value
+        options.IP
         options.FEATURE_IP_ROUTE
         (options ? ASH)
       ];

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Image(ImageArgs),
     /// Boot a configuration's system without a display and run its tests.
     Test(TestArgs),
+    /// Say which definitions of a configuration ask for something.
+    Why(WhyArgs),
     /// Evaluate an expression and print its value.
     Eval(EvalArgs),
     /// Evaluate expressions one after the other, as they are typed or piped in.
@@ -147,6 +149,15 @@ pub(crate) struct TestArgs {
     /// The tests to run [default: all].
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WhyArgs {
+    /// What is asked for: `kernel:OPTION`, with or without `CONFIG_`.
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 /// What is evaluated.

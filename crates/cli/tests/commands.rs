@@ -25,6 +25,7 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "delete"],
     &["store", "gc"],
     &["store", "verify"],
+    &["why"],
     &["completions"],
     &["man"],
 ];

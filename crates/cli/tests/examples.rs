@@ -203,33 +203,76 @@ fn two_stores_get_the_same_image() {
     let again: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(again["files"], built["files"]);
     let name = built["path"].as_str().unwrap().strip_prefix("/nix/store/").unwrap();
+    let object = only_object(&second, name);
     for file in built["files"].as_array().unwrap() {
         let file = Path::new("nix/store").join(name).join(file["name"].as_str().unwrap());
         let bytes = |env: &TestEnvironment| {
-            let digest = second_name(env, name);
-            fs::read(
-                env.store.join("nix/store").join(digest).join(file.file_name().unwrap()),
-            )
-            .unwrap()
+            let image = env.store.join("nix/store").join(&object);
+            fs::read(image.join(file.file_name().unwrap())).unwrap()
         };
         assert!(bytes(&first) == bytes(&second), "{} differs", file.display());
     }
     second.assert_store_is_sound();
 }
 
-/// The object of a store that has this name; it has the same digest in both.
-fn second_name(env: &TestEnvironment, name: &str) -> OsString {
+/// Whether an image is more than one part in a hundred larger than it was.
+fn has_grown(before: u64, now: u64) -> bool {
+    now.saturating_mul(100) > before.saturating_mul(101)
+}
+
+#[test]
+fn one_part_in_a_hundred_is_growth() {
+    assert!(!has_grown(1000, 1010));
+    assert!(has_grown(1000, 1011));
+    assert!(!has_grown(1000, 1));
+}
+
+#[test]
+fn no_image_has_grown() {
+    let env = shared();
+    let recorded =
+        fs::read_to_string(workspace().join("crates/cli/tests/examples.sizes")).unwrap();
+    let lines: Vec<&str> = recorded.lines().filter(|l| !l.starts_with('#')).collect();
+    for example in examples() {
+        let name = example.file_stem().unwrap().to_str().unwrap();
+        let is_recorded = lines.iter().any(|line| line.split(' ').next() == Some(name));
+        assert!(is_recorded, "crates/cli/tests/examples.sizes lacks {name}");
+    }
+    for line in lines {
+        let [name, format, bytes] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("examples.sizes: {line}")
+        };
+        let example = workspace().join(format!("examples/{name}.nix"));
+        if is_too_slow(&example) {
+            let why = format!("{} builds from source: PICNIX_SLOW=1", example.display());
+            skip("no_image_has_grown", &why);
+            continue;
+        }
+        let ran = run_online(&env, &["image", "--format", format, "--json"], &example);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let now: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let now = now["total_bytes"].as_u64().unwrap();
+        let before: u64 = bytes.parse().unwrap();
+        assert!(!has_grown(before, now), "{name} ({format}) grew from {before} to {now}");
+        // A record that is too high would let the next one grow unseen.
+        assert!(
+            !has_grown(now, before),
+            "{name} ({format}) shrank from {before} to {now}: write that into crates/cli/tests/examples.sizes"
+        );
+    }
+}
+
+/// The one object of a new store that has this name; in another, it has the same digest.
+fn only_object(env: &TestEnvironment, name: &str) -> OsString {
     let plain = name.strip_prefix("<digest>").expect("digests are made equal");
     let entries = fs::read_dir(env.store.join("nix/store")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name());
-    let mut found: Vec<OsString> = names
-        .filter(|found| {
-            let found = found.to_str().unwrap();
-            found.ends_with(plain) && found.len() == plain.len() + 32
-        })
-        .collect();
-    found.sort();
-    found.pop().expect("the image is in the store")
+    let mut names: Vec<OsString> = entries.map(|e| e.unwrap().file_name()).collect();
+    names.retain(|found| {
+        let found = found.to_str().unwrap();
+        found.ends_with(plain) && found.len() == plain.len() + 32
+    });
+    assert_eq!(names.len(), 1, "{names:?}");
+    names.remove(0)
 }
 
 /// Serves the packages that lie in a store to another one, by their file names.

@@ -26,6 +26,7 @@ mod nix_commands;
 mod nix_lang_suite;
 mod nix_suites;
 mod nixpkgs_lib;
+mod packages;
 mod parallel;
 mod purity;
 mod remote;

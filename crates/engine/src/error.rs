@@ -91,6 +91,14 @@ pub enum Error {
         /// Those that are spelled alike.
         similar: Vec<String>,
     },
+    /// Nothing in the configuration asks for that option of the kernel.
+    #[error("nothing asks for the kernel's option '{name}'{}", did_you_mean(similar))]
+    NoKernelOption {
+        /// The option without `CONFIG_`.
+        name: String,
+        /// Those asked for that are spelled alike.
+        similar: Vec<String>,
+    },
     /// A build did not give what it was asked for.
     #[error("the build of '{0}' gave no such output")]
     NoOutput(String),

@@ -12,8 +12,8 @@
 mod tests;
 
 use picnix_image::{
-    Compression, ContentSource, DeviceNumber, ImageError, ImagePath, ImageTree, Metadata,
-    Node, WriteOptions, Written, find_format,
+    Boot, Compression, ContentSource, DeviceNumber, ImageError, ImagePath, ImageTree,
+    Metadata, Node, WriteOptions, Written, find_format,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -129,6 +129,20 @@ struct Attributes {
     entries: Vec<serde_json::Value>,
     #[serde(default)]
     files: BTreeMap<String, String>,
+    boot: Option<BootAttributes>,
+    root: Option<String>,
+    #[serde(default)]
+    disk_id: u32,
+}
+
+/// How an image starts by itself.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BootAttributes {
+    loader: String,
+    kernel: String,
+    initramfs: Option<String>,
+    command_line: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,7 +186,12 @@ pub fn build_image(
         serde_json::from_str(attributes_json).map_err(ImageBuildError::Attributes)?;
     let format = find_format(&attributes.format, attributes.format_version)?;
     let compression = Compression::parse(&attributes.compression)?;
-    let options = WriteOptions { compression };
+    let options = WriteOptions {
+        boot: attributes.boot.as_ref().map(|boot| boot.read(store)).transpose()?,
+        root: attributes.root_source(store)?,
+        disk_id: attributes.disk_id,
+        ..WriteOptions::new(compression)
+    };
     let file_name = format!("{}.{}", format.name(), format.extension(&options));
     check_file_names(&attributes.files, &file_name)?;
 
@@ -213,6 +232,32 @@ fn check_file_names(
         return Err(ImageBuildError::FileName { name: name.clone(), reason });
     }
     Ok(())
+}
+
+impl Attributes {
+    /// The contents of the root partition.
+    fn root_source(
+        &self,
+        store: &StoreView<'_>,
+    ) -> Result<Option<Arc<dyn ContentSource>>, ImageBuildError> {
+        let Some(root) = &self.root else { return Ok(None) };
+        let (path, found) = resolve_file("the image's root", root, store)?;
+        Ok(Some(Arc::new(OnDisk { path, size_bytes: found.len() })))
+    }
+}
+
+impl BootAttributes {
+    fn read(&self, store: &StoreView<'_>) -> Result<Boot, ImageBuildError> {
+        let (path, _) = resolve_file("the image's start", &self.loader, store)?;
+        let loader =
+            fs::read(&path).map_err(|source| ImageBuildError::Read { path, source })?;
+        Ok(Boot {
+            loader,
+            kernel: ImagePath::parse(&self.kernel)?,
+            initramfs: self.initramfs.as_ref().map(ImagePath::parse).transpose()?,
+            command_line: self.command_line.clone(),
+        })
+    }
 }
 
 /// Copies a store path to its own place in the image.
@@ -547,6 +592,23 @@ fn read_link(at: &Path) -> Result<Vec<u8>, ImageBuildError> {
     Ok(target.as_os_str().as_bytes().to_vec())
 }
 
+/// Follows links to the file that a logical path names.
+fn resolve_file(
+    asker: &str,
+    path: &str,
+    store: &StoreView<'_>,
+) -> Result<(PathBuf, fs::Metadata), ImageBuildError> {
+    let (at, found) = store.resolve(asker, path)?;
+    if !found.is_file() {
+        return Err(ImageBuildError::Source {
+            asker: asker.to_owned(),
+            path: path.to_owned(),
+            reason: "is not a file".to_owned(),
+        });
+    }
+    Ok((at, found))
+}
+
 fn copy_beside(
     name: &str,
     source: &str,
@@ -554,11 +616,7 @@ fn copy_beside(
     out: &Path,
 ) -> Result<(), ImageBuildError> {
     let asker = format!("the file \"{name}\" beside the image");
-    let (from, found) = store.resolve(&asker, source)?;
-    if !found.is_file() {
-        let (path, reason) = (source.to_owned(), "is not a file".to_owned());
-        return Err(ImageBuildError::Source { asker, path, reason });
-    }
+    let (from, _) = resolve_file(&asker, source, store)?;
     let at = out.join(name);
     let mut input = File::open(&from)
         .map_err(|source| ImageBuildError::Read { path: from, source })?;

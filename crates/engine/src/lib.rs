@@ -22,6 +22,7 @@ pub mod remote;
 pub mod session;
 mod settings;
 pub mod system;
+mod texts;
 pub mod tree;
 pub mod world;
 

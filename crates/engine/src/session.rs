@@ -142,7 +142,7 @@ fn attempt<T>(
     (cores, earlier): (usize, Remains),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> (Option<Result<T, Error>>, Remains) {
-    let heap = Heap::new();
+    let heap = Heap::with_advice(Some(picnix_sandbox::memory::advise_large_pages));
     let visibility = match (options.pure, options.restricted) {
         (true, _) => Visibility::Pure,
         (false, true) => Visibility::Restricted,

@@ -1,8 +1,10 @@
 //! From a configuration to the parts of its system.
 //!
 //! The entry is `<picnix>/default.nix`; what it gives below `config.system.build` is an interface between the
-//! Nix tree and this crate: `images.<format>` are derivations, `vm` and `tests` are data.
+//! Nix tree and this crate: `images.<format>` are derivations, `vm`, `tests` and
+//! `kernelOptions` are data.
 
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +39,44 @@ pub struct BuiltImage {
     pub files: Vec<(String, u64)>,
 }
 
+/// An option of the kernel that a configuration asks for.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KernelOption {
+    /// `y`, `m`, `n`, a number or a text.
+    pub value: serde_json::Value,
+    /// The places that ask for it: files of picnix by their path in its tree, others by their names.
+    pub asked_by: String,
+}
+
 impl System {
+    /// Says who asks for an option of the kernel, named without `CONFIG_`.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or nothing in it asks for that option.
+    pub fn kernel_option(
+        &self,
+        engine: &Engine,
+        options: &EvalOptions,
+        name: &str,
+        show_message: impl Fn(&str),
+    ) -> Result<KernelOption, Error> {
+        let options = Self::eval_options(engine, options)?;
+        let json =
+            evaluate(engine, Writes::WhenBuilding, &options, show_message, |session| {
+                let build = self.build_attrs(session)?;
+                Ok(session.to_json(session.select(build, "kernelOptions")?)?.0)
+            })?;
+        let mut asked: BTreeMap<String, KernelOption> = serde_json::from_str(&json)
+            .map_err(|error| {
+                Error::Evaluation(format!("error: 'system.build.kernelOptions': {error}"))
+            })?;
+        asked.remove(name).ok_or_else(|| Error::NoKernelOption {
+            name: name.to_owned(),
+            similar: report::similar_names(name, asked.into_keys()),
+        })
+    }
+
     /// Builds an image of the system; without a format, the one that its machine boots.
     ///
     /// # Errors
@@ -116,7 +155,8 @@ impl System {
             let logical = path.as_os_str().as_bytes();
             store.real_path_within(logical).unwrap_or_else(|_| path.to_path_buf())
         };
-        Ok((spec.map_paths(physical), TestPlan::parse(&tests)?))
+        let tests = TestPlan::parse(&tests)?.map_paths(physical);
+        Ok((spec.map_paths(physical), tests))
     }
 
     /// The flake that the configuration is in, if it is given as `.#name`.

@@ -1,9 +1,10 @@
 //! The real outside: files of this machine, its environment, its clock, its store.
 //!
-//! Decision: what evaluation adds to the store is held back. Texts and derivations are collected in memory and
+//! Decision: what evaluation adds to the store is held back. Texts and derivations are collected ([`Texts`]) and
 //! written in one transaction by [`RealWorld::flush`], when the evaluation has succeeded or when something has
 //! to be built on its way. An evaluation that fails leaves nothing behind.
 
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ use crate::caches::Signatures;
 use crate::engine::Engine;
 use crate::fetchers::{Fetchers, Freshness};
 use crate::parallel::{Notes, Source};
+use crate::texts::Texts;
 
 /// Shows the lines of `builtins.trace`.
 pub type ShowMessage<'a> = Box<dyn Fn(&str) + 'a>;
@@ -49,7 +51,7 @@ pub struct RealWorld<'a> {
     current_time: i64,
     is_pure: bool,
     access: Access,
-    texts: RefCell<BTreeMap<StorePath, PendingText>>,
+    texts: RefCell<Texts>,
     /// Sources whose paths were computed only: where they are and what they are called.
     sources: RefCell<Vec<(PathBuf, AddRequest)>>,
     /// Trees that this evaluation fetched.
@@ -73,16 +75,6 @@ pub struct RealWorld<'a> {
 pub(crate) struct Remains {
     messages: usize,
     trees: BTreeMap<Input, FetchedTree>,
-}
-
-/// A text object that is not in the store yet.
-///
-/// An evaluation makes thousands of derivations and reads few of them again: of those only the text is kept,
-/// and references are parsed out of it when somebody asks.
-struct PendingText {
-    contents: Box<[u8]>,
-    /// What it refers to; none for a derivation.
-    references: Option<BTreeSet<StorePath>>,
 }
 
 impl<'a> RealWorld<'a> {
@@ -156,7 +148,7 @@ impl<'a> RealWorld<'a> {
 
     /// Whether a store object was made by this evaluation or was found valid by it.
     fn is_known(&self, path: &StorePath) -> bool {
-        self.texts.borrow().contains_key(path) || self.valid.borrow().contains(path)
+        self.texts.borrow().contains(path) || self.valid.borrow().contains(path)
     }
 
     /// Says that helpers do a part of the work from now on.
@@ -212,8 +204,7 @@ impl<'a> RealWorld<'a> {
         if references.is_some() {
             self.allow(&path);
         }
-        let text = PendingText { contents: contents.into(), references };
-        self.texts.borrow_mut().entry(path).or_insert(text);
+        self.texts.borrow_mut().add(path, contents.into(), references);
     }
 
     /// Does what a helper has noted.
@@ -299,20 +290,21 @@ impl<'a> RealWorld<'a> {
                 .add_source(path, request, &mut |_, _| Ok(true))
                 .map_err(|error| world_error(&error))?;
         }
-        let mut references = Vec::with_capacity(texts.len());
-        for (path, text) in &texts {
-            references.push(self.references_of(path, text)?);
+        let mut objects = Vec::new();
+        for path in texts.paths() {
+            let Some(contents) = contents_of(&texts, path)? else { continue };
+            let references = self.references_of(&texts, path, &contents)?;
+            objects.push((path, contents, references));
         }
-        let texts: Vec<TextObject<'_>> = texts
+        let objects: Vec<TextObject<'_>> = objects
             .iter()
-            .zip(&references)
-            .map(|((path, text), references)| TextObject {
+            .map(|(path, contents, references)| TextObject {
                 name: path.name(),
-                contents: &text.contents,
+                contents,
                 references,
             })
             .collect();
-        store.add_texts(&texts).map_err(|error| world_error(&error))?;
+        store.add_texts(&objects).map_err(|error| world_error(&error))?;
         Ok(())
     }
 
@@ -355,27 +347,25 @@ impl<'a> RealWorld<'a> {
         self.fetchers().show_to_git(dir, file)
     }
 
-    fn pending_text<T>(
-        &self,
-        path: &[u8],
-        take: impl FnOnce(&PendingText) -> T,
-    ) -> Option<T> {
+    /// The path of a text that is not in the store yet.
+    fn pending_text(&self, path: &[u8]) -> Option<StorePath> {
         let texts = self.texts.borrow();
         if texts.is_empty() {
             return None;
         }
         let store_path = self.engine.config.store_dir.parse_path(path).ok()?;
-        texts.get(&store_path).map(take)
+        texts.contains(&store_path).then_some(store_path)
     }
 
     fn references_of(
         &self,
+        texts: &Texts,
         path: &StorePath,
-        text: &PendingText,
+        contents: &[u8],
     ) -> WorldResult<BTreeSet<StorePath>> {
-        match &text.references {
+        match texts.references(path) {
             Some(references) => Ok(references.clone()),
-            None => Ok(self.parse_derivation(path, &text.contents)?.references()),
+            None => Ok(self.parse_derivation(path, contents)?.references()),
         }
     }
 
@@ -491,6 +481,18 @@ fn io_error(action: &str, path: &[u8], error: &std::io::Error) -> WorldError {
     }
 }
 
+fn contents_of<'t>(
+    texts: &'t Texts,
+    path: &StorePath,
+) -> WorldResult<Option<Cow<'t, [u8]>>> {
+    texts.contents(path).map_err(|error| {
+        let path = path.name();
+        WorldError::new(format!(
+            "cannot read '{path}' back from a temporary file: {error}"
+        ))
+    })
+}
+
 impl World for RealWorld<'_> {
     fn store_dir(&self) -> &StoreDir {
         &self.engine.config.store_dir
@@ -498,8 +500,10 @@ impl World for RealWorld<'_> {
 
     fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
         self.check(path)?;
-        if let Some(contents) = self.pending_text(path, |text| text.contents.to_vec()) {
-            return Ok(contents);
+        if let Some(path) = self.pending_text(path)
+            && let Some(contents) = contents_of(&self.texts.borrow(), &path)?
+        {
+            return Ok(contents.into_owned());
         }
         let physical = self.physical(path);
         if self.notes.get().is_some() {
@@ -552,7 +556,7 @@ impl World for RealWorld<'_> {
 
     fn file_kind(&self, path: &[u8]) -> WorldResult<Option<FileKind>> {
         self.check(path)?;
-        if self.pending_text(path, |_| ()).is_some() {
+        if self.pending_text(path).is_some() {
             return Ok(Some(FileKind::Regular));
         }
         match fs::symlink_metadata(self.physical(path)) {
@@ -611,7 +615,7 @@ impl World for RealWorld<'_> {
                 return Ok(Ok(known));
             }
         }
-        if self.pending_text(path, |_| ()).is_some() {
+        if self.pending_text(path).is_some() {
             self.act();
             self.flush()?;
         }
@@ -657,9 +661,7 @@ impl World for RealWorld<'_> {
         if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
             notes.text(&path, contents, Some(&references));
         }
-        let text =
-            PendingText { contents: contents.into(), references: Some(references) };
-        self.texts.borrow_mut().insert(path.clone(), text);
+        self.texts.borrow_mut().add(path.clone(), contents.into(), Some(references));
         self.allow(&path);
         Ok(path)
     }
@@ -668,9 +670,7 @@ impl World for RealWorld<'_> {
         if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
             notes.text(&text.path, &text.contents, None);
         }
-        let pending =
-            PendingText { contents: text.contents.into_boxed_slice(), references: None };
-        self.texts.borrow_mut().insert(text.path, pending);
+        self.texts.borrow_mut().add(text.path, text.contents.into(), None);
         Ok(())
     }
 
@@ -680,8 +680,12 @@ impl World for RealWorld<'_> {
     }
 
     fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {
-        if let Some(text) = self.texts.borrow().get(path) {
-            return Ok(self.references_of(path, text)?.into_iter().collect());
+        let texts = self.texts.borrow();
+        if let Some(contents) = contents_of(&texts, path)? {
+            return Ok(self
+                .references_of(&texts, path, &contents)?
+                .into_iter()
+                .collect());
         }
         self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;

@@ -113,6 +113,22 @@ impl Compression {
     }
 }
 
+impl Compression {
+    /// Compresses one block as squashfs stores it: a stream of its own, which for gzip has zlib's header.
+    pub(crate) fn block(self, bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
+        let failed = |source| ImageError::Compressor { name: self.name(), source };
+        if self == Self::Gzip {
+            let mut encoder =
+                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+            encoder.write_all(bytes).map_err(failed)?;
+            return encoder.finish().map_err(failed);
+        }
+        let mut encoder = self.encoder(Vec::new(), bytes.len() as u64)?;
+        encoder.write_all(bytes).map_err(failed)?;
+        encoder.finish().map_err(failed)
+    }
+}
+
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

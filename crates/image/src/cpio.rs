@@ -8,14 +8,12 @@
 //! nothing at the end: the kernel needs no 512-byte blocks. The root directory is not written,
 //! since the kernel has made it. The reader is for tests and inspection.
 
-use crate::{ContentSource, Entry, EntrySize, ImageError, ImagePath, ImageTree, Node};
+use crate::{Entry, EntrySize, ImageError, ImagePath, ImageTree, Node, content};
 use std::io::{self, Read, Write};
 
 const MAGIC: &[u8; 6] = b"070701";
 const TRAILER: &[u8] = b"TRAILER!!!";
 const HEADER_BYTES: usize = 110;
-/// Contents go through a buffer of this size.
-const COPY_BUFFER_BYTES: usize = 64 << 10;
 /// A record that the reader would hold in memory is at most this large.
 pub const MAX_READ_BYTES: u64 = 1 << 30;
 /// The kernel's `PATH_MAX`.
@@ -137,7 +135,7 @@ fn write_entry(
     };
     write_header(&header, path.as_bytes(), out).map_err(ImageError::Write)?;
     match &entry.node {
-        Node::File(source) => write_contents(path, entry, source.as_ref(), out)?,
+        Node::File(source) => content::copy(path, entry, source.as_ref(), out)?,
         Node::Symlink(target) => out.write_all(target).map_err(ImageError::Write)?,
         Node::Directory
         | Node::CharacterDevice(_)
@@ -179,46 +177,6 @@ fn pad(written: u64, out: &mut dyn Write) -> io::Result<()> {
     let missing = written.next_multiple_of(4) - written;
     let missing = usize::try_from(missing).expect("padding is at most 3 bytes");
     out.write_all(&[0; 3][..missing])
-}
-
-fn write_contents(
-    path: &ImagePath,
-    entry: &Entry,
-    source: &dyn ContentSource,
-    out: &mut dyn Write,
-) -> Result<(), ImageError> {
-    let unreadable = |source| ImageError::Content {
-        path: path.to_string(),
-        origin: entry.origin.clone(),
-        source,
-    };
-    let wrong_size = |found: String| ImageError::ContentSize {
-        path: path.to_string(),
-        origin: entry.origin.clone(),
-        expected_bytes: source.size_bytes(),
-        found,
-    };
-    let expected = source.size_bytes();
-    let mut reader = source.open().map_err(unreadable)?;
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    let mut copied = 0;
-    loop {
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(unreadable(e)),
-        };
-        copied += count as u64;
-        if copied > expected {
-            return Err(wrong_size("more".to_owned()));
-        }
-        out.write_all(&buffer[..count]).map_err(ImageError::Write)?;
-    }
-    if copied < expected {
-        return Err(wrong_size(copied.to_string()));
-    }
-    Ok(())
 }
 
 /// Reads an archive record by record.
@@ -310,7 +268,7 @@ fn parse_hex(digits: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceNumber, Metadata};
+    use crate::{ContentSource, DeviceNumber, Metadata};
 
     fn tree() -> ImageTree {
         let mut tree = ImageTree::new();

@@ -79,6 +79,24 @@ pub enum ImageError {
         /// What does not fit.
         reason: &'static str,
     },
+    /// More than a medium can take.
+    #[error(
+        "{medium} takes {available_bytes} bytes, and {needed_bytes} are needed; leave something out"
+    )]
+    TooLarge {
+        /// What is too small.
+        medium: &'static str,
+        /// Bytes that the contents take there.
+        needed_bytes: u64,
+        /// Bytes that there are.
+        available_bytes: u64,
+    },
+    /// An image that cannot start as its description says.
+    #[error("the image cannot be made to start: {reason}")]
+    Boot {
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A content source could not be read.
     #[error("cannot read the contents of \"{path}\" ({origin})")]
     Content {

@@ -4,14 +4,31 @@
 //! names another version was made for another picnix, and is refused instead of being answered
 //! with bytes that its derivation does not stand for.
 
-use crate::{Compression, ImageError, ImagePath, ImageTree, cpio};
+use crate::disk::Disk;
+use crate::floppy::Floppy;
+use crate::squashfs::Squashfs;
+use crate::{Boot, Compression, ContentSource, ImageError, ImagePath, ImageTree, cpio};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// What a writer needs to know beyond the tree.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct WriteOptions {
     /// How the image is compressed.
     pub compression: Compression,
+    /// How the image starts by itself, where its format can.
+    pub boot: Option<Boot>,
+    /// The contents of the root partition, where the format has partitions.
+    pub root: Option<Arc<dyn ContentSource>>,
+    /// The number that tells disks apart, where the format is one of a disk.
+    pub disk_id: u32,
+}
+
+impl WriteOptions {
+    /// Options for a format that needs nothing but this.
+    pub const fn new(compression: Compression) -> Self {
+        Self { compression, boot: None, root: None, disk_id: 0 }
+    }
 }
 
 /// What one entry takes in an image before compression.
@@ -58,7 +75,7 @@ pub trait Format: Sync {
 
 /// All formats, sorted by name.
 pub fn formats() -> &'static [&'static dyn Format] {
-    &[&Initramfs]
+    &[&Disk, &Floppy, &Initramfs, &Squashfs]
 }
 
 /// Finds a format by name, and checks that it writes the version that a description asks for.
@@ -111,9 +128,10 @@ impl Format for Initramfs {
     }
 }
 
-struct Counter<'a> {
-    out: &'a mut dyn Write,
-    count: u64,
+/// A writer that knows how much was written.
+pub(crate) struct Counter<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) count: u64,
 }
 
 impl Write for Counter<'_> {
@@ -135,7 +153,7 @@ mod tests {
     #[test]
     fn an_unknown_format_lists_the_known() {
         let error = find_format("iso", 1).err().unwrap();
-        insta::assert_snapshot!(error, @r#"unknown image format "iso"; there are: initramfs"#);
+        insta::assert_snapshot!(error, @r#"unknown image format "iso"; there are: disk, floppy, initramfs, squashfs"#);
     }
 
     #[test]
@@ -148,7 +166,7 @@ mod tests {
     fn extensions_name_the_compression() {
         let format = find_format("initramfs", 1).unwrap();
         let names = Compression::ALL
-            .map(|compression| format.extension(&WriteOptions { compression }));
+            .map(|compression| format.extension(&WriteOptions::new(compression)));
         assert_eq!(names, ["cpio", "cpio.gz", "cpio.xz", "cpio.xz", "cpio.zst"]);
     }
 }

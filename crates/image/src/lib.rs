@@ -10,13 +10,20 @@
 //! A tree is sorted by path and knows its sizes before contents are read, so writers stream and
 //! compressors size their windows to the content.
 
+pub mod bios;
 mod compress;
+mod content;
 pub mod cpio;
+mod disk;
 mod error;
+pub mod fat;
+mod floppy;
 mod format;
 mod path;
+pub mod squashfs;
 mod tree;
 
+pub use bios::{Boot, Extent};
 pub use compress::{Compression, Encoder, XzFilter};
 pub use error::ImageError;
 pub use format::{EntrySize, Format, WriteOptions, Written, find_format, formats};

@@ -59,7 +59,8 @@ fn sample(dir: &Path) -> ImageTree {
 fn write(tree: &ImageTree, compression: Compression) -> (Vec<u8>, Written) {
     let mut bytes = Vec::new();
     let format = find_format("initramfs", 1).unwrap();
-    let written = format.write(tree, &WriteOptions { compression }, &mut bytes).unwrap();
+    let written =
+        format.write(tree, &WriteOptions::new(compression), &mut bytes).unwrap();
     (bytes, written)
 }
 

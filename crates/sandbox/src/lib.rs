@@ -31,6 +31,7 @@ mod spawn;
 mod running;
 mod tree;
 
+pub mod memory;
 pub mod worker;
 
 pub use error::Error;

@@ -3,6 +3,8 @@
 //! A builder leaves directories without write permission, deeper than any path may be long, and,
 //! where root built, of another owner. Neither function follows links.
 
+mod unlink;
+
 use std::ffi::CStr;
 use std::fs;
 use std::io;
@@ -39,6 +41,9 @@ pub fn remove_tree(path: &Path) -> Result<(), Error> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let top = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| fail(e.into()))?;
+    if let Ok(again) = top.try_clone() {
+        unlink::unlink_files(again);
+    }
     let mut removal = Removal { top: top.as_fd(), moved: 0 };
     loop {
         let moved_before = removal.moved;
@@ -151,5 +156,26 @@ mod tests {
         remove_tree(&top).unwrap();
         assert!(!top.exists());
         remove_tree(&top).unwrap();
+    }
+
+    #[test]
+    fn many_files_are_removed_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("file"), "").unwrap();
+        let top = dir.path().join("top");
+        for folder in 0..20 {
+            let folder = top.join(format!("{folder}/x/y"));
+            fs::create_dir_all(&folder).unwrap();
+            std::os::unix::fs::symlink(&kept, folder.join("link")).unwrap();
+            for file in 0..150 {
+                fs::write(folder.join(file.to_string()), "").unwrap();
+            }
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+        }
+        remove_tree(&top).unwrap();
+        assert!(!top.exists());
+        assert!(kept.join("file").exists());
     }
 }

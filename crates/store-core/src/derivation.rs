@@ -316,12 +316,12 @@ mod tests {
         let input = StorePath::from_parts([1; 20], b"in.drv").unwrap();
         let mut drv = deferred(&["out"]);
         drv.input_drvs.insert(input, BTreeSet::from([OutputName::out()]).into());
-        let hashes = BTreeMap::from([(OutputName::out(), Sha256([0; 32]))]);
+        let hashes = Box::new([(OutputName::out(), Sha256([0; 32]))]);
         let hash = Arc::new(DrvHash { kind: DrvHashKind::Deferred, hashes });
         drv.fill_in_output_paths(&dir, |_| Ok::<_, Error>(hash.clone())).unwrap();
         assert_eq!(drv.kind().unwrap(), DerivationKind::Deferred);
         let missing =
-            Arc::new(DrvHash { kind: DrvHashKind::Regular, hashes: BTreeMap::new() });
+            Arc::new(DrvHash { kind: DrvHashKind::Regular, hashes: Box::new([]) });
         let error = drv.hash_modulo(&dir, |_| Ok::<_, Error>(missing.clone()));
         assert_eq!(
             error.unwrap_err().to_string(),

@@ -130,6 +130,16 @@ pub enum VmError {
         /// What happened last.
         reason: String,
     },
+    /// A login over SSH did not come about.
+    #[error("logging in as \"{user}\" over SSH (127.0.0.1:{port}) failed: {reason}")]
+    Ssh {
+        /// Who wanted in.
+        user: String,
+        /// The port of the host that leads to the server.
+        port: u16,
+        /// What happened last.
+        reason: String,
+    },
     /// The guest ended, but not by powering off.
     #[error("the guest did not power off: {reason}")]
     NotPoweredOff {

@@ -6,7 +6,7 @@
 //! and loadable parts beside the running program, which is then the loader, so it is told.
 
 use crate::kvm::Accel;
-use crate::{Forward, VmSpec};
+use crate::{DriveKind, Forward, VmSpec};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,13 +140,52 @@ impl Invocation<'_> {
     }
 
     fn boot_arguments(&self, args: &mut Arguments) {
-        args.option("-kernel", self.spec.kernel_path());
-        match &self.boot {
-            Boot::Image => {
-                args.option("-initrd", self.spec.initramfs_path());
-                args.option("-append", self.kernel_params().join(" "));
+        if let Some(firmware) = &self.spec.firmware {
+            args.option("-bios", firmware);
+        }
+        if let Some(kernel) = self.spec.kernel_path() {
+            args.option("-kernel", kernel);
+            match &self.boot {
+                Boot::Image => {
+                    if let Some(archive) = self.spec.initramfs_path() {
+                        args.option("-initrd", archive);
+                    }
+                    args.option("-append", self.kernel_params().join(" "));
+                }
+                Boot::KernelOnly(params) => args.option("-append", params),
             }
-            Boot::KernelOnly(params) => args.option("-append", params),
+        }
+        self.drive_arguments(args);
+    }
+
+    fn drive_arguments(&self, args: &mut Arguments) {
+        let (Some(drive), Some(path)) = (&self.spec.drive, self.spec.drive_path()) else {
+            return;
+        };
+        let interface = match drive.kind {
+            DriveKind::Floppy => "floppy",
+            DriveKind::Virtio | DriveKind::Sata => "none,id=medium",
+        };
+        // Hard disks are never read-only: what is written to this one is gone with the machine.
+        let access = match drive.kind {
+            DriveKind::Floppy | DriveKind::Virtio => "readonly=on",
+            DriveKind::Sata => "snapshot=on",
+        };
+        let mut value =
+            OsString::from(format!("if={interface},format=raw,{access},file="));
+        // In QEMU's option syntax a comma of a value is written twice.
+        value.push(path.to_string_lossy().replace(',', ",,"));
+        args.option("-drive", value);
+        // A kernel that QEMU loads is what the firmware starts first.
+        let order = if self.spec.kernel.is_none() { ",bootindex=0" } else { "" };
+        match drive.kind {
+            DriveKind::Floppy => args.option("-boot", "a"),
+            DriveKind::Virtio => {
+                args.option("-device", format!("virtio-blk-pci,drive=medium{order}"));
+            }
+            DriveKind::Sata => {
+                args.option("-device", format!("ide-hd,drive=medium,bus=ide.0{order}"));
+            }
         }
     }
 
@@ -210,7 +249,7 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Protocol;
+    use crate::{Drive, Protocol};
 
     fn spec() -> VmSpec {
         VmSpec::parse(
@@ -218,7 +257,7 @@ mod tests {
                 "loader": "usr/lib/x/ld.so", "libraryPath": ["usr/lib/x", "usr/lib/y"],
                 "moduleDir": "usr/lib/x/qemu", "cores": 2,
                 "dataDirs": ["usr/share/qemu", "usr/share/seabios"],
-                "initramfs": "initramfs.cpio.xz", "extraArgs": ["-vga", "none"],
+                "kernel": "bzImage", "initramfs": "initramfs.cpio.xz", "extraArgs": ["-vga", "none"],
                 "kernelParams": ["console=ttyS0", "quiet"]}"#,
         )
         .unwrap()
@@ -287,6 +326,62 @@ mod tests {
             .map(|(_, value)| value.unwrap().to_owned())
             .collect();
         assert_eq!(env, ["/q/usr/lib/x/qemu"]);
+    }
+
+    #[test]
+    fn a_medium_that_firmware_starts() {
+        let started = |kind| {
+            let mut spec = spec();
+            spec.kernel = None;
+            spec.initramfs = None;
+            spec.firmware = Some("/f/OVMF.fd".into());
+            spec.drive = Some(Drive { file: "a,b.img".to_owned(), kind });
+            let invocation = Invocation {
+                spec: &spec,
+                accel: Some(Accel::Tcg),
+                boot: Boot::Image,
+                console: ConsoleDevice::Pipes,
+                forwards: &[],
+                control_socket: None,
+                user_args: &[],
+            };
+            let all = shown(&invocation);
+            let start = all.find("-bios").unwrap();
+            all[start..all.find("-chardev").unwrap()].to_owned()
+        };
+        insta::assert_snapshot!(started(DriveKind::Floppy), @"
+        -bios /f/OVMF.fd
+        -drive if=floppy,format=raw,readonly=on,file=/i/a,,b.img
+        -boot a
+        ");
+        insta::assert_snapshot!(started(DriveKind::Virtio), @"
+        -bios /f/OVMF.fd
+        -drive if=none,id=medium,format=raw,readonly=on,file=/i/a,,b.img
+        -device virtio-blk-pci,drive=medium,bootindex=0
+        ");
+        insta::assert_snapshot!(started(DriveKind::Sata), @"
+        -bios /f/OVMF.fd
+        -drive if=none,id=medium,format=raw,snapshot=on,file=/i/a,,b.img
+        -device ide-hd,drive=medium,bus=ide.0,bootindex=0
+        ");
+    }
+
+    #[test]
+    fn a_kernel_that_qemu_loads_comes_before_the_medium() {
+        let mut spec = spec();
+        spec.drive = Some(Drive { file: "a.img".to_owned(), kind: DriveKind::Virtio });
+        let invocation = Invocation {
+            spec: &spec,
+            accel: Some(Accel::Tcg),
+            boot: Boot::Image,
+            console: ConsoleDevice::Pipes,
+            forwards: &[],
+            control_socket: None,
+            user_args: &[],
+        };
+        let all = shown(&invocation);
+        assert!(all.contains("-kernel /i/"), "{all}");
+        assert!(all.contains("-device virtio-blk-pci,drive=medium\n"), "{all}");
     }
 
     #[test]

@@ -105,8 +105,13 @@ fn choose(
     if let Err(why) = &host.kvm {
         return tcg(why.clone());
     }
+    let Some(kernel) = spec.kernel_path() else {
+        return tcg(
+            "what the firmware starts cannot be tried in KVM beforehand".to_owned()
+        );
+    };
     let key = [
-        spec.kernel_path().to_string_lossy().into_owned(),
+        kernel.to_string_lossy().into_owned(),
         spec.qemu.to_string_lossy().into_owned(),
         host.cpu_model.clone(),
     ]
@@ -171,7 +176,8 @@ fn write_cache(file: &Path, cache: &Cache) -> io::Result<()> {
 
 /// Boots the kernel alone in KVM.
 fn probe(spec: &VmSpec) -> Result<Verdict, VmError> {
-    let spec = VmSpec { network_device: None, devices: Vec::new(), ..spec.clone() };
+    let spec =
+        VmSpec { network_device: None, devices: Vec::new(), drive: None, ..spec.clone() };
     let invocation = Invocation {
         spec: &spec,
         accel: Some(Accel::Kvm),
@@ -247,7 +253,7 @@ mod tests {
     fn spec() -> VmSpec {
         VmSpec::parse(
             r#"{"format": "initramfs", "qemu": "/q", "memoryMiB": 64, "image": "/i",
-                "initramfs": "x", "kernelParams": ["console=ttyS1", "quiet"]}"#,
+                "kernel": "bzImage", "initramfs": "x", "kernelParams": ["console=ttyS1", "quiet"]}"#,
         )
         .unwrap()
     }
@@ -276,7 +282,7 @@ mod tests {
         let next = choose(&spec(), &host("b"), &cache, || Ok(verdict(true))).unwrap();
         assert_eq!(next.accel, Some(Accel::Kvm));
         assert_eq!(choose(&spec(), &host("b"), &cache, never).unwrap(), next);
-        let other = VmSpec { kernel: "other".to_owned(), ..spec() };
+        let other = VmSpec { kernel: Some("other".to_owned()), ..spec() };
         let asked = choose(&other, &host("b"), &cache, || Ok(verdict(false))).unwrap();
         assert_eq!(asked.accel, Some(Accel::Tcg));
     }

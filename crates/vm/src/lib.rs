@@ -26,6 +26,7 @@ mod process;
 mod qmp;
 mod runner;
 mod spec;
+mod ssh;
 mod text;
 
 pub use console::{CommandOutput, Console};
@@ -35,4 +36,4 @@ pub use machine::{Ending, Machine, StartOptions, Stdio};
 pub use plan::{BootTest, Step, TestPlan};
 pub use ports::Forward;
 pub use runner::{RunnerOptions, TestFailure, TestReport, run_test};
-pub use spec::{ForwardPort, Protocol, VmSpec};
+pub use spec::{Drive, DriveKind, ForwardPort, Protocol, VmSpec};

@@ -1,9 +1,10 @@
 //! The tests that a configuration declares, as JSON.
 
-use crate::VmError;
+use crate::{VmError, VmSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Long enough for a small system under emulation on a busy machine.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 300;
@@ -19,7 +20,27 @@ pub struct TestPlan {
 impl TestPlan {
     /// Parses a plan.
     pub fn parse(json: &str) -> Result<Self, VmError> {
-        serde_json::from_str(json).map_err(VmError::Plan)
+        let plan: Self = serde_json::from_str(json).map_err(VmError::Plan)?;
+        for machine in plan.tests.values().filter_map(|test| test.machine.as_ref()) {
+            machine.check()?;
+        }
+        Ok(plan)
+    }
+
+    /// Replaces the store paths by where they physically are.
+    #[must_use]
+    pub fn map_paths(mut self, physical: impl Fn(&Path) -> PathBuf) -> Self {
+        for test in self.tests.values_mut() {
+            test.machine =
+                test.machine.take().map(|machine| machine.map_paths(&physical));
+            for step in &mut test.steps {
+                if let Step::Ssh { client, identity, .. } = step {
+                    *client = physical(client);
+                    *identity = physical(identity);
+                }
+            }
+        }
+        self
     }
 }
 
@@ -32,6 +53,9 @@ pub struct BootTest {
     pub timeout_seconds: u64,
     /// What to do, in this order.
     pub steps: Vec<Step>,
+    /// The machine, where it is another one than the configuration's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<VmSpec>,
 }
 
 const fn default_timeout() -> u64 {
@@ -71,6 +95,22 @@ pub enum Step {
         #[serde(default)]
         expect: Option<String>,
     },
+    /// Log in over SSH and run a command; it must exit with status 0.
+    Ssh {
+        /// The port in the guest; it must be forwarded.
+        port: u16,
+        /// Who logs in.
+        user: String,
+        /// The command, for the user's shell.
+        command: String,
+        /// What it must print, white space at both ends aside.
+        #[serde(default)]
+        expect: Option<String>,
+        /// The program `dbclient`.
+        client: PathBuf,
+        /// The user's secret key, in dropbear's format.
+        identity: PathBuf,
+    },
     /// Type `poweroff` and wait until the machine is off.
     PowerOff {},
 }
@@ -86,6 +126,9 @@ impl fmt::Display for Step {
             Self::Run { command, .. } => write!(f, "run \"{command}\""),
             Self::Fetch { port, path, .. } => {
                 write!(f, "fetch \"{path}\" from port {port}")
+            }
+            Self::Ssh { user, command, .. } => {
+                write!(f, "run \"{command}\" as {user} over SSH")
             }
             Self::PowerOff {} => write!(f, "power off"),
         }
@@ -104,6 +147,8 @@ mod tests {
                 {"type": "run", "command": "hostname", "expect": "hello"},
                 {"type": "run", "command": "true", "expect": null},
                 {"type": "fetch", "port": 80, "path": "/", "expect": "page"},
+                {"type": "ssh", "port": 22, "user": "root", "command": "id",
+                    "client": "/s/dbclient", "identity": "/s/key"},
                 {"type": "powerOff"}]}}"#,
         )
         .unwrap();
@@ -114,10 +159,21 @@ mod tests {
         run "hostname"
         run "true"
         fetch "/" from port 80
+        run "id" as root over SSH
         power off
         "#);
         let printed = serde_json::to_string(&plan).unwrap();
         assert_eq!(TestPlan::parse(&printed).unwrap(), plan);
+        let mapped = plan.map_paths(|path| {
+            Path::new("/elsewhere").join(path.strip_prefix("/").unwrap())
+        });
+        let Step::Ssh { client, identity, .. } = &mapped.tests["boots"].steps[4] else {
+            panic!("the fifth step is another one");
+        };
+        assert_eq!(
+            (client.as_path(), identity.as_path()),
+            (Path::new("/elsewhere/s/dbclient"), Path::new("/elsewhere/s/key"))
+        );
     }
 
     #[test]
@@ -128,6 +184,8 @@ mod tests {
             r#"{"t": {"steps": [{"type": "waitFor", "line": "x", "lines": "y"}]}}"#,
             r#"{"t": {"steps": [{"type": "powerOff", "now": true}]}}"#,
             r#"{"t": {"steps": [], "timeout": 3}}"#,
+            r#"{"t": {"steps": [], "machine": {"format": "floppy", "qemu": "/q",
+                "memoryMiB": 16, "image": "/i"}}}"#,
         ] {
             assert!(TestPlan::parse(bad).is_err(), "{bad}");
         }

@@ -2,6 +2,7 @@
 
 use crate::kvm::Accel;
 use crate::machine::{Ending, Machine, StartOptions, Stdio};
+use crate::ssh::Login;
 use crate::text::KERNEL_PANIC;
 use crate::{BootTest, Console, Protocol, Step, VmError, VmSpec, http};
 use std::fmt;
@@ -138,6 +139,13 @@ impl Run {
             Step::Fetch { port, path, expect } => {
                 self.fetch(*port, path, expect.as_deref())
             }
+            Step::Ssh { port, user, command, expect, client, identity } => {
+                let port = self.host_port(*port)?;
+                self.ssh(
+                    &Login { client, identity, user, command, port },
+                    expect.as_deref(),
+                )
+            }
             Step::PowerOff {} => self.power_off(),
         }
     }
@@ -188,6 +196,30 @@ impl Run {
                 expected: expected.to_owned(),
                 actual: body.trim().to_owned(),
             }),
+            _ => Ok(()),
+        }
+    }
+
+    fn ssh(&mut self, login: &Login<'_>, expect: Option<&str>) -> Result<(), VmError> {
+        let console = &self.console;
+        let done = login.run(self.deadline, || console.is_closed()).map_err(|error| {
+            if console.is_closed() {
+                let what = "let anybody in over SSH".to_owned();
+                return VmError::Ended { what, last_lines: console.last_lines() };
+            }
+            error
+        })?;
+        if done.status != 0 {
+            let output = format!("{}{}", done.stdout, done.stderr).trim().to_owned();
+            return Err(VmError::CommandStatus { status: done.status, output });
+        }
+        match expect.map(str::trim) {
+            Some(expected) if done.stdout.trim() != expected => {
+                Err(VmError::Unexpected {
+                    expected: expected.to_owned(),
+                    actual: done.stdout.trim().to_owned(),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -253,10 +285,10 @@ mod tests {
     fn a_machine_that_cannot_start_is_a_failed_test() {
         let spec = VmSpec::parse(
             r#"{"format": "initramfs", "qemu": "/nonexistent", "memoryMiB": 64,
-                "image": "/i", "initramfs": "x"}"#,
+                "image": "/i", "kernel": "k", "initramfs": "x"}"#,
         )
         .unwrap();
-        let test = BootTest { timeout_seconds: 5, steps: Vec::new() };
+        let test = BootTest { timeout_seconds: 5, steps: Vec::new(), machine: None };
         let dir = tempfile::tempdir().unwrap();
         let options =
             RunnerOptions { accel: None, user_args: &[], transcript_dir: dir.path() };

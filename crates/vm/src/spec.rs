@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VmSpec {
-    /// The image's format; `initramfs` is the only one so far.
+    /// The image's format: what `picnix image` builds where nobody says which.
     pub format: String,
     /// A tree that holds Debian's files of QEMU, at their places below `usr`.
     pub qemu: PathBuf,
@@ -44,11 +44,18 @@ pub struct VmSpec {
     pub memory_mib: u32,
     /// The directory that holds the image's files.
     pub image: PathBuf,
-    /// The kernel's file name in `image`.
-    #[serde(default = "default_kernel")]
-    pub kernel: String,
+    /// The kernel's file name in `image`; nothing where the firmware starts the medium itself.
+    #[serde(default)]
+    pub kernel: Option<String>,
     /// The archive's file name in `image`.
-    pub initramfs: String,
+    #[serde(default)]
+    pub initramfs: Option<String>,
+    /// A medium of the machine.
+    #[serde(default)]
+    pub drive: Option<Drive>,
+    /// The firmware's file; the board's own where nothing is said.
+    #[serde(default)]
+    pub firmware: Option<PathBuf>,
     /// The kernel command line.
     #[serde(default)]
     pub kernel_params: Vec<String>,
@@ -64,6 +71,28 @@ pub struct VmSpec {
     /// Arguments for QEMU.
     #[serde(default)]
     pub extra_args: Vec<String>,
+}
+
+/// A medium that is in the machine; the guest cannot change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Drive {
+    /// The file's name in the image's directory.
+    pub file: String,
+    /// What the medium looks like to the guest.
+    pub kind: DriveKind,
+}
+
+/// What a medium looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriveKind {
+    /// A floppy of 1.44 MB.
+    Floppy,
+    /// A disk of the virtual machine's own kind.
+    Virtio,
+    /// A disk at the board's SATA controller.
+    Sata,
 }
 
 /// A port of the guest that the host can reach at 127.0.0.1.
@@ -113,10 +142,6 @@ const fn default_cores() -> u32 {
     1
 }
 
-fn default_kernel() -> String {
-    "bzImage".to_owned()
-}
-
 /// Without `romfile=` QEMU would want a network boot ROM.
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's own type")]
 fn default_network_device() -> Option<String> {
@@ -135,12 +160,16 @@ impl VmSpec {
         Ok(spec)
     }
 
-    fn check(&self) -> Result<(), VmError> {
+    pub(crate) fn check(&self) -> Result<(), VmError> {
         let invalid = |field, value: &str, reason| {
             Err(VmError::SpecValue { field, value: value.to_owned(), reason })
         };
-        if self.format != "initramfs" {
-            return invalid("format", &self.format, "only \"initramfs\" can be booted");
+        if self.kernel.is_none() && (self.drive.is_none() || self.initramfs.is_some()) {
+            return invalid(
+                "kernel",
+                "",
+                "without one a drive is needed, and no initramfs",
+            );
         }
         if self.memory_mib == 0 {
             return invalid("memoryMiB", "0", "a machine needs memory");
@@ -148,17 +177,15 @@ impl VmSpec {
         if self.cores == 0 {
             return invalid("cores", "0", "a machine needs a processor");
         }
-        let files = [
-            ("program", &self.program),
-            ("kernel", &self.kernel),
-            ("initramfs", &self.initramfs),
-        ];
         let below = |field| move |value| (field, value);
         let rest = (self.loader.iter().map(below("loader")))
+            .chain(self.kernel.iter().map(below("kernel")))
+            .chain(self.initramfs.iter().map(below("initramfs")))
+            .chain(self.drive.iter().map(|drive| ("drive", &drive.file)))
             .chain(self.module_dir.iter().map(below("moduleDir")))
             .chain(self.library_path.iter().map(below("libraryPath")))
             .chain(self.data_dirs.iter().map(below("dataDirs")));
-        for (field, value) in files.into_iter().chain(rest) {
+        for (field, value) in [("program", &self.program)].into_iter().chain(rest) {
             let path = Path::new(value);
             let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
             if value.is_empty() || !plain {
@@ -173,17 +200,23 @@ impl VmSpec {
     pub fn map_paths(mut self, physical: impl Fn(&Path) -> PathBuf) -> Self {
         self.qemu = physical(&self.qemu);
         self.image = physical(&self.image);
+        self.firmware = self.firmware.as_deref().map(physical);
         self
     }
 
     /// The kernel's file.
-    pub fn kernel_path(&self) -> PathBuf {
-        self.image.join(&self.kernel)
+    pub fn kernel_path(&self) -> Option<PathBuf> {
+        self.kernel.as_ref().map(|file| self.image.join(file))
     }
 
     /// The archive's file.
-    pub fn initramfs_path(&self) -> PathBuf {
-        self.image.join(&self.initramfs)
+    pub fn initramfs_path(&self) -> Option<PathBuf> {
+        self.initramfs.as_ref().map(|file| self.image.join(file))
+    }
+
+    /// The medium's file.
+    pub fn drive_path(&self) -> Option<PathBuf> {
+        self.drive.as_ref().map(|drive| self.image.join(&drive.file))
     }
 
     /// The guest's architecture, which QEMU's programs have at the end of their names.
@@ -194,11 +227,14 @@ impl VmSpec {
     /// Checks that the files that QEMU will need are there.
     pub fn check_files(&self) -> Result<(), VmError> {
         let files = [
-            ("the emulator", self.qemu.join(&self.program)),
+            ("the emulator", Some(self.qemu.join(&self.program))),
             ("the kernel", self.kernel_path()),
             ("the initramfs", self.initramfs_path()),
+            ("the medium", self.drive_path()),
+            ("the firmware", self.firmware.clone()),
         ];
         for (what, path) in files {
+            let Some(path) = path else { continue };
             if let Err(source) = std::fs::metadata(&path) {
                 return Err(VmError::Missing { what, path, source });
             }
@@ -230,7 +266,7 @@ mod tests {
         assert_eq!(VmSpec::parse(&printed).unwrap(), spec);
         let mapped = spec
             .map_paths(|path| Path::new("/elsewhere").join(path.file_name().unwrap()));
-        assert_eq!(mapped.kernel_path(), Path::new("/elsewhere/i/bzImage"));
+        assert_eq!(mapped.kernel_path().unwrap(), Path::new("/elsewhere/i/bzImage"));
     }
 
     #[test]
@@ -240,7 +276,9 @@ mod tests {
             (r#""memoryMiB": 128"#, r#""memoryMiB": 128, "memory": 1"#),
             (r#""kernel": "bzImage""#, r#""kernel": "../bzImage""#),
             (r#""kernel": "bzImage""#, r#""kernel": "/etc/passwd""#),
-            (r#""format": "initramfs""#, r#""format": "iso""#),
+            (r#""kernel": "bzImage", "#, ""),
+            (r#""kernel": "bzImage""#, r#""drive": {"file": "/d", "kind": "virtio"}"#),
+            (r#""cores": 2"#, r#""drive": {"file": "d", "kind": "tape"}"#),
             (r#""tcp""#, r#""sctp""#),
             (r#""cores": 2"#, r#""cores": 0"#),
             (r#"["usr/lib/x"]"#, r#"["/usr/lib/x"]"#),

@@ -85,7 +85,7 @@ fn make_spec(dir: &Path, parts: &Parts, init: &str) -> VmSpec {
     add("/bin/busybox", Node::bytes(std::fs::read(&parts.busybox).unwrap()), 0o755);
     add("/init", Node::bytes(init), 0o755);
     let mut image = Vec::new();
-    let options = WriteOptions { compression: Compression::Xz(XzFilter::None) };
+    let options = WriteOptions::new(Compression::Xz(XzFilter::None));
     let format = find_format("initramfs", 1).unwrap();
     format.write(&tree, &options, &mut image).unwrap();
     std::fs::write(dir.join("initramfs.cpio.xz"), image).unwrap();
@@ -95,7 +95,7 @@ fn make_spec(dir: &Path, parts: &Parts, init: &str) -> VmSpec {
             "loader": "{LIB}/ld-linux-x86-64.so.2", "libraryPath": ["{LIB}"],
             "moduleDir": "{LIB}/qemu",
             "dataDirs": ["usr/share/qemu", "usr/share/seabios"],
-            "initramfs": "initramfs.cpio.xz",
+            "kernel": "bzImage", "initramfs": "initramfs.cpio.xz",
             "kernelParams": ["console=ttyS0", "panic=-1", "quiet"],
             "forwardPorts": [{{"guestPort": 80}}]}}"#,
         parts.qemu, dir

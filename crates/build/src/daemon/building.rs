@@ -233,7 +233,7 @@ impl<W: Write + Send> Context<'_, W> {
                 WantedOutputs::Some(names) => names.contains(&name),
             };
             if let (true, Some(path)) = (is_wanted, path) {
-                let hash = hash.as_ref().and_then(|hash| hash.hashes.get(&name).copied());
+                let hash = hash.as_ref().and_then(|hash| hash.of(&name));
                 let made = hash
                     .map(|hash| Realisation::of_output(&Hash::from(hash), &name, &path));
                 outputs.push((path, made));
@@ -273,8 +273,8 @@ impl<W: Write + Send> Context<'_, W> {
         };
         if let (true, Ok(hash)) = (result.status.is_success(), hash) {
             let made = outputs.iter().filter_map(|(name, path)| {
-                let hash = hash.hashes.get(name)?;
-                Some(Realisation::of_output(&Hash::from(*hash), name, path))
+                let hash = hash.of(name)?;
+                Some(Realisation::of_output(&Hash::from(hash), name, path))
             });
             result.outputs = made.collect();
         }

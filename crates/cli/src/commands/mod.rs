@@ -40,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Run(args) => system::run(context()?, &args),
         Command::Image(args) => system::image(context()?, &args),
         Command::Test(args) => system::test(context()?, &args),
+        Command::Why(args) => system::why(context()?, &args),
         Command::Eval(args) => eval::run(context()?, &args),
         Command::Repl(args) => crate::repl::run(context()?, &args),
         Command::Instantiate(args) => build::instantiate(context()?, &args),

@@ -14,7 +14,7 @@ use picnix_vm::{
 use serde_json::json;
 
 use super::{Context, Outcome};
-use crate::args::{ConfigArgs, ImageArgs, RunArgs, TestArgs};
+use crate::args::{ConfigArgs, ImageArgs, RunArgs, TestArgs, WhyArgs};
 use crate::error::CommandError;
 use crate::progress::BUILDING;
 use crate::{locking, output};
@@ -110,6 +110,28 @@ pub(crate) fn run(mut context: Context, args: &RunArgs) -> Outcome {
     }
 }
 
+/// `picnix why`
+pub(crate) fn why(context: Context, args: &WhyArgs) -> Outcome {
+    let Some(name) = args.what.strip_prefix("kernel:") else {
+        let message = format!("'{}' is not of the form 'kernel:OPTION'", args.what);
+        return Err(CommandError::user(message));
+    };
+    let name = name.strip_prefix("CONFIG_").unwrap_or(name);
+    let options = context.eval_options();
+    let engine = context.engine(&args.config.jobs, false);
+    let option =
+        system(&args.config).kernel_option(&engine, &options, name, output::error)?;
+    let value = match &option.value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    output::line(&format!("{name} = {value}"))?;
+    for place in option.asked_by.split(", ") {
+        output::line(&format!("  asked for by {place}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// `picnix test`
 pub(crate) fn test(mut context: Context, args: &TestArgs) -> Outcome {
     let options = options(&mut context, &args.config)?;
@@ -118,21 +140,21 @@ pub(crate) fn test(mut context: Context, args: &TestArgs) -> Outcome {
         system(&args.config).build_machine(&engine, &options, output::error)?;
     BUILDING.store(false, Ordering::SeqCst);
     let chosen = choose(&plan.tests, &args.names)?;
-    let accel = accel(&engine, &spec, &[])?;
     // Two configurations may have tests of the same name.
     let config = args.config.config.file_stem().unwrap_or_default();
     let transcript_dir = engine.config.cache_dir.join("transcripts").join(config);
     std::fs::create_dir_all(&transcript_dir).map_err(|error| {
         CommandError::user(format!("cannot make '{}': {error}", transcript_dir.display()))
     })?;
-    let runner = RunnerOptions {
-        accel: accel.accel,
-        user_args: &[],
-        transcript_dir: &transcript_dir,
-    };
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in chosen {
-        let report = run_test(&spec, name, test, &runner);
+        let machine = test.machine.as_ref().unwrap_or(&spec);
+        let runner = RunnerOptions {
+            accel: accel(&engine, machine, &[])?.accel,
+            user_args: &[],
+            transcript_dir: &transcript_dir,
+        };
+        let report = run_test(machine, name, test, &runner);
         let seconds = report.duration.as_secs_f64();
         match report.failure {
             None => {

@@ -179,9 +179,9 @@ fn descriptions_that_cannot_be_written_are_refused() {
     let good = r#"{"format": "initramfs", "formatVersion": 1, "compression": "xz",
         "files": {"kernel": "/nix/store/b-data/index.html"}}"#;
     for (from, to, expected) in [
-        ("initramfs", "iso", "there are: initramfs"),
+        ("initramfs", "iso", "there are: disk, floppy, initramfs, squashfs"),
         (": 1", ": 7", "version 7"),
-        ("\"xz\"", "\"rar\"", "there are: none, gzip"),
+        ("\"xz\"", "\"rar\"", "there are: none, gzip, xz, xz-x86, zstd"),
         ("\"kernel\"", "\"../kernel\"", "holds a slash"),
         ("\"kernel\"", "\"initramfs.cpio.xz\"", "the image's own name"),
         ("b-data/index.html", "b-data", "is not a file"),

@@ -61,6 +61,9 @@ const LOG_SIZE_LIMIT: usize = 32;
 /// What memory that was taken back is filled with where debug assertions are on.
 const POISON: u8 = 0xEE;
 
+/// Tells the system how a piece of memory will be used: where it begins, and its bytes. Nothing is in it yet.
+pub type Advise = fn(*mut u8, usize);
+
 /// The memory of one evaluation.
 pub struct Heap {
     /// Where the next object goes; never above `log`.
@@ -160,13 +163,20 @@ impl Heap {
     /// Makes an empty heap.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_advice(None)
+    }
+
+    /// Makes an empty heap that says of each large piece of memory that it will be filled from end to end, before
+    /// it is.
+    #[must_use]
+    pub fn with_advice(advise: Option<Advise>) -> Self {
         Self {
             at: Cell::new(ptr::null_mut()),
             log: Cell::new(ptr::null_mut()),
             kept: Cell::new(ptr::null_mut()),
             serial: Cell::new(0),
             due: Cell::new(false),
-            space: RefCell::default(),
+            space: RefCell::new(Space::new(advise)),
             roots: rooted::Registry::default(),
             stack: stack::Stack::default(),
         }
@@ -239,7 +249,24 @@ impl Heap {
     /// Copies several byte strings, one after the other, onto the heap.
     #[must_use]
     pub fn concat(&self, parts: &[&[u8]]) -> &[u8] {
-        self.bytes(&parts.concat())
+        let bytes =
+            parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        if bytes == 0 {
+            return &[];
+        }
+        let start = self.reserve::<u8>(bytes, Kind::Leaf);
+        self.keep();
+        let mut end = 0;
+        for part in parts {
+            // SAFETY: `reserve` gave room for the bytes of all parts, which nothing else refers to; `end` of them are
+            // those of the parts before this one.
+            unsafe {
+                ptr::copy_nonoverlapping(part.as_ptr(), start.add(end), part.len())
+            };
+            end += part.len();
+        }
+        // SAFETY: the bytes were just written, and stay as long as anything refers to them.
+        unsafe { std::slice::from_raw_parts(start, bytes) }
     }
 
     /// Copies a slice onto the heap.

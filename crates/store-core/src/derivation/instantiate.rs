@@ -175,7 +175,7 @@ mod tests {
             (&["out"], &floating),
         ] {
             for kind in input_kinds {
-                let hashes = BTreeMap::from([(OutputName::out(), Sha256::of(b"input"))]);
+                let hashes = Box::new([(OutputName::out(), Sha256::of(b"input"))]);
                 let input = Arc::new(DrvHash { kind, hashes });
                 let lookup = |_: &StorePath| Ok::<_, Error>(Arc::clone(&input));
                 let mut expected = derivation(outputs, output);

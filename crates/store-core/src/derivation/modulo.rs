@@ -8,7 +8,6 @@
 //! The hash of an input is looked up through a function that the caller gives; it is expected to
 //! remember what it computed, since each input is asked for once per use.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::aterm::{InputHashes, Inputs, Mask, print_with};
@@ -32,8 +31,17 @@ pub enum DrvHashKind {
 pub struct DrvHash {
     /// May output paths be computed from it?
     pub kind: DrvHashKind,
-    /// The hash that stands for each output.
-    pub hashes: BTreeMap<OutputName, Sha256>,
+    /// The hash that stands for each output, in the order of the outputs' names.
+    pub hashes: Box<[(OutputName, Sha256)]>,
+}
+
+impl DrvHash {
+    /// The hash that stands for an output.
+    #[must_use]
+    pub fn of(&self, output: &OutputName) -> Option<Sha256> {
+        let place = self.hashes.binary_search_by(|(known, _)| known.cmp(output)).ok()?;
+        Some(self.hashes[place].1)
+    }
 }
 
 impl Derivation {
@@ -94,11 +102,11 @@ impl Derivation {
                 kind = DrvHashKind::Deferred;
             }
             for output in &wanted.outputs {
-                let hash = input.hashes.get(output).ok_or_else(|| {
+                let hash = input.of(output).ok_or_else(|| {
                     let (output, drv) = (output.to_string(), self.name.clone());
                     Error::DrvHashMissing { output, drv }
                 })?;
-                inputs.entry(*hash).or_default().insert(output.clone());
+                inputs.entry(hash).or_default().insert(output.clone());
             }
         }
         Ok((inputs, kind))
@@ -106,7 +114,7 @@ impl Derivation {
 
     /// The hash of a fixed-output derivation, which depends on nothing but its outputs.
     fn fixed_hash(&self, store_dir: &StoreDir) -> Result<DrvHash> {
-        let mut hashes = BTreeMap::new();
+        let mut hashes = Vec::new();
         for (name, output) in &self.outputs {
             if let DerivationOutput::CaFixed(address) = output {
                 let ContentAddress { method, hash } = address;
@@ -119,10 +127,10 @@ impl Derivation {
                     hash.print(HashFormat::Base16),
                     store_dir.print(&path)
                 );
-                hashes.insert(name.clone(), Sha256::of(text.as_bytes()));
+                hashes.push((name.clone(), Sha256::of(text.as_bytes())));
             }
         }
-        Ok(DrvHash { kind: DrvHashKind::Regular, hashes })
+        Ok(DrvHash { kind: DrvHashKind::Regular, hashes: hashes.into() })
     }
 
     /// Computes the paths of deferred outputs and puts every known output path into the environment.
@@ -159,9 +167,9 @@ impl Derivation {
         hash: &DrvHash,
     ) -> Result<()> {
         for (name, output) in &mut self.outputs {
-            let right = match (hash.kind, hash.hashes.get(name)) {
+            let right = match (hash.kind, hash.of(name)) {
                 (DrvHashKind::Regular, Some(hash)) => {
-                    Some(store_dir.make_output_path(name, *hash, &self.name)?)
+                    Some(store_dir.make_output_path(name, hash, &self.name)?)
                 }
                 _ => None,
             };

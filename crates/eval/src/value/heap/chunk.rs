@@ -10,12 +10,14 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use super::{ALIGN, POISON};
+use super::{ALIGN, Advise, POISON};
 
 /// What free memory is counted in.
 pub(super) const LINE_BYTES: usize = 32;
 /// Chunks begin at multiples of this, so that an address tells its chunk.
 pub(super) const CHUNK_ALIGN: usize = 32 * 1024;
+/// Chunks that are at least as large begin at multiples of this: the size of a large page on most machines.
+pub(super) const LARGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 const LINE_WORDS: usize = LINE_BYTES / ALIGN;
 const CODE_BITS: usize = 4;
@@ -89,15 +91,19 @@ impl Drop for Chunk {
 }
 
 impl Chunk {
-    /// Asks the system for memory.
-    pub(super) fn new(bytes: usize, large: Option<Kind>) -> Self {
+    /// Asks the system for memory. `advise` learns of memory that large pages fit in.
+    pub(super) fn new(bytes: usize, large: Option<Kind>, advise: Option<Advise>) -> Self {
         #[cfg(fuzzing)]
         crate::fuel::burn(bytes as u64 / 64);
-        let layout =
-            Layout::from_size_align(bytes, CHUNK_ALIGN).expect("memory is finite");
+        let has_large_pages = bytes >= LARGE_PAGE_BYTES;
+        let align = if has_large_pages { LARGE_PAGE_BYTES } else { CHUNK_ALIGN };
+        let layout = Layout::from_size_align(bytes, align).expect("memory is finite");
         // SAFETY: no caller asks for zero bytes.
         let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        if let Some(advise) = advise.filter(|_| has_large_pages) {
+            advise(start.as_ptr(), bytes);
+        }
         let large = large.map(|kind| (bytes, kind));
         Self { start, layout, map: Vec::new(), live: Vec::new(), large, is_marked: false }
     }
@@ -211,7 +217,7 @@ impl Chunk {
     pub(super) fn ask_for(&self, word: usize) {
         if let Some(codes) = self.map.get(word / CODES) {
             prefetch(std::ptr::from_ref(codes).cast());
-            prefetch(self.start().wrapping_add(word * ALIGN));
+            prefetch(self.place(word));
         }
     }
 
@@ -227,14 +233,18 @@ impl Chunk {
         is_new
     }
 
-    /// The kind, the address and the size in bytes of the object that begins at a word.
-    pub(super) fn object(&self, word: usize) -> (Kind, *mut u8, usize) {
-        if let Some((bytes, kind)) = self.large {
-            return (kind, self.start(), bytes);
+    /// The address of a word.
+    #[inline]
+    pub(super) fn place(&self, word: usize) -> *mut u8 {
+        self.start().wrapping_add(word * ALIGN)
+    }
+
+    /// The size in bytes of the object that begins at a word.
+    pub(super) fn bytes_of(&self, word: usize) -> usize {
+        match self.large {
+            Some((bytes, _)) => bytes,
+            None => (self.end_of(word) - word) * ALIGN,
         }
-        let kind = Kind::from_code(self.code(word)).unwrap_or(Kind::Leaf);
-        let bytes = (self.end_of(word) - word) * ALIGN;
-        (kind, self.start().wrapping_add(word * ALIGN), bytes)
     }
 
     /// The kind of the object that begins at a word.
@@ -283,7 +293,7 @@ impl Chunk {
                 self.live[line / 64] |= 1 << (line % 64);
             }
         } else if cfg!(debug_assertions) {
-            let place = self.start().wrapping_add(start * ALIGN);
+            let place = self.place(start);
             // SAFETY: the object lies in this chunk, and nothing refers to it: no collection that is right
             // would have left it without a mark.
             unsafe { place.write_bytes(POISON, (end - start) * ALIGN) };

@@ -97,23 +97,37 @@ impl Heap {
 /// How many objects are on their way from memory at a time.
 const AHEAD: usize = 16;
 
-/// A word of a chunk, by the chunk's number.
-type Place = (u32, u32);
+/// A reference to something that may not be marked yet.
+#[derive(Clone, Copy)]
+struct Pending<'a> {
+    /// The number of a chunk.
+    number: u32,
+    /// A word of it.
+    word: u32,
+    /// The slot that says that there is a thunk; the thunk's value is to take its place there.
+    slot: Option<&'a Slot<'a>>,
+}
 
 struct Marker<'s> {
     space: &'s mut Space,
-    /// Places that are references to something that may not be marked yet.
-    pending: Vec<Place>,
+    pending: Vec<Pending<'s>>,
 }
 
-impl Marker<'_> {
+impl<'s> Marker<'s> {
     /// Notes that the object is needed that an address lies in, if it lies in one.
     #[inline]
     fn visit(&mut self, addr: usize) {
-        if let Some((number, word)) = self.space.find(addr) {
-            // In a large object all words mean the same.
-            self.pending.push((number, u32::try_from(word).unwrap_or(0)));
-        }
+        self.visit_from(addr, None);
+    }
+
+    /// As [`Self::visit`], for what a slot refers to. Tells whether there is anything that can be marked.
+    #[inline]
+    fn visit_from(&mut self, addr: usize, slot: Option<&'s Slot<'s>>) -> bool {
+        let Some((number, word)) = self.space.find(addr) else { return false };
+        // In a large object all words mean the same.
+        let word = u32::try_from(word).unwrap_or(0);
+        self.pending.push(Pending { number, word, slot });
+        true
     }
 
     fn visit_value(&mut self, value: Value<'_>) {
@@ -127,19 +141,19 @@ impl Marker<'_> {
     /// Most of the time would be spent on waiting for memory. So places are asked for when they are taken up,
     /// and looked at when [`AHEAD`] others have been.
     fn trace(&mut self) {
-        let mut asked: [Option<Place>; AHEAD] = [None; AHEAD];
+        let mut asked: [Option<Pending<'s>>; AHEAD] = [None; AHEAD];
         let mut turn = 0;
         let mut idle = 0;
         while idle < AHEAD {
             let next = self.pending.pop();
-            if let Some((number, word)) = next
-                && let Some(chunk) = &self.space.chunks[number as usize]
+            if let Some(pending) = next
+                && let Some(chunk) = &self.space.chunks[pending.number as usize]
             {
-                chunk.ask_for(word as usize);
+                chunk.ask_for(pending.word as usize);
             }
             idle = if next.is_some() { 0 } else { idle + 1 };
-            if let Some(place) = std::mem::replace(&mut asked[turn % AHEAD], next) {
-                self.mark(place);
+            if let Some(pending) = std::mem::replace(&mut asked[turn % AHEAD], next) {
+                self.mark(pending);
                 idle = 0;
             }
             turn += 1;
@@ -147,27 +161,42 @@ impl Marker<'_> {
     }
 
     /// Marks an object, and notes what it refers to.
-    fn mark(&mut self, (number, word): Place) {
+    fn mark(&mut self, Pending { number, word, slot }: Pending<'s>) {
         let Some(chunk) = &mut self.space.chunks[number as usize] else { return };
-        let Some(word) = chunk.object_at(word as usize) else { return };
-        if !chunk.mark(word) {
+        let Some(first) = chunk.object_at(word as usize) else { return };
+        let kind = chunk.kind(first);
+        // In what lives there is a thunk where a slot says so; an object that only a stray word on the stack keeps may
+        // refer to scratch that was taken back.
+        if let Some(slot) = slot
+            && kind == Some(Kind::Thunk)
+            && first == word as usize
+            && let Value::Thunk(thunk) = slot.get()
+            && let State::Done(value) = thunk.state()
+        {
+            slot.settle(value);
+            // A value that does not fit stays in its thunk.
+            if !matches!(slot.get(), Value::Thunk(_)) {
+                self.visit_value(value);
+                return;
+            }
+        }
+        if !chunk.mark(first) {
             return;
         }
-        if chunk.kind(word) == Some(Kind::Leaf) {
-            return;
-        }
-        let (kind, start, bytes) = chunk.object(word);
-        match kind {
+        let start = chunk.place(first);
+        match kind.unwrap_or(Kind::Leaf) {
             Kind::Leaf => {}
-            Kind::Slots => self.slots(start, bytes),
+            Kind::Slots => {
+                let bytes = chunk.bytes_of(first);
+                self.slots(start, bytes / size_of::<Slot<'_>>());
+            }
             Kind::Env => {
                 // SAFETY: the map says that a scope was made here; its header was written at once.
                 let header = unsafe { &*start.cast::<Header<'_>>() };
                 if let Some(parent) = header.parent {
                     self.visit(parent.addr());
                 }
-                let head = size_of::<Header<'_>>();
-                self.slots(start.wrapping_add(head), bytes - head);
+                self.slots(start.wrapping_add(size_of::<Header<'_>>()), header.len);
             }
             // SAFETY: the map says that a thunk was made here.
             Kind::Thunk => self.thunk(unsafe { &*start.cast::<Thunk<'_>>() }),
@@ -175,7 +204,7 @@ impl Marker<'_> {
             Kind::Attrs => unsafe { &*start.cast::<Attrs<'_>>() }
                 .references(&mut |addr| self.visit(addr)),
             Kind::Words => {
-                for index in 0..bytes / size_of::<usize>() {
+                for index in 0..chunk.bytes_of(first) / size_of::<usize>() {
                     let place = start.cast::<usize>().wrapping_add(index);
                     // SAFETY: the word lies in an object that was written as a whole; whether it is a number
                     // or a reference or padding is not known, hence the volatile access.
@@ -185,33 +214,26 @@ impl Marker<'_> {
         }
     }
 
-    fn slots(&mut self, start: *mut u8, bytes: usize) {
-        for index in 0..bytes / size_of::<Slot<'_>>() {
-            // SAFETY: the map says that slots were made here; they were written before anything was evaluated.
-            let slot = unsafe { &*start.cast::<Slot<'_>>().wrapping_add(index) };
-            let mut value = slot.get();
-            if let Value::Thunk(thunk) = value
-                && self.is_thunk(thunk)
-                && let State::Done(done) = thunk.state()
-            {
-                slot.settle(done);
-                value = slot.get();
+    fn slots(&mut self, start: *mut u8, count: usize) {
+        for index in 0..count {
+            // SAFETY: the map says that slots were made here; they were written before anything was evaluated, and
+            // stay until the sweep.
+            let slot = unsafe { &*start.cast::<Slot<'s>>().wrapping_add(index) };
+            match slot.get() {
+                // Looked at when it has come from memory.
+                Value::Thunk(thunk) => {
+                    let addr = std::ptr::from_ref(thunk).addr();
+                    if !self.visit_from(addr, Some(slot))
+                        && let State::Done(value) = thunk.state()
+                    {
+                        // An immortal one.
+                        slot.settle(value);
+                        self.visit_value(value);
+                    }
+                }
+                value => self.visit_value(value),
             }
-            self.visit_value(value);
         }
-    }
-
-    /// Whether there is a thunk at an address. In what lives there always is; an object that only a stray word
-    /// on the stack keeps may refer to scratch that was taken back.
-    fn is_thunk(&self, thunk: &Thunk<'_>) -> bool {
-        let Some((number, word)) = self.space.find(std::ptr::from_ref(thunk).addr())
-        else {
-            // An immortal one.
-            return true;
-        };
-        self.space.chunks[number as usize]
-            .as_ref()
-            .is_some_and(|chunk| chunk.kind(word) == Some(Kind::Thunk))
     }
 
     fn thunk(&mut self, thunk: &Thunk<'_>) {

@@ -7,7 +7,7 @@
 use std::ptr;
 
 use super::chunk::{CHUNK_ALIGN, Chunk, Kind, LINE_BYTES, Swept};
-use super::{ALIGN, MAX_LOG_BYTES, write_log};
+use super::{ALIGN, Advise, MAX_LOG_BYTES, write_log};
 
 /// The size of the first chunk. Each is twice as large as the one before it.
 const FIRST_CHUNK_BYTES: usize = 128 * 1024;
@@ -24,11 +24,11 @@ const MAX_LINES_OBJECT_BYTES: usize = 256;
 
 /// The size that the heap grows to before it is collected for the first time: a short run never is. Later it may
 /// always grow to this.
-pub(super) const FIRST_BUDGET_BYTES: usize = 288 * 1024 * 1024;
+pub(super) const FIRST_BUDGET_BYTES: usize = 368 * 1024 * 1024;
 /// The least that is given out between two collections.
 const MIN_BUDGET_BYTES: usize = 48 * 1024 * 1024;
 /// The size that the heap is let grow to before it is collected, in hundredths of what lives.
-const GROWTH_PERCENT: usize = 130;
+const GROWTH_PERCENT: usize = 145;
 
 /// A test that collects again and again asks once more for so many bytes that live.
 const MAX_TEST_BYTES_A_TURN: usize = 4096;
@@ -66,6 +66,7 @@ pub(super) struct Space {
     wanted_every: Option<usize>,
     asked: usize,
     immortal: Immortal,
+    advise: Option<Advise>,
 }
 
 /// Memory to allocate from.
@@ -112,6 +113,10 @@ struct Immortal {
 }
 
 impl Space {
+    pub(super) fn new(advise: Option<Advise>) -> Self {
+        Self { advise, ..Self::default() }
+    }
+
     pub(super) fn allocated_bytes(&self) -> usize {
         self.allocated_bytes
     }
@@ -188,7 +193,7 @@ impl Space {
 
     fn reserve_large(&mut self, bytes: usize, kind: Kind) -> *mut u8 {
         self.allocated_bytes += bytes;
-        let chunk = Chunk::new(bytes, Some(kind));
+        let chunk = Chunk::new(bytes, Some(kind), self.advise);
         let place = chunk.start();
         if self.is_immortal() {
             self.immortal.chunks.push(chunk);
@@ -238,7 +243,7 @@ impl Space {
             let size = self.immortal.next_chunk_bytes.max(FIRST_CHUNK_BYTES);
             self.immortal.next_chunk_bytes = (size * 2).min(MAX_CHUNK_BYTES);
             self.allocated_bytes += size;
-            let chunk = Chunk::new(size, None);
+            let chunk = Chunk::new(size, None, self.advise);
             let start = chunk.start();
             self.immortal.chunks.push(chunk);
             return Region { start, top: start.wrapping_add(size), is_lines: false };
@@ -256,7 +261,7 @@ impl Space {
         let size = self.next_chunk_bytes.max(FIRST_CHUNK_BYTES);
         self.next_chunk_bytes = (size * 2).min(MAX_CHUNK_BYTES);
         self.allocated_bytes += size;
-        let chunk = Chunk::new(size, None);
+        let chunk = Chunk::new(size, None, self.advise);
         let start = chunk.start();
         self.add(chunk);
         Region { start, top: start.wrapping_add(size), is_lines: false }

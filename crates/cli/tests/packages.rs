@@ -1,0 +1,172 @@
+//! Packages that cannot be built, and what their authors are told: the place and the remedy.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::common::{TestEnvironment, skip, workspace};
+
+/// What `picnix image` says of a configuration that cannot be evaluated.
+fn refusal(text: &str) -> String {
+    let env = TestEnvironment::new();
+    env.write("x.nix", text);
+    env.fails(&["image", "x.nix"])
+}
+
+#[test]
+fn an_applet_that_busybox_does_not_know_names_who_asked() {
+    let said = refusal(
+        "{\n  profiles.tiny.enable = true;\n  programs.busybox.applets = [\n    \"cat\"\n    \
+         \"grepp\"\n  ];\n}\n",
+    );
+    let expected = "error: busybox: there is no applet 'grepp', asked for by $DIR/work/x.nix:3; \
+                    did you mean 'grep' or 'egrep' or 'fgrep'?\n";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn an_override_of_an_argument_that_is_not_there_names_one_that_is() {
+    let said = refusal(
+        "{ pkgs, ... }:\n{\n  services.dropbear.enable = true;\n  services.dropbear.package =\n    \
+         pkgs.pkgsMusl.dropbear.override { localOption = ./x; };\n}\n",
+    );
+    for part in [
+        "called with unexpected argument 'localOption'\n",
+        "/pkgs/dropbear/package.nix:1:1:\n",
+        "Did you mean localOptions?\n",
+        "at $DIR/work/x.nix:5:",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn packages_that_need_each_other_are_named() {
+    let env = TestEnvironment::new();
+    let expr = "(import <picnix/pkgs> { overlays = [ (final: prev: {\n\
+        aaa = final.runCommand \"aaa\" { } \"echo ${final.bbb} >$out\";\n\
+        bbb = final.runCommand \"bbb\" { } \"echo ${final.aaa} >$out\";\n\
+        }) ]; }).aaa";
+    env.write("x.nix", expr);
+    let said = env.fails(&["build", "x.nix"]);
+    assert!(said.contains("error: infinite recursion encountered\n"), "{said}");
+    assert!(
+        said.contains(
+            "what needs itself:\n         the attribute `aaa'\n         needs the attribute \
+             `bbb'\n         needs the attribute `aaa'\n"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("at $DIR/work/x.nix:2:"), "{said}");
+}
+
+#[test]
+fn why_names_the_definitions_that_ask_for_a_kernel_option() {
+    let env = TestEnvironment::new();
+    env.write(
+        "x.nix",
+        "{ lib, ... }:\n{\n  profiles.tiny.enable = true;\n  networking.interfaces.eth0.useDHCP = \
+         true;\n  boot.kernel.config = {\n    SMP = \"n\";\n    PACKET = \"y\";\n    NR_CPUS = \
+         lib.mkForce 4;\n  };\n}\n",
+    );
+    let said = env.succeeds(&["why", "kernel:CONFIG_PACKET", "x.nix"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("PACKET = y", "  asked for by x.nix:7"), "{said}");
+    // Which line of the module is no promise.
+    assert!(
+        lines[1].starts_with("  asked for by modules/networking/default.nix:"),
+        "{said}"
+    );
+    let said = env.succeeds(&["why", "kernel:NR_CPUS", "x.nix"]);
+    assert_eq!(said, "NR_CPUS = 4\n  asked for by x.nix:8\n");
+    let said = env.fails(&["why", "kernel:PACKE", "x.nix"]);
+    assert_eq!(
+        said,
+        "error: nothing asks for the kernel's option 'PACKE'; did you mean 'PACKET'?\n"
+    );
+    let said = env.fails(&["why", "PACKET", "x.nix"]);
+    assert_eq!(said, "error: 'PACKET' is not of the form 'kernel:OPTION'\n");
+    assert!(env.objects().is_empty(), "{:?}", env.objects());
+}
+
+/// Runs a script of the tree's shell code; `None` where this machine lacks a tool.
+fn shell(test: &str, shell: &str, dir: &Path, script: &str) -> Option<(bool, String)> {
+    let command = Command::new(shell)
+        .args(["-c", script])
+        .current_dir(dir)
+        .env("tree", workspace())
+        .output();
+    let Ok(output) = command else {
+        skip(test, &format!("{shell} is not installed"));
+        return None;
+    };
+    let said = String::from_utf8(output.stderr).unwrap();
+    Some((output.status.success(), said))
+}
+
+#[test]
+fn kernel_options_that_did_not_come_out_as_asked_are_explained() {
+    let test = "kernel_options_that_did_not_come_out_as_asked_are_explained";
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text);
+    write(
+        "Kconfig",
+        "config NF_TABLES\n\ttristate \"tables\"\n\tdepends on NETFILTER && NET\n\nconfig NET\n\
+         \tbool \"net\"\n\nmenu \"x\"\nconfig SMP\n\tbool\nendmenu\n",
+    )
+    .unwrap();
+    write("config", "CONFIG_NET=y\n# CONFIG_SMP is not set\nCONFIG_NAME=\"a=b\"\n")
+        .unwrap();
+    write(
+        "wanted",
+        "NET\ty\ta.nix:1\nNF_TABLES\ty\tb.nix:2\nNF_TABLE\ty\tc.nix:3, d.nix:4\nSMP\tn\te.nix:5\n",
+    )
+    .unwrap();
+    let script = "awk 'BEGIN { }' && . \"$tree/pkgs/build-support/kconfig/check.sh\" && \
+                  list_symbols Kconfig >symbols && \
+                  check_config wanted config symbols 'linux 6.1'";
+    let Some((is_fine, said)) = shell(test, "sh", dir.path(), script) else { return };
+    assert!(!is_fine);
+    insta::assert_snapshot!(said, @r"
+    linux 6.1: NF_TABLES was asked to be y but came out as n
+      it depends on: NETFILTER && NET
+      asked for by b.nix:2
+    linux 6.1: there is no option NF_TABLE
+      did you mean NF_TABLES?
+      asked for by c.nix:3, d.nix:4
+    ");
+    write("wanted", "NET\ty\ta.nix:1\nSMP\tn\te.nix:5\n").unwrap();
+    let fine = shell(test, "sh", dir.path(), script).unwrap();
+    assert_eq!(fine, (true, String::new()));
+}
+
+#[test]
+fn a_patch_that_does_not_apply_is_named() {
+    let test = "a_patch_that_does_not_apply_is_named";
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text);
+    write("file", "one\ntwo\n").unwrap();
+    let patch = |line: &str| {
+        format!("--- a/file\n+++ b/file\n@@ -1,2 +1,2 @@\n {line}\n-two\n+2\n")
+    };
+    let digest = "0".repeat(32);
+    write(&format!("{digest}-good.patch"), &patch("one")).unwrap();
+    write(&format!("{digest}-bad.patch"), &patch("eins")).unwrap();
+    let run = |patch: &str| {
+        let script = format!(
+            "export out=$PWD/out name=thing outputs=out NIX_BUILD_TOP=$PWD; : >.started; \
+             source \"$tree/pkgs/stdenv/setup.sh\"; patches={digest}-{patch}.patch; \
+             runPhase patchPhase >&2"
+        );
+        shell(test, "bash", dir.path(), &script)
+    };
+    let Some((is_fine, said)) = run("good") else { return };
+    assert!(is_fine, "{said}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "one\n2\n");
+    let (is_fine, said) = run("bad").unwrap();
+    assert!(!is_fine, "{said}");
+    assert!(said.contains("thing: applying bad.patch\n"), "{said}");
+    assert!(
+        said.ends_with("thing: patchPhase: 'bad.patch' does not apply to thing\n"),
+        "{said}"
+    );
+}

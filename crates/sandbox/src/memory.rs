@@ -1,0 +1,14 @@
+//! What the system is told about memory that a program will use.
+#![expect(unsafe_code, reason = "madvise has no safe wrapper")]
+
+use std::ffi::c_void;
+
+use rustix::mm::{Advice, madvise};
+
+/// Asks for large pages in memory that will be filled from end to end. Advice only: a system that has none, or
+/// none left, gives pages as ever.
+pub fn advise_large_pages(start: *mut u8, bytes: usize) {
+    // SAFETY: this changes how the system makes pages when they are first used, and nothing that is in them; an
+    // address range that the program does not have is an error and nothing else.
+    let _ = unsafe { madvise(start.cast::<c_void>(), bytes, Advice::LinuxHugepage) };
+}
