@@ -9,7 +9,8 @@
 //! The decision worth knowing: **what a cache says is believed as far as a trusted key signed it or
 //! the contents prove it.** Signature, path, references and URL are checked before anything is
 //! downloaded; length and hash while it is unpacked, so that nothing of an object is ever in memory
-//! as a whole and a lying cache costs no more disk than it announced.
+//! as a whole and a lying cache costs no more disk than it announced. (A content-addressed copy is
+//! the exception: [`readdress`].)
 //!
 //! This lies in `build` because an output that a cache has is a step of a plan like any other, and
 //! because it needs the store and the network client, which know nothing of each other.
