@@ -68,6 +68,11 @@ fn a_missing_package_is_shown_with_names_that_are_alike() {
            … while evaluating the option `environment.systemPackages':
 
            … while evaluating definitions from `$DIR/work/x.nix':
+             at $DIR/work/x.nix:3:3:
+                2| {
+                3|   environment.systemPackages = [ pkgs.busibox ];
+                 |   ^
+                4| }
 
            error: attribute 'busibox' missing
            at $DIR/work/x.nix:3:34:

@@ -283,7 +283,7 @@ fn a_full_disk_ends_an_add() {
     let Some((_env, ran)) = on_full_disk("a_full_disk_ends_an_add", &args) else {
         return;
     };
-    assert!(ran.stderr.contains("error: cannot restore '$DIR/store/"), "{ran:?}");
+    assert!(ran.stderr.contains("error: cannot write '$DIR/store/"), "{ran:?}");
     assert!(ran.stderr.contains("\nhint: free some space"), "{ran:?}");
     assert!(ran.stdout.starts_with("0 objects checked"), "{ran:?}");
 }
