@@ -9,6 +9,8 @@ use crate::error::{Error, Result, show_byte};
 /// The digits of Nix's base 32.
 pub const NIX32_DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
 
+const SECONDS_PER_DAY: u64 = 86_400;
+
 const BASE16_DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// The two digits of each byte.
 const BASE16_PAIRS: [[u8; 2]; 256] = {
@@ -173,6 +175,26 @@ fn bad(encoding: &'static str, byte: u8) -> Error {
     Error::Character { encoding, character: show_byte(byte) }
 }
 
+/// Seconds since 1970 as `YYYYMMDDhhmmss`, in UTC: the dates of flakes, and of requests to S3.
+#[must_use]
+pub fn date_digits(seconds: u64) -> String {
+    let (days, rest) = (seconds / SECONDS_PER_DAY, seconds % SECONDS_PER_DAY);
+    // Years that begin in March put the odd day at the end; 400 of them are 146,097 days.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524
+        - day_of_era / 146_096)
+        / 365;
+    let day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +242,12 @@ mod tests {
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = (base16_decode(&bytes), base64_decode(&bytes), nix32_decode(&bytes));
         }
+    }
+
+    #[test]
+    fn dates_are_utc() {
+        assert_eq!(date_digits(0), "19700101000000");
+        assert_eq!(date_digits(951_827_696), "20000229123456");
+        assert_eq!(date_digits(1_700_000_000), "20231114221320");
     }
 }

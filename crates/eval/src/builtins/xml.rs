@@ -231,6 +231,8 @@ impl<'h> Writer<'_, 'h> {
     }
 
     fn indent(&mut self) {
+        #[cfg(fuzzing)]
+        crate::fuel::burn(1 + self.depth as u64 / 32);
         self.out.extend(std::iter::repeat_n(b' ', self.depth * 2));
     }
 

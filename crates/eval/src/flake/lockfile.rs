@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use picnix_store_core::encoding::date_digits;
 use serde_json::{Map, Value as Json, json};
 
 use super::input::attrs_json;
@@ -246,7 +247,7 @@ impl LockFile {
             Edge::Node(node) => {
                 let Some(node) = &self.nodes[*node].locked else { return String::new() };
                 let date = node.locked.input.number("lastModified").map(|seconds| {
-                    let date = super::source::date_text(seconds);
+                    let date = date_digits(seconds);
                     format!(" ({}-{}-{})", &date[..4], &date[4..6], &date[6..8])
                 });
                 format!("'{}'{}", node.locked.show(), date.unwrap_or_default())

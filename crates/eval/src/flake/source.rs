@@ -1,6 +1,7 @@
 //! Trees that were fetched: asking for them, and the sets that tell of them.
 
 use picnix_store_core::HashFormat;
+use picnix_store_core::encoding::date_digits;
 
 use super::{Input, InputValue, RefError, Scheme};
 use crate::error::Result;
@@ -12,7 +13,6 @@ use crate::{bail, err};
 
 /// How many digits of a commit's hash its short form has.
 const SHORT_REV_LEN: usize = 7;
-const SECONDS_PER_DAY: u64 = 86_400;
 
 /// What [`Evaluator::tree_value`] shows of a tree.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,7 +111,7 @@ impl<'h> Evaluator<'h> {
         }
         if let Some(seconds) = input.number("lastModified") {
             add("lastModified", number(seconds));
-            add("lastModifiedDate", text(&date_text(seconds)));
+            add("lastModifiedDate", text(&date_digits(seconds)));
         }
         Ok(Value::Attrs(attrs.finish(self.heap)))
     }
@@ -189,35 +189,9 @@ fn is_allowed(uri: &str, prefix: &str) -> bool {
     }
 }
 
-/// Seconds since 1970 as `YYYYMMDDhhmmss`, in UTC.
-pub(crate) fn date_text(seconds: u64) -> String {
-    let (days, rest) = (seconds / SECONDS_PER_DAY, seconds % SECONDS_PER_DAY);
-    // Years that begin in March put the odd day at the end; 400 of them are 146,097 days.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524
-        - day_of_era / 146_096)
-        / 365;
-    let day_of_year =
-        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_are_utc() {
-        assert_eq!(date_text(0), "19700101000000");
-        assert_eq!(date_text(951_782_400), "20000229000000");
-        assert_eq!(date_text(1_700_000_000), "20231114221320");
-    }
 
     #[test]
     fn prefixes_of_uris_end_at_slashes() {
