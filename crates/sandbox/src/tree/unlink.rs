@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::io::Errno;
 
 use super::{MAX_DEPTH, open_child};
 
@@ -34,24 +35,30 @@ impl Batch {
     }
 }
 
-/// Unlinks what is not a directory in the first [`MAX_DEPTH`] levels of a tree, as far as that works.
+/// Unlinks what is not a directory in the first [`MAX_DEPTH`] levels of a tree, as far as that works. A small
+/// tree is left as it is.
 pub(super) fn unlink_files(top: OwnedFd) {
     let (send, received) = sync_channel(THREADS);
     let received = Mutex::new(received);
     thread::scope(|scope| {
-        let mut threads = 0;
-        while threads < THREADS {
+        let start = || {
             let work = || take_batches(&received);
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-            threads += 1;
-        }
-        if threads > 0 {
-            let _ = list(Arc::new(top), 0, &send);
-        }
-        drop(send);
+            let spawn = |_| thread::Builder::new().spawn_scoped(scope, work);
+            (0..THREADS).map_while(|number| spawn(number).ok()).count() > 0
+        };
+        let mut found = Found { held: Vec::new(), names: 0, send, start };
+        let _ = found.list(Arc::new(top), 0);
     });
+}
+
+/// What is to be unlinked.
+struct Found<F> {
+    /// Waits until there is enough for threads.
+    held: Vec<Batch>,
+    names: usize,
+    send: SyncSender<Batch>,
+    /// Starts the threads, and tells whether there are any.
+    start: F,
 }
 
 fn take_batches(received: &Mutex<Receiver<Batch>>) {
@@ -62,39 +69,52 @@ fn take_batches(received: &Mutex<Receiver<Batch>>) {
     }
 }
 
-fn list(
-    dir: Arc<OwnedFd>,
-    depth: usize,
-    send: &SyncSender<Batch>,
-) -> rustix::io::Result<()> {
-    let mut names = Vec::new();
-    // A receiver lives as long as the sender does.
-    let hand_over = |names| {
-        let _ = send.send(Batch { dir: Arc::clone(&dir), names });
-    };
-    for entry in Dir::read_from(&dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        match entry.file_type() {
-            FileType::Directory if name == c"." || name == c".." => {}
-            FileType::Directory if depth < MAX_DEPTH => {
-                let child = open_child(dir.as_fd(), name)?;
-                list(Arc::new(child), depth + 1, send)?;
+impl<F: Fn() -> bool> Found<F> {
+    fn list(&mut self, dir: Arc<OwnedFd>, depth: usize) -> rustix::io::Result<()> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            match entry.file_type() {
+                FileType::Directory if name == c"." || name == c".." => {}
+                FileType::Directory if depth < MAX_DEPTH => {
+                    let child = open_child(dir.as_fd(), name)?;
+                    self.list(Arc::new(child), depth + 1)?;
+                }
+                FileType::Directory | FileType::Unknown => {}
+                FileType::RegularFile
+                | FileType::Symlink
+                | FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice => names.push(name.to_owned()),
             }
-            FileType::Directory | FileType::Unknown => {}
-            FileType::RegularFile
-            | FileType::Symlink
-            | FileType::Fifo
-            | FileType::Socket
-            | FileType::CharacterDevice
-            | FileType::BlockDevice => names.push(name.to_owned()),
+            if names.len() == BATCH {
+                self.hand_over(&dir, std::mem::take(&mut names))?;
+            }
         }
-        if names.len() == BATCH {
-            hand_over(std::mem::take(&mut names));
+        if names.is_empty() { Ok(()) } else { self.hand_over(&dir, names) }
+    }
+
+    /// Gives names to the threads, which begin when there are enough of them. An error ends the listing.
+    fn hand_over(
+        &mut self,
+        dir: &Arc<OwnedFd>,
+        names: Vec<CString>,
+    ) -> rustix::io::Result<()> {
+        let had_enough = self.names >= BATCH;
+        self.names += names.len();
+        self.held.push(Batch { dir: Arc::clone(dir), names });
+        if self.names < BATCH {
+            return Ok(());
         }
+        if !had_enough && !(self.start)() {
+            return Err(Errno::AGAIN);
+        }
+        for batch in self.held.drain(..) {
+            // A receiver lives as long as the sender does.
+            let _ = self.send.send(batch);
+        }
+        Ok(())
     }
-    if !names.is_empty() {
-        hand_over(names);
-    }
-    Ok(())
 }
