@@ -681,11 +681,12 @@ impl World for RealWorld<'_> {
 
     fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {
         let texts = self.texts.borrow();
+        if let Some(references) = texts.references(path) {
+            return Ok(references.iter().cloned().collect());
+        }
         if let Some(contents) = contents_of(&texts, path)? {
-            return Ok(self
-                .references_of(&texts, path, &contents)?
-                .into_iter()
-                .collect());
+            let derivation = self.parse_derivation(path, &contents)?;
+            return Ok(derivation.references().into_iter().collect());
         }
         self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;
