@@ -159,6 +159,7 @@ impl<'h> Attrs<'h> {
             self.values.set(values);
             self.base.set(None);
             self.layers.set(1);
+            heap.remember(std::ptr::from_ref(self).addr());
         }
     }
 

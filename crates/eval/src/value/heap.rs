@@ -77,6 +77,8 @@ pub struct Heap {
     /// Whether the collector should run.
     due: Cell<bool>,
     space: RefCell<Space>,
+    /// The addresses of objects that were changed since the last collection, if they may be old.
+    remembered: RefCell<Vec<usize>>,
     roots: rooted::Registry,
     stack: stack::Stack,
 }
@@ -134,7 +136,7 @@ impl<'h> Env<'h> {
         Self(unsafe { NonNull::new_unchecked(header) }, PhantomData)
     }
 
-    fn addr(self) -> usize {
+    pub(crate) fn addr(self) -> usize {
         self.0.as_ptr().addr()
     }
 }
@@ -177,6 +179,7 @@ impl Heap {
             serial: Cell::new(0),
             due: Cell::new(false),
             space: RefCell::new(Space::new(advise)),
+            remembered: RefCell::default(),
             roots: rooted::Registry::default(),
             stack: stack::Stack::default(),
         }
@@ -235,6 +238,10 @@ impl Heap {
     /// Moves a thunk onto the heap.
     #[inline]
     pub fn thunk<'h>(&'h self, thunk: Thunk<'h>) -> &'h Thunk<'h> {
+        debug_assert!(
+            matches!(thunk.state(), State::Done(_)) || !self.space.borrow().is_immortal(),
+            "an immortal thunk that gets its value later would have to be remembered"
+        );
         let place = self.scratch(thunk, Kind::Thunk);
         self.keep();
         place
@@ -356,6 +363,7 @@ impl Heap {
     /// Suspends an expression.
     #[inline]
     pub(crate) fn suspend<'h>(&'h self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
+        debug_assert!(!self.space.borrow().is_immortal(), "as in `thunk`");
         Value::Thunk(self.scratch(Thunk::suspended(expr, env), Kind::Thunk))
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn imported<'h>(
         for ((output, _), value) in outputs.iter().zip(&all) {
             attrs.insert(*output, *value);
         }
-        value.leave(State::Done(Value::Attrs(attrs.finish(ev.heap))));
+        value.leave(State::Done(Value::Attrs(attrs.finish(ev.heap))), ev.heap);
     }
     match all.first() {
         Some(first) => Ok(first.peek()),

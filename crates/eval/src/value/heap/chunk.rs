@@ -1,7 +1,7 @@
 //! A piece of memory that was asked of the system, and the map that says which objects lie in it.
 //!
 //! The map has four bits for every word of the chunk. Zero means that the word belongs to the object or gap
-//! that began before it. An object's first word has its [`Kind`], and [`MARK`] while a collection has seen it;
+//! that began before it. An object's first word has its [`Kind`], and [`MARK`] once a collection has reached it;
 //! a gap's first word has [`FREE`]. So every object ends where the next code is. Maps are made by the first
 //! collection: a short run has none.
 //!
@@ -25,7 +25,7 @@ const CODE_BITS: usize = 4;
 const CODES: usize = 64 / CODE_BITS;
 /// The code at the first word of a gap.
 const FREE: u8 = 7;
-/// The bit of a code that says: reached by this collection.
+/// The bit of a code that says: reached by this collection, or by one since the last that began anew.
 const MARK: u8 = 8;
 /// All codes of a word of the map without their marks.
 const KINDS: u64 = 0x7777_7777_7777_7777;
@@ -255,12 +255,25 @@ impl Chunk {
         }
     }
 
+    /// Whether the object that begins at a word is marked.
+    pub(super) fn is_marked(&self, word: usize) -> bool {
+        if self.is_large() { self.is_marked } else { self.code(word) & MARK != 0 }
+    }
+
+    /// Takes the marks off all objects.
+    pub(super) fn unmark(&mut self) {
+        self.is_marked = false;
+        for codes in &mut self.map {
+            *codes &= KINDS;
+        }
+    }
+
     // ---- after marking ---------------------------------------------------------------------------
 
-    /// Makes gaps of the objects that are not marked, and takes the marks off the others.
+    /// Makes gaps of the objects that are not marked. The others stay marked.
     pub(super) fn sweep(&mut self) -> Swept {
         if self.is_large() {
-            let lives = std::mem::take(&mut self.is_marked);
+            let lives = self.is_marked;
             return if lives { Swept::Lives(self.bytes()) } else { Swept::Dead };
         }
         self.live.clear();
@@ -277,7 +290,7 @@ impl Chunk {
                 let code = u8::try_from(self.map[index] >> shift & 15).unwrap_or(FREE);
                 let lives = code & MARK != 0;
                 open = (code != FREE).then_some((word, lives));
-                self.set_code(word, if lives { code & !MARK } else { FREE });
+                self.set_code(word, if lives { code } else { FREE });
             }
         }
         self.close(open, self.bytes() / ALIGN);

@@ -5,6 +5,12 @@
 //! everything is exact: the map of a chunk tells what an address is. An object is marked by its address alone,
 //! so that a word that only looks like a reference keeps something alive and does no other harm.
 //!
+//! What a collection has marked stays marked, and is *old*. Most collections look at what is young only: from the
+//! roots, and from those old objects that were changed since, which are *remembered*. Only two kinds of objects
+//! change after they were made: thunks get their values ([`Thunk::leave`]), and sets are flattened. A slot is overwritten
+//! with the value of its thunk, which is as old as the slot, so that it needs nothing of its own. When much is old, a
+//! collection takes all marks off and begins anew.
+//!
 //! Slots that hold a forced thunk are made to hold its value on the way, so that the thunk can go.
 //!
 //! Why it is sound to look at the stack only: see `docs/evaluator.md`, "Collection".
@@ -54,6 +60,16 @@ impl Heap {
         self.space.borrow().collections
     }
 
+    /// Notes that an object was changed that may be old.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn remember(&self, addr: usize) {
+        // Nothing is old before.
+        if self.collections() > 0 {
+            self.remembered.borrow_mut().push(addr);
+        }
+    }
+
     /// Frees what is neither reachable from the stack, nor registered, nor from the addresses that `roots` hands
     /// to its argument.
     ///
@@ -70,8 +86,13 @@ impl Heap {
             return;
         }
         attrs::open::assert_none();
+        let is_anew = space.begins_anew();
         space.enter_used(self.at.get(), self.log.get());
         let mut marker = Marker { space: &mut space, pending: Vec::new() };
+        let remembered = std::mem::take(&mut *self.remembered.borrow_mut());
+        if !is_anew {
+            remembered.iter().for_each(|addr| marker.look_again(*addr));
+        }
         roots(&mut |addr| marker.visit(addr));
         self.roots.addresses(&mut |addr| marker.visit(addr));
         marker.trace();
@@ -85,7 +106,7 @@ impl Heap {
             marker.visit(word.wrapping_sub(1));
         });
         marker.trace();
-        space.sweep();
+        space.sweep(is_anew);
         self.at.set(std::ptr::null_mut());
         self.log.set(std::ptr::null_mut());
         self.kept.set(std::ptr::null_mut());
@@ -183,8 +204,29 @@ impl<'s> Marker<'s> {
         if !chunk.mark(first) {
             return;
         }
+        if kind == Some(Kind::Thunk) {
+            // SAFETY: the map says that a thunk was made here.
+            unsafe { &*chunk.place(first).cast::<Thunk<'_>>() }.grow_old();
+        }
+        self.look_into(number, first);
+    }
+
+    /// Notes what an old object refers to that was changed.
+    fn look_again(&mut self, addr: usize) {
+        let Some((number, word)) = self.space.find(addr) else { return };
+        let Some(chunk) = &self.space.chunks[number as usize] else { return };
+        // What is not old is marked if anything needs it.
+        if chunk.object_at(word) == Some(word) && chunk.is_marked(word) {
+            self.look_into(number, word);
+        }
+    }
+
+    /// Notes what the object refers to that begins at a word of a chunk.
+    #[inline]
+    fn look_into(&mut self, number: u32, first: usize) {
+        let Some(chunk) = &self.space.chunks[number as usize] else { return };
         let start = chunk.place(first);
-        match kind.unwrap_or(Kind::Leaf) {
+        match chunk.kind(first).unwrap_or(Kind::Leaf) {
             Kind::Leaf => {}
             Kind::Slots => {
                 let bytes = chunk.bytes_of(first);

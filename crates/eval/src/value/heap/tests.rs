@@ -80,7 +80,7 @@ fn table<'h>(heap: &'h Heap, rows: i32, columns: i32) -> &'h [Slot<'h>] {
             std::hint::black_box(heap.bytes(&[9; 200]));
             let value = Value::Int(i64::from(row * columns + column));
             let thunk = heap.thunk(Thunk::application(&[]));
-            thunk.leave(crate::value::State::Done(value));
+            thunk.leave(crate::value::State::Done(value), heap);
             Value::Thunk(thunk)
         });
         let items = heap.slots(cells);
