@@ -129,6 +129,10 @@ struct Pending<'a> {
     slot: Option<&'a Slot<'a>>,
 }
 
+impl Pending<'_> {
+    const NONE: Self = Self { number: u32::MAX, word: 0, slot: None };
+}
+
 struct Marker<'s> {
     space: &'s mut Space,
     pending: Vec<Pending<'s>>,
@@ -142,7 +146,7 @@ impl<'s> Marker<'s> {
     }
 
     /// As [`Self::visit`], for what a slot refers to. Tells whether there is anything that can be marked.
-    #[inline]
+    #[inline(always)]
     fn visit_from(&mut self, addr: usize, slot: Option<&'s Slot<'s>>) -> bool {
         let Some((number, word)) = self.space.find(addr) else { return false };
         // In a large object all words mean the same.
@@ -162,18 +166,18 @@ impl<'s> Marker<'s> {
     /// Most of the time would be spent on waiting for memory. So places are asked for when they are taken up,
     /// and looked at when [`AHEAD`] others have been.
     fn trace(&mut self) {
-        let mut asked: [Option<Pending<'s>>; AHEAD] = [None; AHEAD];
+        let mut asked = [Pending::NONE; AHEAD];
         let mut turn = 0;
         let mut idle = 0;
         while idle < AHEAD {
-            let next = self.pending.pop();
-            if let Some(pending) = next
-                && let Some(chunk) = &self.space.chunks[pending.number as usize]
-            {
-                chunk.ask_for(pending.word as usize);
+            let next = self.pending.pop().unwrap_or(Pending::NONE);
+            idle += 1;
+            if let Some(Some(chunk)) = self.space.chunks.get(next.number as usize) {
+                chunk.ask_for(next.word as usize);
+                idle = 0;
             }
-            idle = if next.is_some() { 0 } else { idle + 1 };
-            if let Some(pending) = std::mem::replace(&mut asked[turn % AHEAD], next) {
+            let pending = std::mem::replace(&mut asked[turn % AHEAD], next);
+            if pending.number != Pending::NONE.number {
                 self.mark(pending);
                 idle = 0;
             }
