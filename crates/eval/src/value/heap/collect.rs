@@ -17,8 +17,7 @@
 
 use super::chunk::Kind;
 use super::space::Space;
-use super::{Header, Heap, stack, thunk};
-use super::{Slot, State, Thunk};
+use super::{Env, Heap, Slot, State, Thunk, stack, thunk};
 use crate::value::{Attrs, Value, attrs};
 
 /// Hands addresses to its argument.
@@ -220,8 +219,10 @@ impl<'s> Marker<'s> {
         let Some((number, word)) = self.space.find(addr) else { return };
         let Some(chunk) = &self.space.chunks[number as usize] else { return };
         // What is not old is marked if anything needs it.
-        if chunk.object_at(word) == Some(word) && chunk.is_marked(word) {
-            self.look_into(number, word);
+        if let Some(first) = chunk.object_at(word)
+            && chunk.is_marked(first)
+        {
+            self.look_into(number, first);
         }
     }
 
@@ -237,12 +238,13 @@ impl<'s> Marker<'s> {
                 self.slots(start, bytes / size_of::<Slot<'_>>());
             }
             Kind::Env => {
-                // SAFETY: the map says that a scope was made here; its header was written at once.
-                let header = unsafe { &*start.cast::<Header<'_>>() };
-                if let Some(parent) = header.parent {
+                // SAFETY: the map says that a scope was made here; it was written at once.
+                let env = unsafe { Env::from_object(start) };
+                if let Some(parent) = env.parent() {
                     self.visit(parent.addr());
                 }
-                self.slots(start.wrapping_add(size_of::<Header<'_>>()), header.len);
+                let slots = env.slots();
+                self.slots(slots.as_ptr().cast_mut().cast(), slots.len());
             }
             // SAFETY: the map says that a thunk was made here.
             Kind::Thunk => self.thunk(unsafe { &*start.cast::<Thunk<'_>>() }),
