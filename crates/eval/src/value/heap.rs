@@ -31,6 +31,7 @@
 mod chunk;
 mod collect;
 mod env;
+mod layer;
 mod rooted;
 mod slot;
 mod space;
@@ -42,6 +43,7 @@ use std::ptr;
 
 use self::chunk::Kind;
 pub use self::env::Env;
+pub(super) use self::layer::Layer;
 pub(crate) use self::rooted::still_needed;
 pub use self::rooted::{Held, Items};
 pub use self::slot::Slot;
