@@ -14,7 +14,7 @@ let
     if board == null || board.system == "x86_64" then
       pkgs.buildPackages.qemu
     else
-      pkgs.buildPackages.qemu.override { inherit (board) system; };
+      pkgs.buildPackages.qemu.override { processor = board.system; };
   inherit (config.images) initramfs;
 
   fromDisk = kind: {
@@ -28,6 +28,10 @@ let
   # What differs between the formats: where the image is, and what starts it.
   formats = {
     disk = fromDisk "virtio";
+    disk-efi = fromDisk "virtio" // {
+      inherit (pkgs.buildPackages.OVMF) firmware;
+      memoryMiB = lib.max cfg.memorySize firmwareMemory;
+    };
     disk-sata = fromDisk "sata";
     floppy = {
       image = "${config.images.floppy.image}";
@@ -52,6 +56,8 @@ let
       kernelParams = kernelParams ++ config.images.squashfs.kernelParams ++ [ "root=/dev/vda" ];
     };
   };
+  # What EFI's own programs take, whatever the system needs.
+  firmwareMemory = 128;
   # A panic ends the machine instead of leaving it there.
   kernelParams = config.boot.kernelParams ++ [ "panic=-1" ];
 

@@ -6,7 +6,7 @@
   seed,
   unpackDebs,
   # The processor to emulate, as it is in the names of QEMU's programs.
-  system ? "x86_64",
+  processor ? "x86_64",
 }:
 let
   package = lib.findFirst (deb: deb.debName == "qemu-system-x86") null seed.qemu;
@@ -46,7 +46,7 @@ let
         arm = "aarch64";
         mipsel = "mips";
       }
-      .${system} or system
+      .${processor} or processor
     };
 
   # Fails if a library of the program is missing from the tree.
@@ -55,22 +55,22 @@ let
   '';
 
   qemu = unpackDebs {
-    pname = "qemu" + lib.optionalString (system != "x86_64") "-${system}";
+    pname = "qemu" + lib.optionalString (processor != "x86_64") "-${processor}";
     # "1:7.2+dfsg-7+deb12u18": the epoch before, the repacking after.
     version = lib.head (
       lib.splitString "+" (lib.last (lib.splitString ":" package.debVersion))
     );
     debs = seed.qemu ++ parts.debs;
     include = [
-      "usr/bin/qemu-system-${system}"
+      "usr/bin/qemu-system-${processor}"
       "${libDir}/*.so*"
       "usr/lib64/*"
       # The emulator's engine; the other loadable parts draw and play sound.
-      "${libDir}/qemu/accel-tcg-${system}.so"
+      "${libDir}/qemu/accel-tcg-${processor}.so"
     ]
     ++ parts.firmware;
     passthru = {
-      program = "usr/bin/qemu-system-${system}";
+      program = "usr/bin/qemu-system-${processor}";
       loader = "${libDir}/ld-linux-x86-64.so.2";
       libraryPath = [ libDir ];
       moduleDir = "${libDir}/qemu";
@@ -84,7 +84,7 @@ let
       description = "Machine emulator, for running images";
       homepage = "https://www.qemu.org/";
       license = lib.licenses.gpl2Only;
-      mainProgram = "qemu-system-${system}";
+      mainProgram = "qemu-system-${processor}";
     };
   };
 in
