@@ -16,7 +16,10 @@
 }:
 let
   defaultDevice = "qemu-x86_64";
-  devices = builtins.attrNames (builtins.readDir ./devices);
+  # A folder without a module of its own holds what devices have in common.
+  devices = builtins.filter (name: builtins.pathExists (./devices + "/${name}/default.nix")) (
+    builtins.attrNames (builtins.readDir ./devices)
+  );
 
   deviceModule =
     name:
@@ -27,6 +30,11 @@ let
     else
       throw "device: there is no device \"${name}\"; there are: ${lib.concatStringsSep ", " devices}";
 
+  # The packages of the target; modules see them as `pkgs`.
+  platform = evaluation.config.nixpkgs.hostPlatform;
+  targetPkgs =
+    if platform == null then pkgs else pkgs.pkgsCross.${lib.systems.targets.${platform}.name};
+
   evaluation = lib.evalModules {
     library = ./modules;
     modules = [
@@ -34,10 +42,11 @@ let
       (deviceModule (if device == null then defaultDevice else device))
       configuration
     ];
-    specialArgs = { inherit pkgs; };
+    specialArgs.pkgs = targetPkgs;
   };
 in
 {
   inherit (evaluation) config options;
-  inherit lib pkgs evaluation;
+  inherit lib evaluation;
+  pkgs = targetPkgs;
 }

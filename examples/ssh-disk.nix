@@ -37,6 +37,20 @@
         { powerOff = true; }
       ];
     };
+    # The same disk, as newer PCs start it.
+    efi = {
+      format = "disk-efi";
+      steps = [
+        { run.command = "[ -d /sys/firmware/efi ]"; }
+        { run.command = "grep -q PARTUUID /proc/cmdline"; }
+        {
+          ssh.identity = ./ssh-key/id_ed25519;
+          ssh.command = "hostname";
+          ssh.expect = "ssh\n";
+        }
+        { powerOff = true; }
+      ];
+    };
     sata = {
       format = "disk-sata";
       steps = [

@@ -3,7 +3,12 @@
 # has no network and nothing else that nobody asked for.
 #
 #   picnix run examples/tiny.nix
-{ config, ... }:
+{ config, pkgs, ... }:
+let
+  # What the kernel calls the processor.
+  machine =
+    if pkgs.hostPlatform.isMips then "mips" else pkgs.hostPlatform.parsed.cpu.name;
+in
 {
   profiles.tiny.enable = true;
   boot.consoleLogLevel = 4;
@@ -31,7 +36,7 @@
       }
       {
         run.command = "uname -sm";
-        run.expect = "Linux x86_64\n";
+        run.expect = "Linux ${machine}\n";
       }
       { run.command = "ls /proc/1/exe"; }
     ];

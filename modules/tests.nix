@@ -91,7 +91,7 @@ let
   };
 
   # The client is picnix's own, so that a test needs nothing of the host.
-  client = pkgs.pkgsMusl.dropbear.client;
+  client = pkgs.buildPackages.pkgsMusl.dropbear.client;
   keyOf =
     identity:
     pkgs.runCommand "ssh-key" { inherit identity; } ''

@@ -8,7 +8,13 @@
 let
   cfg = config.virtualisation;
   inherit (lib) concatMap mkOption types;
-  inherit (pkgs) qemu;
+  # The board that stands for the target; a PC where the target is the builders' own kind.
+  board = pkgs.hostPlatform.qemu or null;
+  qemu =
+    if board == null || board.system == "x86_64" then
+      pkgs.buildPackages.qemu
+    else
+      pkgs.buildPackages.qemu.override { processor = board.system; };
   inherit (config.images) initramfs;
 
   fromDisk = kind: {
@@ -22,6 +28,10 @@ let
   # What differs between the formats: where the image is, and what starts it.
   formats = {
     disk = fromDisk "virtio";
+    disk-efi = fromDisk "virtio" // {
+      inherit (pkgs.buildPackages.OVMF) firmware;
+      memoryMiB = lib.max cfg.memorySize firmwareMemory;
+    };
     disk-sata = fromDisk "sata";
     floppy = {
       image = "${config.images.floppy.image}";
@@ -46,6 +56,8 @@ let
       kernelParams = kernelParams ++ config.images.squashfs.kernelParams ++ [ "root=/dev/vda" ];
     };
   };
+  # What EFI's own programs take, whatever the system needs.
+  firmwareMemory = 128;
   # A panic ends the machine instead of leaving it there.
   kernelParams = config.boot.kernelParams ++ [ "panic=-1" ];
 
@@ -61,9 +73,8 @@ let
         moduleDir
         dataDirs
         ;
-      machine = "q35";
       inherit (cfg) cores;
-      inherit (cfg.qemu) cpu;
+      inherit (cfg.qemu) cpu machine;
       memoryMiB = cfg.memorySize;
       forwardPorts = map (forward: {
         guestPort = forward.guest.port;
@@ -71,6 +82,9 @@ let
         protocol = forward.proto;
       }) cfg.forwardPorts;
       extraArgs = concatMap (lib.splitString " ") cfg.qemu.options;
+    }
+    // lib.filterAttrs (_name: value: value != null) {
+      inherit (cfg.qemu) devices diskDevice networkDevice;
     }
     // formats.${format};
 
@@ -151,9 +165,37 @@ in
     };
     qemu.cpu = mkOption {
       type = types.nullOr types.str;
-      default = null;
+      default = board.cpu or null;
+      defaultText = lib.literalMD "the target's; null for a PC";
       example = "qemu64";
       description = "QEMU's name of the processor; null for the most capable one there is.";
+    };
+    qemu.devices = mkOption {
+      type = types.nullOr (types.listOf types.str);
+      default = null;
+      example = [ "virtio-rng-device" ];
+      description = ''
+        QEMU's names of devices beside disks and network; null for a source of randomness on PCI.
+      '';
+    };
+    qemu.diskDevice = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "virtio-blk-device";
+      description = "QEMU's name of the device that disks are at; null for virtio on PCI.";
+    };
+    qemu.machine = mkOption {
+      type = types.str;
+      default = board.machine or "q35";
+      defaultText = lib.literalMD "the target's; `q35` for a PC";
+      example = "malta";
+      description = "QEMU's name of the board.";
+    };
+    qemu.networkDevice = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "virtio-net-device";
+      description = "QEMU's name of the network card; null for virtio on PCI.";
     };
     qemu.options = mkOption {
       type = types.listOf types.str;

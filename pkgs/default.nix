@@ -35,8 +35,11 @@ let
     hostPlatform = if isCross then lib.systems.elaborate crossSystem else final.buildPlatform;
     buildPackages = if isCross then native else final;
     pkgsCross = builtins.mapAttrs (_name: setFor) lib.systems.examples;
-    pkgsMusl = final.pkgsCross.musl64;
+    pkgsMusl = if final.hostPlatform.isMusl then final else final.pkgsCross.musl64;
     inherit (final.callPackage ./stdenv { }) stdenv stdenvNoLibc;
+    # Parts of compilers, where the target is of another kind than the builders.
+    crossToolchain = final.callPackage ./stdenv/cross-toolchain.nix { };
+    softFloat = final.callPackage ./stdenv/soft-float.nix { };
   };
 
   helpers = final: _prev: {

@@ -198,6 +198,7 @@ let
           processor = if final.isMips64 then "mips64" else parsed.cpu.name;
           release = null;
         };
+        debian = target.debian or null;
         gcc = target.gcc or { };
         qemu = target.qemu or null;
         linuxArch = linuxArch final;

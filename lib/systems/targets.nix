@@ -1,10 +1,12 @@
 # The targets that images are built for: triple, what gcc gets, and the QEMU machine that runs them.
 #
-# `gcc` holds configure-time defaults of the cross compiler; `qemu` the system emulator, its machine
-# and processor.
+# `gcc` holds what the compiler must be told of the processor, by the names that it is configured
+# with; `debian` is Debian's name of the architecture, which the seed's compilers carry; `qemu` the
+# system emulator, its machine and processor.
 {
   "x86_64-unknown-linux-musl" = {
     name = "musl64";
+    debian = "x86_64-linux-gnu";
     gcc.arch = "x86-64";
     qemu = {
       system = "x86_64";
@@ -33,6 +35,7 @@
   };
   "aarch64-unknown-linux-musl" = {
     name = "aarch64-multiplatform-musl";
+    debian = "aarch64-linux-gnu";
     gcc.arch = "armv8-a";
     qemu = {
       system = "aarch64";
@@ -43,6 +46,7 @@
   };
   "armv7l-unknown-linux-musleabihf" = {
     name = "armv7l-hf-multiplatform-musl";
+    debian = "arm-linux-gnueabihf";
     gcc = {
       arch = "armv7-a";
       fpu = "vfpv3-d16";
@@ -57,6 +61,7 @@
   };
   "mips-unknown-linux-musl" = {
     name = "mips-musl";
+    debian = "mips-linux-gnu";
     gcc = {
       arch = "24kc";
       float = "soft";
@@ -71,6 +76,7 @@
   };
   "mipsel-unknown-linux-musl" = {
     name = "mipsel-musl";
+    debian = "mipsel-linux-gnu";
     gcc = {
       arch = "24kc";
       float = "soft";
@@ -85,6 +91,7 @@
   };
   "riscv64-unknown-linux-musl" = {
     name = "riscv64-musl";
+    debian = "riscv64-linux-gnu";
     gcc = {
       arch = "rv64gc";
       abi = "lp64d";
@@ -92,6 +99,7 @@
     qemu = {
       system = "riscv64";
       machine = "virt";
+      cpu = "rv64";
       console = "ttyS0";
     };
   };

@@ -67,8 +67,11 @@ let
       ) options.boot.kernel.config.definitionsWithLocations
     );
 
+  minimal = import ./_minimal // import (./_minimal + "/${pkgs.hostPlatform.linuxArch}.nix");
+
   kernel = cfg.package.override {
     checkConfig = false;
+    inherit (cfg) format loadAddress;
     kernelConfig = cfg.asked;
   };
 in
@@ -107,13 +110,36 @@ in
         built from source, an option that does not come out as asked is an error that names who asked.
       '';
     };
+    canPowerOff = mkOption {
+      type = types.bool;
+      default = !cfg.fromSource || cfg.config.ACPI == "y";
+      defaultText = lib.literalMD "whether the kernel has ACPI; devices without it say so themselves";
+      description = "Whether the kernel can cut the machine's power. Where it cannot, `poweroff` restarts.";
+    };
+    format = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "uImage";
+      description = ''
+        The kind of file that bootloaders get, where the kernel is built from source: `bzImage`, `zImage`,
+        `Image`, `Image.gz`, `vmlinux`, `vmlinuz` or `uImage`, which not all architectures have all of; null
+        for the architecture's own.
+      '';
+    };
     fromSource = mkOption {
       type = types.bool;
-      default = false;
+      default = pkgs.hostPlatform.config != pkgs.buildPlatform.config;
+      defaultText = lib.literalMD "whether the system is for another kind of machine than the builders'";
       description = ''
         Whether the kernel is built from source, with the options in `config` and none besides:
         minutes of compilation, and a tenth of the size of Debian's.
       '';
+    };
+    loadAddress = mkOption {
+      type = types.nullOr (types.strMatching "0x[0-9a-f]+");
+      default = null;
+      example = "0x80200000";
+      description = "Where the bootloader unpacks a `uImage`: the board knows.";
     };
   };
 
@@ -129,14 +155,13 @@ in
     system.checks = [ kernel.checkedConfig ];
 
     # What every system has. The rest is asked for by who needs it.
-    boot.kernel.config = mapAttrs (_name: mkDefault) (import ./_minimal.nix) // {
+    boot.kernel.config = mapAttrs (_name: mkDefault) minimal // {
       BINFMT_ELF = "y";
       BINFMT_SCRIPT = "y";
       CC_OPTIMIZE_FOR_SIZE = "y";
       DEVTMPFS = "y";
       EXPERT = "y";
       INIT_STACK_NONE = mkDefault "y";
-      KERNEL_XZ = mkDefault "y";
       MULTIUSER = "y";
       PRINTK = "y";
       PROC_FS = "y";

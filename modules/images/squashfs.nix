@@ -19,7 +19,7 @@ in
       default = pkgs.makeImage {
         name = "${config.system.name}-squashfs";
         format = "squashfs";
-        compression = "xz-x86";
+        compression = if pkgs.hostPlatform.isx86 then "xz-x86" else "xz";
         inherit (initramfs) closure entries;
         files.${kernel.target} = "${kernel}/${kernel.kernelFile}";
         meta.description = "The system as a squashfs, with its kernel beside it";

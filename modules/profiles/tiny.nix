@@ -19,12 +19,12 @@ in
 
   config = mkIf cfg.enable {
     boot.kernel.fromSource = mkDefault true;
-    images.initramfs.compression = mkDefault "xz-x86";
+    images.initramfs.compression = mkDefault (if pkgs.hostPlatform.isx86 then "xz-x86" else "xz");
     networking.enableIPv6 = mkDefault false;
     programs.busybox.fromSource = mkDefault true;
 
-    # Without ACPI the kernel cannot cut the power; it can restart, and QEMU ends then.
-    environment.systemPackages = mkIf (config.boot.kernel.config.ACPI == "n") [ powerOff ];
-    programs.busybox.applets = mkIf (config.boot.kernel.config.ACPI == "y") [ "poweroff" ];
+    # A kernel that cannot cut the power can restart the machine, and QEMU ends then.
+    environment.systemPackages = mkIf (!config.boot.kernel.canPowerOff) [ powerOff ];
+    programs.busybox.applets = mkIf config.boot.kernel.canPowerOff [ "poweroff" ];
   };
 }

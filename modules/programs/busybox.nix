@@ -71,7 +71,8 @@ in
     };
     fromSource = mkOption {
       type = types.bool;
-      default = false;
+      default = pkgs.hostPlatform.config != pkgs.buildPlatform.config;
+      defaultText = lib.literalMD "whether the system is for another kind of machine than the builders'";
       description = "Whether busybox is built from source, with the `applets` asked for and none besides.";
     };
   };

@@ -2,6 +2,7 @@
 # kernel's own tinyconfig.
 {
   lib,
+  buildPackages,
   callPackage,
   hostPlatform,
   kconfig,
@@ -12,21 +13,46 @@
   # Whether the build fails where an option did not come out as asked; who turns this off looks at
   # `checkedConfig` instead, which names who asked.
   checkConfig ? true,
+  # The file that bootloaders get, one of formats.nix; null for the usual one of the architecture.
+  format ? null,
+  # Where a uImage is unpacked to, such as "0x80200000".
+  loadAddress ? null,
 }:
 let
   inherit (callPackage ./source.nix { }) src version;
   arch = hostPlatform.linuxArch;
 
-  # Where make puts the image that a bootloader loads, by architecture.
-  image =
-    {
-      x86_64 = {
-        folder = "arch/x86/boot";
-        target = "bzImage";
-        sourceFolder = "x86";
-      };
-    }
-    .${arch} or (throw "linux: how to boot ${arch} is not known yet");
+  architecture =
+    (import ./formats.nix).${arch} or (throw "linux: how to boot ${arch} is not known yet");
+  inherit (architecture) sourceFolder;
+
+  isUImage = format == "uImage";
+  formats = lib.attrNames architecture.files ++ lib.optional (architecture ? uImage) "uImage";
+  target =
+    if isUImage && architecture ? uImage then
+      architecture.uImage.of
+    else if architecture.files ? ${kernelFile} then
+      kernelFile
+    else
+      throw "linux: the format \"${kernelFile}\" is not one for ${arch}, use one of: ${lib.concatStringsSep ", " formats}";
+  kernelFile = if format == null then architecture.default else format;
+
+  # A kernel for U-Boot, made of make's.
+  wrap = lib.optionalString isUImage (
+    let
+      inherit (architecture.uImage) compression;
+    in
+    assert lib.assertMsg (
+      loadAddress != null
+    ) "linux: a uImage needs a loadAddress, where the board has memory";
+    lib.optionalString (compression == "gzip") "gzip -9n <\"$out/${target}\" >kernel.gz\n"
+    + ''
+      python3 ${./uimage.py} ${
+        if compression == "gzip" then "kernel.gz" else "\"$out/${target}\""
+      } "$out/uImage" ${toString architecture.uImage.arch} ${compression} ${loadAddress} "Linux ${version}"
+      rm "$out/${target}"
+    ''
+  );
 
   # The same for whoever asks: who asked is not part of what is built.
   values = builtins.mapAttrs (
@@ -52,7 +78,7 @@ let
   ] ++ lib.concatMap (folder: [
     "arch/${folder}/boot"
     "arch/${folder}/*.[chS]"
-  ]) (lib.remove image.sourceFolder (import ./architectures.nix)));
+  ]) (lib.remove sourceFolder (import ./architectures.nix)));
 
   # What is only read where some option is on: headers and code, not Kconfig and make's files, which
   # are always read.
@@ -71,7 +97,7 @@ let
     # Of the source only what Kconfig reads.
     unpackPhase = ''
       tar -xf "$src" --wildcards --no-same-owner '*/Kconfig*' '*/Makefile*' '*/Kbuild*' \
-        '*/scripts/*' '*/configs/*' '*/arch/${image.sourceFolder}/*' '*/include/*'
+        '*/scripts/*' '*/configs/*' '*/arch/${sourceFolder}/*' '*/include/*'
       sourceRoot=linux-$version
     '';
 
@@ -82,7 +108,7 @@ let
       runMake 1 finish
       find . -name 'Kconfig*' -type f | LC_ALL=C sort |
         grep -v -e '^./arch/[^/]*/' -e '^./scripts/' >kconfigs
-      find arch/${image.sourceFolder} -name 'Kconfig*' -type f | LC_ALL=C sort >>kconfigs
+      find arch/${sourceFolder} -name 'Kconfig*' -type f | LC_ALL=C sort >>kconfigs
       # shellcheck disable=SC2046
       list_symbols $(cat kconfigs) | LC_ALL=C sort -u >symbols
     '';
@@ -98,15 +124,39 @@ let
     dontFixup = true;
   };
 
+  # The options of all architectures, with who has them: the same for every target.
+  architectureSymbols = buildPackages.stdenvNoLibc.mkDerivation {
+    pname = "linux-architecture-symbols";
+    inherit src version;
+    inherit (kconfig) checkScript foreignScript;
+    unpackPhase = ''
+      tar -xf "$src" --wildcards --no-same-owner '*/arch/*/Kconfig*'
+      sourceRoot=linux-$version
+    '';
+    installPhase = ''
+      source "$checkScript"
+      source "$foreignScript"
+      list_foreign arch/*/ >"$out"
+    '';
+    dontConfigure = true;
+    dontBuild = true;
+    dontFixup = true;
+  };
+
   # Fails where an option is not what was asked for, and says who asked.
   checkedConfig = runCommand "linux-config-check" {
-    inherit configfile;
-    inherit (kconfig) checkScript;
+    inherit architectureSymbols configfile;
+    inherit (kconfig) checkScript foreignScript;
     wanted = kconfig.wanted kernelConfig;
     passAsFile = [ "wanted" ];
   } ''
     . "$checkScript"
-    check_config "$wantedPath" "$configfile/config" "$configfile/symbols" "linux ${version}"
+    . "$foreignScript"
+    isFine=1
+    refuse_foreign "$wantedPath" "$configfile/symbols" "$architectureSymbols" ${sourceFolder} \
+      "linux ${version}" >wanted || isFine=
+    check_config wanted "$configfile/config" "$configfile/symbols" "linux ${version}" || isFine=
+    [ "$isFine" ]
     : >$out
   '';
 in
@@ -156,13 +206,14 @@ stdenvNoLibc.mkDerivation {
   '';
   finish = "olddefconfig";
 
-  buildFlags = [ image.target ];
+  buildFlags = [ target ];
 
   installPhase = ''
     mkdir -p "$out"
-    cp ${image.folder}/${image.target} "$out/${image.target}"
+    cp ${architecture.files.${target}} "$out/${target}"
     cp .config "$out/config"
-  '';
+  ''
+  + wrap;
   # A boot image is stripped as it is packed.
   dontStrip = true;
 
@@ -170,8 +221,8 @@ stdenvNoLibc.mkDerivation {
     inherit checkedConfig configfile kernelConfig;
     # What the modules of images ask of every kernel.
     modDirVersion = version;
-    kernelFile = image.target;
-    inherit (image) target;
+    inherit kernelFile;
+    target = kernelFile;
     isModular = values.MODULES or "n" == "y";
   };
 

@@ -11,6 +11,7 @@
   callPackage,
   hostPlatform,
   mkDerivationWith,
+  softFloat,
   system,
 }:
 let
@@ -85,12 +86,20 @@ let
     targetPlatform = hostPlatform;
     mkDerivation = mkDerivationWith (argumentsWith cc);
   };
+  # The seed's libgcc for MIPS is for processors with a floating-point unit.
+  libgcc = if hostPlatform.isMips && hostPlatform.gcc.float or "" == "soft" then softFloat else null;
 in
 assert lib.assertMsg (
-  hostPlatform.isx86_64 && buildPlatform.isx86_64
-) "stdenv: the seed has no compiler for ${hostPlatform.config} yet; it has one for x86_64";
+  hostPlatform.debian != null || !isCross
+) "stdenv: the seed has no compiler for ${hostPlatform.config}; it has one for ${
+  lib.concatStringsSep ", " (
+    lib.filter (config: lib.systems.targets.${config} ? debian) (lib.attrNames lib.systems.targets)
+  )
+}";
 {
-  stdenv = makeStdenv (if isCross then callPackage ./cc.nix { inherit targetPrefix; } else null);
+  stdenv = makeStdenv (
+    if isCross then callPackage ./cc.nix { inherit libgcc targetPrefix; } else null
+  );
   stdenvNoLibc = makeStdenv (
     if isCross then
       callPackage ./cc.nix {

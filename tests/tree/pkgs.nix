@@ -244,8 +244,31 @@ lib.runTests {
   };
 
   testATargetWithoutCompilerIsRefused = {
-    expr = (builtins.tryEval pkgs.pkgsCross.mipsel-musl.musl.drvPath).success;
+    expr = (builtins.tryEval pkgs.pkgsCross.musl32.musl.drvPath).success;
     expected = false;
+  };
+
+  testTargetsOfOtherArchitecturesHaveCompilersOfTheirOwn = {
+    expr = map (name: pkgs.pkgsCross.${name}.crossToolchain.triple) [
+      "aarch64-multiplatform-musl"
+      "armv7l-hf-multiplatform-musl"
+      "mips-musl"
+      "mipsel-musl"
+      "riscv64-musl"
+    ];
+    expected = [
+      "aarch64-linux-gnu"
+      "arm-linux-gnueabihf"
+      "mips-linux-gnu"
+      "mipsel-linux-gnu"
+      "riscv64-linux-gnu"
+    ];
+  };
+
+  # Packages of a target with musl are its own, whatever it is.
+  testPkgsMuslOfATargetIsItself = {
+    expr = pkgs.pkgsCross.mipsel-musl.pkgsMusl.hostPlatform.config;
+    expected = "mipsel-unknown-linux-musl";
   };
 
   testSourcesHaveDebiansFileSecond = {

@@ -140,6 +140,43 @@ fn kernel_options_that_did_not_come_out_as_asked_are_explained() {
 }
 
 #[test]
+fn kernel_options_of_other_architectures_are_named_as_such() {
+    let test = "kernel_options_of_other_architectures_are_named_as_such";
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("arch/x86/Kconfig", "config X86_5LEVEL\n\tbool\nconfig SMP\n\tbool\n");
+    write("arch/x86/kvm/Kconfig", "config KVM_INTEL\n\tbool\nconfig KVM\n\tbool\n");
+    write("arch/mips/Kconfig", "config SMP\n\tbool\nconfig KVM\n\tbool\n");
+    write("symbols", "SMP\t\nNET\t\n");
+    write(
+        "wanted",
+        "KVM\ty\ta.nix:1\nKVM_INTEL\tn\tb.nix:2\nNET\ty\tc.nix:3\nSMP\ty\td.nix:4\n\
+         X86_5LEVEL\ty\te.nix:5, f.nix:6\nNO_SUCH\ty\tg.nix:7\n",
+    );
+    let script = "awk 'BEGIN { }' && kconfig=$tree/pkgs/build-support/kconfig && \
+                  . \"$kconfig/check.sh\" && . \"$kconfig/foreign.sh\" && \
+                  list_foreign arch/*/ >foreign && \
+                  refuse_foreign wanted symbols foreign arm64 'linux 6.1' >rest";
+    let Some((is_fine, said)) = shell(test, "sh", dir.path(), script) else { return };
+    assert!(!is_fine);
+    insta::assert_snapshot!(said, @r"
+    linux 6.1: KVM cannot be had on arm64, only on: mips, x86
+      asked for by a.nix:1
+      ask for it under lib.mkIf pkgs.hostPlatform.isX of such an architecture
+    linux 6.1: X86_5LEVEL cannot be had on arm64, only on: x86
+      asked for by e.nix:5, f.nix:6
+      ask for it under lib.mkIf pkgs.hostPlatform.isX of such an architecture
+    ");
+    // What is left is for the check of everything else.
+    let rest = std::fs::read_to_string(dir.path().join("rest")).unwrap();
+    assert_eq!(rest, "NET\ty\tc.nix:3\nSMP\ty\td.nix:4\nNO_SUCH\ty\tg.nix:7\n");
+}
+
+#[test]
 fn a_patch_that_does_not_apply_is_named() {
     let test = "a_patch_that_does_not_apply_is_named";
     let dir = tempfile::tempdir().unwrap();

@@ -47,7 +47,9 @@ let
     ) (listToAttrs (map (name: { inherit name; value = null; }) (names ++ [ "stdenv" "stdenvNoLibc" ])));
 
   examples = builtins.filter (lib.hasSuffix ".nix") (attrNames (readDir (root + "/examples")));
-  devices = attrNames (readDir (root + "/devices"));
+  devices = builtins.filter (name: builtins.pathExists (root + "/devices/${name}/default.nix")) (
+    attrNames (readDir (root + "/devices"))
+  );
   systemOf = build: {
     toplevel = pathOf build.toplevel;
     images = mapAttrs (_: pathOf) build.images;

@@ -181,7 +181,8 @@ impl Invocation<'_> {
         match drive.kind {
             DriveKind::Floppy => args.option("-boot", "a"),
             DriveKind::Virtio => {
-                args.option("-device", format!("virtio-blk-pci,drive=medium{order}"));
+                let device = &self.spec.disk_device;
+                args.option("-device", format!("{device},drive=medium{order}"));
             }
             DriveKind::Sata => {
                 args.option("-device", format!("ide-hd,drive=medium,bus=ide.0{order}"));
@@ -382,6 +383,47 @@ mod tests {
         let all = shown(&invocation);
         assert!(all.contains("-kernel /i/"), "{all}");
         assert!(all.contains("-device virtio-blk-pci,drive=medium\n"), "{all}");
+    }
+
+    #[test]
+    fn a_board_with_devices_and_a_processor_of_its_own() {
+        let spec = VmSpec::parse(
+            r#"{"format": "squashfs", "qemu": "/q", "memoryMiB": 16, "image": "/i",
+                "program": "usr/bin/qemu-system-aarch64", "machine": "virt",
+                "cpu": "cortex-a53", "networkDevice": "virtio-net-device", "devices": [],
+                "diskDevice": "virtio-blk-device", "kernel": "Image.gz",
+                "drive": {"file": "squashfs.img", "kind": "virtio"},
+                "kernelParams": ["console=ttyAMA0"]}"#,
+        )
+        .unwrap();
+        let invocation = Invocation {
+            spec: &spec,
+            accel: Some(Accel::Tcg),
+            boot: Boot::Image,
+            console: ConsoleDevice::Pipes,
+            forwards: &[],
+            control_socket: None,
+            user_args: &[],
+        };
+        insta::assert_snapshot!(shown(&invocation), @"
+        /q/usr/bin/qemu-system-aarch64
+        -nodefaults
+        -no-user-config
+        -no-reboot
+        -display none
+        -machine virt
+        -accel tcg
+        -cpu cortex-a53
+        -m 16
+        -kernel /i/Image.gz
+        -append console=ttyAMA0
+        -drive if=none,id=medium,format=raw,readonly=on,file=/i/squashfs.img
+        -device virtio-blk-device,drive=medium
+        -chardev stdio,id=console,signal=off
+        -serial chardev:console
+        -netdev user,id=net
+        -device virtio-net-device,netdev=net
+        ");
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub struct VmSpec {
     /// The network device without its `netdev`; none means no network.
     #[serde(default = "default_network_device")]
     pub network_device: Option<String>,
+    /// What a disk of the machine's own kind is at, without its `drive`.
+    #[serde(default = "default_disk_device")]
+    pub disk_device: String,
     /// Devices beyond console and network.
     #[serde(default = "default_devices")]
     pub devices: Vec<String>,
@@ -146,6 +149,10 @@ const fn default_cores() -> u32 {
 #[expect(clippy::unnecessary_wraps, reason = "serde wants the field's own type")]
 fn default_network_device() -> Option<String> {
     Some("virtio-net-pci,romfile=".to_owned())
+}
+
+fn default_disk_device() -> String {
+    "virtio-blk-pci".to_owned()
 }
 
 fn default_devices() -> Vec<String> {

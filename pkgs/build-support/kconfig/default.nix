@@ -47,4 +47,5 @@ in
     );
 
   checkScript = ./check.sh;
+  foreignScript = ./foreign.sh;
 }

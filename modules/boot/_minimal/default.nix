@@ -1,5 +1,6 @@
 # What the kernel's build system turns on by itself, once something else is asked for, and what a
-# small system does without. All are defaults: a module that needs one of them says so.
+# small system does without. All are defaults: a module that needs one of them says so. Options that
+# only some architectures have are in the file of the architecture, by Linux's name of it.
 #
 # For Linux 6.1 with tinyconfig as its start; found by comparing configurations (docs/sizes.md).
 {
@@ -10,19 +11,6 @@
   USB_SUPPORT = "n";
   VGA_ARB = "n";
   VT = "n";
-
-  # Processors: no microcode updates, no vendors that no emulated machine has.
-  CPU_SUP_AMD = "n";
-  CPU_SUP_CENTAUR = "n";
-  CPU_SUP_HYGON = "n";
-  CPU_SUP_INTEL = "y";
-  CPU_SUP_ZHAOXIN = "n";
-  MICROCODE = "n";
-  PROCESSOR_SELECT = "y";
-  X86_5LEVEL = "n";
-  X86_INTEL_MEMORY_PROTECTION_KEYS = "n";
-  X86_KERNEL_IBT = "n";
-  X86_VSYSCALL_EMULATION = "n";
 
   # System calls that programs here do not use.
   ADVISE_SYSCALLS = "n";
@@ -50,13 +38,10 @@
 
   # Firmware and buses, unless a device has them.
   ACPI = "n";
-  DMI = "n";
   HIGH_RES_TIMERS = "n";
-  HYPERVISOR_GUEST = "n";
   IOMMU_SUPPORT = "n";
   PCI = "n";
   VIRTIO_MENU = "n";
-  VIRTUALIZATION = "n";
 
   # What ACPI and PCI bring along: batteries, fans, sleep states, counters for profilers.
   ACPI_AC = "n";
@@ -72,9 +57,6 @@
   HW_RANDOM_VIA = "n";
   PCIEASPM = "n";
   PCI_QUIRKS = "n";
-  PERF_EVENTS_INTEL_CSTATE = "n";
-  PERF_EVENTS_INTEL_RAPL = "n";
-  PERF_EVENTS_INTEL_UNCORE = "n";
   PNP_DEBUG_MESSAGES = "n";
   SERIAL_8250_EXAR = "n";
   SERIAL_8250_LPSS = "n";
@@ -105,7 +87,6 @@
   BLOCK_LEGACY_AUTOLOAD = "n";
   EFIVAR_FS = "n";
   EFI_CUSTOM_SSDT_OVERLAYS = "n";
-  EFI_MIXED = "n";
   MQ_IOSCHED_DEADLINE = "n";
   MQ_IOSCHED_KYBER = "n";
   SATA_PMP = "n";
@@ -131,7 +112,6 @@
   SCHED_DEBUG = "n";
   SERIAL_8250_DEPRECATED_OPTIONS = "n";
   SLAB_MERGE_DEFAULT = "n";
-  SPARSEMEM_VMEMMAP = "n";
   STACKPROTECTOR = "n";
   UNIX98_PTYS = "n";
   XZ_DEC_ARM = "n";
@@ -139,9 +119,4 @@
   XZ_DEC_IA64 = "n";
   XZ_DEC_POWERPC = "n";
   XZ_DEC_SPARC = "n";
-
-  # Needs no memory below 16 MiB to be free: the system boots with less.
-  PHYSICAL_ALIGN = "0x200000";
-  PHYSICAL_START = "0x200000";
-  RELOCATABLE = "n";
 }

@@ -1,0 +1,33 @@
+# MIPS's board Malta as QEMU has it, with a processor of the 24Kc family.
+{ config, lib, ... }:
+{
+  boot.kernelParams = [ "console=ttyS0" ];
+  boot.kernel = {
+    # The power is at PCI, which a system without network has no other use for.
+    canPowerOff = config.boot.kernel.config.PCI == "y";
+    config = {
+      CPU_MIPS32_R2 = "y";
+      MIPS_CMDLINE_FROM_BOOTLOADER = "y";
+      MIPS_MALTA = "y";
+      # Programs have no instructions for floating point.
+      MIPS_FP_SUPPORT = "n";
+      SERIAL_8250 = "y";
+      SERIAL_8250_CONSOLE = "y";
+    }
+    // lib.optionalAttrs (config.networking.enable) {
+      ETHERNET = "y";
+      NETDEVICES = "y";
+      NET_CORE = "y";
+      NET_VENDOR_AMD = "y";
+      PCI = "y";
+      PCNET32 = "y";
+      POWER_RESET = "y";
+      POWER_RESET_PIIX4_POWEROFF = "y";
+    };
+  };
+
+  virtualisation.qemu = {
+    devices = [ ];
+    networkDevice = "pcnet,romfile=";
+  };
+}

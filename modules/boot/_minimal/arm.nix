@@ -1,0 +1,17 @@
+# The same as default.nix, for arm.
+{
+  KERNEL_XZ = "y";
+
+  ARM_SMCCC_SOC_ID = "n";
+  CACHE_L2X0 = "n";
+  DMI = "n";
+  # Entry points at a fixed address, for programs of processors before ARMv7.
+  KUSER_HELPERS = "n";
+
+  # Of these tinyconfig has none where the processor has no MMU, which is what it begins with here.
+  COMPACTION = "n";
+  CROSS_MEMORY_ATTACH = "n";
+  FTRACE = "n";
+
+  XZ_DEC_X86 = "n";
+}
