@@ -11,6 +11,7 @@
   buildPlatform,
   hostPlatform,
   runCommand,
+  runtimeShell,
   stdenv,
   tinyFlags,
 }:
@@ -29,7 +30,7 @@ let
     package: script:
     runCommand "${package.name}-test"
       {
-        inherit package script;
+        inherit package runtimeShell script;
         # Programs that only tests run.
         package_test = package.test or "";
         passAsFile = [ "script" ];
