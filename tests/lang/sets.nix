@@ -220,6 +220,10 @@ let l = [ 1 l ]; in l
 rec { a = [ (toString 1) ]; b = [ a [ a ] ]; c = map (n: n) [ 1 2 3 ]; d = { inherit a c; }; }
 #= { a = [ "1" ]; b = [ «repeated» [ «repeated» ] ]; c = [ 1 2 3 ]; d = { a = «repeated»; c = «repeated»; }; }
 
+#: copied_lists_are_lists_of_their_own
+let a = [ 1 ]; s = { inherit a; b = [ 1 2 3 ]; }; id = x: x; in [ a a s.a s.a (id a) (let x = [ x ]; in x) s.b s.b ]
+#= [ [ 1 ] «repeated» [ 1 ] [ 1 ] [ 1 ] [ [ «repeated» ] ] [ 1 2 3 ] [ 1 2 3 ] ]
+
 #: shared_sets_print_once
 let s = { b = 1; }; in [ s s ]
 #= [ { b = 1; } «repeated» ]

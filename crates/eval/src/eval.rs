@@ -14,7 +14,7 @@ use crate::expr::{
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
-use crate::value::{Attrs, AttrsBuilder, Closure, Env, Items, List, Shape, Slot, Value};
+use crate::value::{Attrs, AttrsBuilder, Closure, Env, Items, Shape, Slot, Value};
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
@@ -160,7 +160,7 @@ impl<'h> Evaluator<'h> {
             ExprKind::List(items) => {
                 let slots =
                     self.heap.slots(items.iter().map(|item| self.delay(item, env)));
-                Value::List(self.heap.alloc(List { items: slots }))
+                self.list_of(slots)
             }
             ExprKind::Attrs(bindings) => Value::Attrs(self.attrs_literal(bindings, env)?),
             ExprKind::Let(bindings, body) => {
@@ -223,7 +223,7 @@ impl<'h> Evaluator<'h> {
             _ => None,
         };
         match at_hand {
-            Some(value) => value,
+            Some(value) => self.copy_of(value),
             None => self.heap.suspend(expr, env),
         }
     }

@@ -53,6 +53,8 @@ pub struct Evaluator<'h> {
     pub(crate) store_paths: RefCell<StorePathTable>,
     /// Store paths as text.
     pub(crate) printed_paths: RefCell<Map<PathId, &'h [u8]>>,
+    /// The list that was made last, while no thunk holds it. Only compared, so the collector need not know.
+    pub(crate) newest_list: Cell<*const crate::value::List<'h>>,
     /// Contexts, each once: thousands of derivations depend on the same few things.
     pub(crate) contexts: RefCell<Map<Context<'h>, ()>>,
     /// The shapes of sets with one computed name.
@@ -111,6 +113,7 @@ impl<'h> Evaluator<'h> {
             contexts: RefCell::default(),
             single_shapes: RefCell::default(),
             resolved_dirs: RefCell::default(),
+            newest_list: Cell::new(std::ptr::null()),
             held: RefCell::default(),
             buffers: RefCell::default(),
             syntax_arena: Cell::default(),
@@ -156,7 +159,9 @@ impl<'h> Evaluator<'h> {
 
     /// A list out of slots that are on the heap already.
     pub fn list_of(&self, items: &'h [Slot<'h>]) -> Value<'h> {
-        Value::List(self.heap.alloc(List { items }))
+        let list = self.heap.alloc(List { items });
+        self.newest_list.set(list);
+        Value::List(list)
     }
 
     /// The set without attributes.

@@ -5,7 +5,7 @@ use crate::err;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::value::{State, Thunk, Value, still_needed};
+use crate::value::{List, State, Thunk, Value, still_needed};
 
 /// Stack that must be left when evaluation goes one level deeper, in bytes.
 const RED_ZONE: usize = 128 * 1024;
@@ -107,6 +107,7 @@ impl<'h> Evaluator<'h> {
         };
         match result {
             Ok(value) => {
+                let value = self.own(value);
                 thunk.leave(State::Done(value), self.heap);
                 Ok(value)
             }
@@ -114,6 +115,30 @@ impl<'h> Evaluator<'h> {
                 thunk.leave(self.failed_state(state, &error), self.heap);
                 Err(error.leaving(std::ptr::from_ref(thunk).addr()))
             }
+        }
+    }
+
+    /// What a thunk holds whose result is `value`. Nix copies results into thunks, and a list that was copied is another
+    /// list where `«repeated»` is printed; so is ours, unless it was made for this thunk.
+    #[inline]
+    fn own(&self, value: Value<'h>) -> Value<'h> {
+        match value {
+            Value::List(list) if self.newest_list.get() == std::ptr::from_ref(list) => {
+                self.newest_list.set(std::ptr::null());
+                value
+            }
+            value => self.copy_of(value),
+        }
+    }
+
+    /// A value as Nix copies it.
+    #[inline]
+    pub(crate) fn copy_of(&self, value: Value<'h>) -> Value<'h> {
+        match value {
+            Value::List(list) if !list.is_empty() => {
+                Value::List(self.heap.alloc(List { items: list.items }))
+            }
+            value => value,
         }
     }
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use picnix_store_core::{
     ContentAddress, DIGEST_CHARS, PathInfo, Sha256, Signature, StorePath,
@@ -27,6 +27,8 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 const APPLICATION_ID: i64 = 0x7069_636e;
 /// How long a writer waits for another; a transaction takes milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it waits before it asks again.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// How many compiled statements are kept: all there are.
 const STATEMENTS: usize = 32;
 
@@ -103,9 +105,10 @@ impl Database {
     fn migrate(&self, connection: &mut Connection) -> Result<()> {
         let wrap = |error| self.error(error);
         // The mode stays with the file. It cannot be changed inside a transaction.
-        connection
-            .pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
-            .map_err(wrap)?;
+        patiently(|| {
+            connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+        })
+        .map_err(wrap)?;
         let transaction = connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)
             .map_err(wrap)?;
@@ -472,6 +475,23 @@ fn link_derivers(nodes: &mut [Node], derivers: &[Option<String>]) {
             deriver.as_ref().and_then(|name| StorePath::parse(name.as_bytes()).ok());
         let found = path.map(|path| nodes.binary_search_by(|node| node.path.cmp(&path)));
         nodes[at].deriver = found.and_then(Result::ok);
+    }
+}
+
+/// Does something anew while the database is locked. SQLite itself waits for a lock, but not for that of the journal's
+/// mode, which several processes may want that open a new store.
+fn patiently<T>(work: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let end = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match work() {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < end =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 

@@ -96,6 +96,21 @@ fn assert_canonical(path: &Path) {
 }
 
 #[test]
+fn many_may_open_a_new_store_at_once() {
+    for _ in 0..10 {
+        let dir = TempDir::new().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let dir = &dir;
+                scope.spawn(move || {
+                    open(dir).add_text(&format!("t{number}"), b"x", &none()).unwrap();
+                });
+            }
+        });
+    }
+}
+
+#[test]
 fn a_text_is_added_once() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
