@@ -43,7 +43,12 @@ let
   };
 
   helpers = final: _prev: {
-    inherit lib system overlays;
+    inherit
+      lib
+      overlays
+      packageNames
+      system
+      ;
     pkgs = final;
     callPackage = lib.callPackageWith final;
     seed = final.callPackage ./seed { };

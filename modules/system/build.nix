@@ -45,13 +45,15 @@ in
     internal = true;
     description = ''
       What can be built: the `toplevel`, `images.<format>`, and as plain data the `vm` that runs an
-      image, the `tests` of the configuration and the `kernelOptions` that it asks for.
+      image, the `tests` of the configuration, the `kernelOptions` that it asks for and what `packages`
+      say of themselves, by name.
     '';
   };
 
   config.system.build = {
     toplevel = checked toplevel;
     kernelOptions = config.boot.kernel.asked;
+    packages = import ./_packages.nix { inherit config lib pkgs; };
     images = lib.genAttrs formats (format: config.images.${format}.image);
     vm = config.virtualisation.vm;
     tests = lib.mapAttrs (_name: test: test.rendered) config.tests;

@@ -30,7 +30,11 @@ in
     "-fno-asynchronous-unwind-tables"
     "-fno-unwind-tables"
   ];
-  lto = optional lto "-flto";
+  # Archives are read by tools that know only machine code.
+  lto = optionals lto [
+    "-flto"
+    "-ffat-lto-objects"
+  ];
 
   # No padding between segments, and no note that only debuggers read.
   link = [

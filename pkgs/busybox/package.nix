@@ -5,6 +5,7 @@
   fetchurl,
   kconfig,
   stdenv,
+  tinyFlags,
   # The programs in it, by name: a list, or an attribute set of a name to who asks for it, which
   # messages show.
   applets ? [
@@ -51,7 +52,7 @@ let
 
   base = {
     # Static, and without what only speaks to people.
-    STATIC = "y";
+    STATIC = if tinyFlags.static then "y" else "n";
     SHOW_USAGE = "n";
     LFS = "y";
     # Memory that is needed once is taken when it is needed: a smaller program.
@@ -125,8 +126,8 @@ stdenv.mkDerivation {
     sed -i -e '/^# CONFIG_EXTRA_CFLAGS/d' -e '/^# CONFIG_EXTRA_LDFLAGS/d' .config
     # For size: no tables for unwinding, fixed addresses, no padding between segments.
     cat >>.config <<FLAGS
-    CONFIG_EXTRA_CFLAGS="-Os -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables"
-    CONFIG_EXTRA_LDFLAGS="-no-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none"
+    CONFIG_EXTRA_CFLAGS="${toString (tinyFlags.base ++ tinyFlags.unwind ++ tinyFlags.lto)}"
+    CONFIG_EXTRA_LDFLAGS="${toString tinyFlags.link}"
     FLAGS
     yes "" | make oldconfig >/dev/null 2>&1 || true
     check_config "$wantedPath" .config symbols "busybox"

@@ -5,6 +5,7 @@
   debianPatches,
   fetchurl,
   stdenv,
+  tinyFlags,
   # What is in it: dropbear, dropbearkey, dbclient, dropbearconvert, scp.
   programs ? [
     "dropbear"
@@ -62,11 +63,13 @@ stdenv.mkDerivation {
     "--disable-pututline"
     "--disable-pututxline"
     "--disable-harden"
-    "--enable-static"
-    "--enable-bundled-libtom"
-  ];
-  CFLAGS = "-Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables";
-  LDFLAGS = "-no-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none";
+  ]
+  ++ lib.optional tinyFlags.static "--enable-static"
+  ++ [ "--enable-bundled-libtom" ];
+  CFLAGS = toString (
+    tinyFlags.base ++ tinyFlags.sections ++ tinyFlags.unwind ++ tinyFlags.lto
+  );
+  LDFLAGS = toString tinyFlags.link;
 
   # One program under several names.
   makeFlags = [ "MULTI=1" ];

@@ -4,6 +4,8 @@
   debianPatches,
   fetchurl,
   stdenvNoLibc,
+  # Whether there is a library that programs load, too.
+  shared ? false,
 }:
 let
   version = "1.2.3";
@@ -39,8 +41,8 @@ stdenvNoLibc.mkDerivation {
 
   configurePlatforms = [ "host" ];
   configureFlags = [
-    # Programs of an image are static until measurements say otherwise (docs/sizes.md).
-    "--disable-shared"
+    # Programs of an image are static: docs/sizes.md says when that is larger.
+    (if shared then "--syslibdir=${placeholder "out"}/lib" else "--disable-shared")
     # Makes the file of specs that cc.sh hands to the compiler.
     "--enable-wrapper=gcc"
     "--enable-optimize=size"

@@ -376,7 +376,23 @@ fn log_text(tail: &[String], log_command: &str) -> String {
     for line in tail {
         text += &format!("\n> {line}");
     }
+    if let Some(program) = tail.iter().rev().find_map(|line| missing_program(line)) {
+        text += &format!(
+            "\nhint: a build sees no program of this machine: add the package that has \
+             '{program}' to nativeBuildInputs"
+        );
+    }
     text + &format!("\nFor full logs, run:\n  {log_command}")
+}
+
+/// The program that a shell did not find, by what it said.
+fn missing_program(line: &str) -> Option<&str> {
+    let rest = line
+        .strip_suffix(": command not found")
+        .or_else(|| line.strip_suffix(": not found"))?;
+    let name = rest.rsplit(": ").next()?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
 }
 
 fn tried(failures: &[(String, String)]) -> String {

@@ -62,6 +62,10 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Say which definitions of a configuration ask for something.
     Why(WhyArgs),
+    /// Print what is in an image of a configuration's system: a bill of materials.
+    Sbom(SbomArgs),
+    /// Print the licences of what is in an image of a configuration's system.
+    Licenses(LicensesArgs),
     /// Evaluate an expression and print its value.
     Eval(EvalArgs),
     /// Evaluate expressions one after the other, as they are typed or piped in.
@@ -158,6 +162,46 @@ pub(crate) struct WhyArgs {
     pub(crate) what: String,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+/// An image that something is said about.
+#[derive(Args, Debug)]
+pub(crate) struct BillArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The image's format [default: the one that the configuration's machine boots].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) image: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SbomArgs {
+    #[command(flatten)]
+    pub(crate) bill: BillArgs,
+    /// The format of the document.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: SbomFormat,
+}
+
+/// A format of bills of materials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SbomFormat {
+    /// SPDX 2.3, as JSON.
+    Spdx,
+    /// CycloneDX 1.5, as JSON.
+    Cyclonedx,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LicensesArgs {
+    #[command(flatten)]
+    pub(crate) bill: BillArgs,
+    /// Only name the licences, without their texts.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print `{"packages": [{"name", "version", "license"}], "texts": [{"places", "text"}]}`.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What is evaluated.

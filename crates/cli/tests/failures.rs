@@ -51,6 +51,29 @@ fn a_builder_that_fails_shows_the_end_of_its_log_and_how_to_see_the_rest() {
     assert!(log.starts_with("line 1\n"), "{log}");
 }
 
+#[test]
+fn a_builder_that_wants_a_tool_of_the_host_does_not_find_it_and_is_told_the_remedy() {
+    let tool = ["git", "perl", "python3", "cc", "vi"].into_iter().find(|tool| {
+        std::env::split_paths("/usr/bin:/bin").any(|dir| dir.join(tool).exists())
+    });
+    let Some(tool) = tool else {
+        panic!("this machine has no tool that a build could want")
+    };
+    let env = TestEnvironment::new();
+    env.add_shell();
+    let wants = format!("PATH=/usr/bin:/bin:$PATH; {tool} --version; echo >$out");
+    let said = env.fails(&["build", "-E", &script("wants-tool", &wants)]);
+    assert!(said.contains(&format!("{tool}: not found\n")), "{said}");
+    assert!(
+        said.contains(&format!(
+            "\nhint: a build sees no program of this machine: add the package that has '{tool}' \
+             to nativeBuildInputs\n"
+        )),
+        "{said}"
+    );
+    assert!(said.contains("Reason: builder failed with exit code 127.\n"), "{said}");
+}
+
 /// Standard output as it is.
 fn raw(command: &mut Command) -> String {
     String::from_utf8(command.output().unwrap().stdout).unwrap()

@@ -207,3 +207,106 @@ fn a_patch_that_does_not_apply_is_named() {
         "{said}"
     );
 }
+
+/// Those that are tested by systems that boot, or with what is made of them.
+const TESTED_ELSEWHERE: [&str; 11] = [
+    "OVMF",
+    "biosLoader",
+    "busybox",
+    "dropbear",
+    "libevent",
+    "libnl",
+    "linux",
+    "linuxHeaders",
+    "musl",
+    "skalibs",
+    "toolchain",
+];
+
+#[test]
+fn every_package_says_what_it_is_and_has_a_test() {
+    let env = TestEnvironment::new();
+    let expr = "let set = (import <picnix/pkgs> { }).pkgsMusl; in map (name: let p = set.${name}; in {\n\
+        inherit name; tests = builtins.attrNames (p.tests or { });\n\
+        said = builtins.all (field: p.meta.${field} or null != null) [ \"description\" \"homepage\" \"license\" ];\n\
+        }) set.packageNames";
+    env.write("x.nix", expr);
+    let found: serde_json::Value =
+        serde_json::from_str(&env.succeeds(&["eval", "--json", "--strict", "x.nix"]))
+            .unwrap();
+    let found = found.as_array().unwrap();
+    assert!(found.len() > 40, "{}", found.len());
+    for package in found {
+        let name = package["name"].as_str().unwrap();
+        assert_eq!(
+            package["said"], true,
+            "{name} lacks description, homepage or license"
+        );
+        let is_tested = !package["tests"].as_array().unwrap().is_empty();
+        assert!(is_tested || TESTED_ELSEWHERE.contains(&name), "{name} has no test");
+    }
+}
+
+#[test]
+fn every_package_builds_passes_its_test_and_has_not_grown() {
+    let test = "every_package_builds_passes_its_test_and_has_not_grown";
+    if !std::env::var("PICNIX_SLOW").is_ok_and(|value| value == "1") {
+        skip(test, "packages are built from source: PICNIX_SLOW=1");
+        return;
+    }
+    // A store that has them already may be named: they take an hour.
+    let mut env = TestEnvironment::sharing_store("examples-store");
+    if let Some(store) = std::env::var_os("PICNIX_PACKAGES_STORE") {
+        env.store = store.into();
+    }
+    let recorded =
+        std::fs::read_to_string(workspace().join("crates/cli/tests/packages.sizes"))
+            .unwrap();
+    let mut wrong = Vec::new();
+    for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+        let [target, name, bytes] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("packages.sizes: {line}")
+        };
+        let before: u64 = bytes.parse().unwrap();
+        let now = built_size(&env, target, name);
+        if is_another_size(before, now) {
+            wrong.push(format!("{target} {name} {now} (was {before})"));
+        }
+    }
+    assert!(wrong.is_empty(), "if that is right, record:\n{}", wrong.join("\n"));
+}
+
+/// Whether a size is more than one part in a hundred off: a record that is too high would let the next growth
+/// pass unseen.
+fn is_another_size(before: u64, now: u64) -> bool {
+    now.abs_diff(before).saturating_mul(100) > before
+}
+
+#[test]
+fn one_part_in_a_hundred_is_another_size() {
+    assert!(!is_another_size(1000, 1010) && !is_another_size(1000, 990));
+    assert!(is_another_size(1000, 1011) && is_another_size(1000, 989));
+}
+
+/// Builds a package and its tests; the bytes of the package's files.
+fn built_size(env: &TestEnvironment, target: &str, name: &str) -> u64 {
+    let expr = format!(
+        "let p = (import <picnix/pkgs> {{ crossSystem.config = \"{target}\"; }}).{name}; \
+         in [ p ] ++ builtins.attrValues (p.tests or {{ }})"
+    );
+    let output = env.online(["build", "--no-link", "-E", &expr]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {said}");
+    let paths = String::from_utf8(output.stdout).unwrap();
+    let path = paths.lines().next().unwrap().trim_start_matches('/');
+    size_of(&env.store.join(path))
+}
+
+fn size_of(path: &Path) -> u64 {
+    let metadata = std::fs::symlink_metadata(path).unwrap();
+    if !metadata.is_dir() {
+        return if metadata.is_file() { metadata.len() } else { 0 };
+    }
+    let entries = std::fs::read_dir(path).unwrap();
+    entries.map(|entry| size_of(&entry.unwrap().path())).sum()
+}

@@ -12,6 +12,7 @@
 
 mod common;
 
+mod bill;
 mod commands;
 mod configurations;
 mod corepkgs;

@@ -90,7 +90,8 @@ fn sides(
 }
 
 /// Splits a name before its version: at the first dash that no letter follows, as in Nix.
-fn split_name(name: &str) -> (&str, &str) {
+#[must_use]
+pub fn split_name(name: &str) -> (&str, &str) {
     let bytes = name.as_bytes();
     let is_start = |at: &usize| {
         bytes[*at] == b'-'

@@ -15,7 +15,7 @@ mod graph;
 mod why;
 
 pub use budget::{Budget, OverBudget, ParseBudgetError};
-pub use diff::{Change, Diff, Side, diff};
+pub use diff::{Change, Diff, Side, diff, split_name};
 pub use dominators::Weight;
 pub use graph::{Error, Graph, Node};
 pub use why::Explanations;

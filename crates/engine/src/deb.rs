@@ -348,6 +348,22 @@ fn read_error(package: &str, source: io::Error) -> DebError {
     }
 }
 
+/// Is a file a Debian package, by its first bytes?
+pub(crate) fn is_package(path: &Path) -> io::Result<bool> {
+    let mut start = [0; ar::MAGIC.len()];
+    let mut file = File::open(path)?;
+    Ok(file.read(&mut start)? == start.len() && start == *ar::MAGIC)
+}
+
+/// The data of a package, a tar archive.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DebError> {
+    let package = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = File::open(path)
+        .map_err(|source| DebError::Open { package: package.clone(), source })?;
+    let (compression, data) = ar::open_data(&package, BufReader::new(file))?;
+    decompress(compression, data).map_err(|source| DebError::Read { package, source })
+}
+
 fn decompress<'a>(
     compression: DataCompression,
     data: impl Read + 'a,

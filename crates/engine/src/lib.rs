@@ -5,6 +5,7 @@
 //! [`system::System`] goes the whole way from a configuration to an image or a virtual machine.
 
 mod access;
+pub mod bill;
 mod builders;
 pub mod caches;
 mod config;

@@ -1,16 +1,19 @@
 //! From a configuration to the parts of its system.
 //!
 //! The entry is `<picnix>/default.nix`; what it gives below `config.system.build` is an interface between the
-//! Nix tree and this crate: `images.<format>` are derivations, `vm`, `tests` and
-//! `kernelOptions` are data.
+//! Nix tree and this crate: `images.<format>` are derivations, `vm`, `tests`,
+//! `kernelOptions` and `packages` are data.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use picnix_eval::{Value, report};
+use picnix_store_core::StorePath;
 use picnix_vm::{TestPlan, VmSpec};
 
+use crate::bill::{self, Bill, Descriptions};
+use crate::derivations::Found;
 use crate::engine::{Engine, target};
 use crate::flakes::FlakeTarget;
 use crate::session::{EvalOptions, Session, WorkError, evaluate};
@@ -34,7 +37,7 @@ pub struct BuiltImage {
     /// The logical store path.
     pub path: String,
     /// The store path itself.
-    pub store_path: picnix_store_core::StorePath,
+    pub store_path: StorePath,
     /// The files in it, with their sizes in bytes, by name.
     pub files: Vec<(String, u64)>,
 }
@@ -92,39 +95,42 @@ impl System {
         let (format, found) =
             evaluate(engine, Writes::Always, &options, show_message, |session| {
                 let build = self.build_attrs(session)?;
-                let format = match format {
-                    Some(format) => format.to_owned(),
-                    None => {
-                        let value = session.select(build, "vm.format")?;
-                        let doing = "while evaluating the format of the machine's image";
-                        let pos = picnix_eval::pos::Pos::NONE;
-                        let text = session.ev.expect_string(value, pos, doing)?;
-                        text.to_string_lossy().into_owned()
-                    }
-                };
-                let image = select_format(session, build, &format)?;
-                let Value::Attrs(attrs) = image else {
-                    return Err(Error::Evaluation(format!(
-                        "error: 'system.build.images.{format}' is {}, not a derivation",
-                        image.type_phrase()
-                    ))
-                    .into());
-                };
-                let found = session.found(attrs)?;
+                let image = find_image(session, build, format)?;
                 session.world.flush()?;
-                Ok((format, found))
+                Ok(image)
             })?;
-        let targets = [target(found.drv_path.clone(), [found.output.clone()])];
-        let built = engine.build(&targets)?;
-        let store_path = built
-            .get(&found.drv_path)
-            .and_then(|outputs| outputs.get(&found.output))
-            .cloned()
-            .ok_or_else(|| Error::NoOutput(found.drv_path.to_string()))?;
+        let store_path = build_output(engine, &found)?;
         let store = engine.store()?;
         let files = list_files(&store.real_path(&store_path))?;
         let path = store.store_dir().print(&store_path);
         Ok(BuiltImage { format, path, store_path, files })
+    }
+
+    /// Builds an image of the system, and says what is in it.
+    ///
+    /// # Errors
+    /// The configuration is wrong, there is no such format, or a build fails.
+    pub fn bill(
+        &self,
+        engine: &Engine,
+        options: &EvalOptions,
+        format: Option<&str>,
+        show_message: impl Fn(&str),
+    ) -> Result<Bill, Error> {
+        let options = Self::eval_options(engine, options)?;
+        let (format, found, known) =
+            evaluate(engine, Writes::Always, &options, show_message, |session| {
+                let build = self.build_attrs(session)?;
+                let (format, found) = find_image(session, build, format)?;
+                let known = session.to_json(session.select(build, "packages")?)?.0;
+                session.world.flush()?;
+                Ok((format, found, known))
+            })?;
+        let known: Descriptions = serde_json::from_str(&known).map_err(|error| {
+            Error::Evaluation(format!("error: 'system.build.packages': {error}"))
+        })?;
+        let image = build_output(engine, &found)?;
+        bill::contents(engine.store()?, format, &found.drv_path, &image, &known)
     }
 
     /// Builds the system's virtual machine and says how to start it; paths in it are physical.
@@ -229,6 +235,45 @@ impl System {
         let system = ev.call(function, &[arguments], pos)?;
         Ok(session.select(system, "config.system.build")?)
     }
+}
+
+/// The image of a format; without one, of the format that the system's machine boots.
+fn find_image<'h>(
+    session: &Session<'_, 'h>,
+    build: Value<'h>,
+    format: Option<&str>,
+) -> Result<(String, Found), WorkError> {
+    let format = match format {
+        Some(format) => format.to_owned(),
+        None => {
+            let value = session.select(build, "vm.format")?;
+            let doing = "while evaluating the format of the machine's image";
+            let pos = picnix_eval::pos::Pos::NONE;
+            let text = session.ev.expect_string(value, pos, doing)?;
+            text.to_string_lossy().into_owned()
+        }
+    };
+    let image = select_format(session, build, &format)?;
+    let Value::Attrs(attrs) = image else {
+        return Err(Error::Evaluation(format!(
+            "error: 'system.build.images.{format}' is {}, not a derivation",
+            image.type_phrase()
+        ))
+        .into());
+    };
+    let found = session.found(attrs)?;
+    Ok((format, found))
+}
+
+/// Builds what was found.
+fn build_output(engine: &Engine, found: &Found) -> Result<StorePath, Error> {
+    let targets = [target(found.drv_path.clone(), [found.output.clone()])];
+    let built = engine.build(&targets)?;
+    built
+        .get(&found.drv_path)
+        .and_then(|outputs| outputs.get(&found.output))
+        .cloned()
+        .ok_or_else(|| Error::NoOutput(found.drv_path.to_string()))
 }
 
 fn select_format<'h>(

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bill;
 mod build;
 mod cache;
 mod documentation;
@@ -41,6 +42,8 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Image(args) => system::image(context()?, &args),
         Command::Test(args) => system::test(context()?, &args),
         Command::Why(args) => system::why(context()?, &args),
+        Command::Sbom(args) => bill::sbom(context()?, &args),
+        Command::Licenses(args) => bill::licenses(context()?, &args),
         Command::Eval(args) => eval::run(context()?, &args),
         Command::Repl(args) => crate::repl::run(context()?, &args),
         Command::Instantiate(args) => build::instantiate(context()?, &args),

@@ -51,7 +51,7 @@ pub(crate) fn image(mut context: Context, args: &ImageArgs) -> Outcome {
 }
 
 /// How the configuration is evaluated.
-fn options(
+pub(super) fn options(
     context: &mut Context,
     config: &ConfigArgs,
 ) -> Result<EvalOptions, CommandError> {
@@ -195,7 +195,8 @@ fn choose<'t>(
         .collect()
 }
 
-fn system(args: &ConfigArgs) -> System {
+/// The system of a configuration.
+pub(super) fn system(args: &ConfigArgs) -> System {
     System { configuration: args.config.clone(), device: args.device.clone() }
 }
 

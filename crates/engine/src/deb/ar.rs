@@ -7,7 +7,7 @@
 use super::{DebError, read_error};
 use std::io::{self, Read, Take};
 
-const MAGIC: &[u8] = b"!<arch>\n";
+pub(super) const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER_BYTES: usize = 60;
 /// The contents of `debian-binary` are `2.0` and a newline.
 const MAX_VERSION_BYTES: u64 = 64;
@@ -30,7 +30,7 @@ pub(super) fn open_data<R: Read>(
     let not_deb = |reason| DebError::NotDeb { package: package.to_owned(), reason };
     let mut magic = [0; 8];
     reader.read_exact(&mut magic).map_err(|e| read_error(package, e))?;
-    if magic != MAGIC {
+    if magic != *MAGIC {
         return Err(not_deb("it is no ar archive"));
     }
     let mut is_first = true;

@@ -8,6 +8,8 @@ mod forge;
 mod git;
 mod unpack;
 
+pub(crate) use unpack::decompress;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

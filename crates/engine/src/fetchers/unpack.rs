@@ -235,7 +235,7 @@ fn time_of<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<u64> {
 }
 
 /// Takes the compression off, by the first bytes.
-fn decompress(mut archive: BufReader<File>) -> io::Result<Box<dyn Read>> {
+pub(crate) fn decompress(mut archive: BufReader<File>) -> io::Result<Box<dyn Read>> {
     let start = archive.fill_buf()?;
     let magic = &start[..start.len().min(MAGIC_LEN)];
     Ok(if magic.starts_with(b"\x1f\x8b") {

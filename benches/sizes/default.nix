@@ -1,0 +1,59 @@
+# The same packages, made in several ways: what docs/sizes.md compares. `benches/sizes/run` prints the table.
+{
+  system ? "x86_64-linux",
+  target ? "x86_64-unknown-linux-musl",
+}:
+let
+  ways = {
+    O2.optimise = "-O2";
+    Os = { };
+    lto.lto = true;
+    noSections.sections = false;
+    shared.static = false;
+  };
+
+  overlay =
+    way: final: prev:
+    {
+      tinyFlags = prev.tinyFlags.override way;
+    }
+    // (if way.static or true then { } else { musl = prev.musl.override { shared = true; }; });
+
+  setOf =
+    way:
+    import ../../pkgs {
+      inherit system;
+      crossSystem.config = target;
+      overlays = [ (overlay way) ];
+    };
+
+  packagesOf = pkgs: {
+    busybox = pkgs.busybox.override {
+      applets = [
+        "cat"
+        "init"
+        "ip"
+        "ls"
+        "mount"
+        "poweroff"
+        "sh"
+        "udhcpc"
+      ];
+    };
+    inherit (pkgs)
+      dnsmasq
+      dropbear
+      ethtool
+      lua
+      mini-httpd
+      wireguard-tools
+      ;
+  };
+in
+builtins.mapAttrs (
+  _way: flags:
+  let
+    pkgs = setOf flags;
+  in
+  packagesOf pkgs // (if flags.static or true then { } else { inherit (pkgs) musl; })
+) ways
