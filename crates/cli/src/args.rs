@@ -188,7 +188,7 @@ pub(crate) struct SbomArgs {
 pub(crate) enum SbomFormat {
     /// SPDX 2.3, as JSON.
     Spdx,
-    /// CycloneDX 1.5, as JSON.
+    /// `CycloneDX` 1.5, as JSON.
     Cyclonedx,
 }
 

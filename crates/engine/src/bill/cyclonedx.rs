@@ -1,4 +1,4 @@
-//! A bill of materials in the format CycloneDX 1.5, as JSON (ECMA-424's forerunner).
+//! A bill of materials in the format `CycloneDX` 1.5, as JSON (ECMA-424's forerunner).
 //!
 //! The component that the document is about is the image; dependencies say what refers to what and what was
 //! linked with what.

@@ -376,10 +376,10 @@ fn sweep_codes(codes: u64, reaches: bool) -> SweptCodes {
     let marks = codes >> 3 & LOWEST;
     let dead = starts & !gaps & !marks;
     let mut swept =
-        SweptCodes { codes: codes | dead * u64::from(FREE), lines: 0, reaches, dead };
+        SweptCodes { codes: codes | (dead * u64::from(FREE)), lines: 0, reaches, dead };
     for line in 0..CODE_LINES {
         let shift = line * LINE_WORDS * CODE_BITS;
-        let of_line = |bits: u64| bits >> shift & (1 << (LINE_WORDS * CODE_BITS)) - 1;
+        let of_line = |bits: u64| (bits >> shift) & ((1 << (LINE_WORDS * CODE_BITS)) - 1);
         let (starts, marks) = (of_line(starts), of_line(marks));
         let lives = marks != 0 || swept.reaches && starts & 1 == 0;
         swept.lines |= u64::from(lives) << line;
