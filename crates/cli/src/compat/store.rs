@@ -397,7 +397,9 @@ fn realise(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
             show_realised(shell, call, path, number, &OutputName::out())?;
             continue;
         }
-        for (name, output) in built.get(path).into_iter().flatten() {
+        for (name, output) in
+            built.get(path).into_iter().flat_map(|outputs| outputs.iter())
+        {
             show_realised(shell, call, output, number, name)?;
         }
     }
