@@ -71,6 +71,10 @@ pub fn reads_derivation(bytes: &[u8]) {
     let dir = StoreDir::default();
     let Ok(derivation) = Derivation::parse(&dir, bytes, "input") else { return };
     let printed = derivation.print(&dir).expect("what was read can be printed");
+    // As in Nix, a system is read with escapes and printed without: what needs some cannot be read again.
+    if derivation.system.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
+        return;
+    }
     let again = Derivation::parse(&dir, &printed, "input");
     let again = again.expect("what is printed can be read");
     assert_eq!(again, derivation);

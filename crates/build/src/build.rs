@@ -112,7 +112,7 @@ pub struct Builder<'a> {
 }
 
 /// The outputs asked for, all valid now, by derivation.
-pub type Built = BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>;
+pub type Built = BTreeMap<StorePath, Arc<BTreeMap<OutputName, StorePath>>>;
 
 impl Recipes for Store {
     fn derivation(&self, drv_path: &StorePath) -> Result<Arc<Derivation>, Error> {

@@ -69,7 +69,7 @@ impl Made<'_> {
         let mut candidates = self.inputs.clone();
         candidates.extend(self.step.outputs.values().cloned());
         let mut examined = NewOutputs::new();
-        for (name, path) in &self.step.outputs {
+        for (name, path) in self.step.outputs.iter() {
             let physical = self.physical(path);
             if physical.symlink_metadata().is_err() {
                 let path = self.store.store_dir().print(path);

@@ -77,7 +77,7 @@ pub struct Step {
     /// The derivation.
     pub derivation: Arc<Derivation>,
     /// Its outputs' paths.
-    pub outputs: BTreeMap<OutputName, StorePath>,
+    pub outputs: Arc<BTreeMap<OutputName, StorePath>>,
     /// What the step does.
     pub kind: StepKind,
     /// Whether it is built although its outputs may be valid.
@@ -105,7 +105,7 @@ pub struct Plan {
     /// The steps.
     pub steps: Vec<Step>,
     /// The outputs asked for, by derivation, whether they must be built or not.
-    pub wanted: BTreeMap<StorePath, BTreeMap<OutputName, StorePath>>,
+    pub wanted: BTreeMap<StorePath, Arc<BTreeMap<OutputName, StorePath>>>,
 }
 
 impl Plan {
@@ -126,12 +126,21 @@ impl Plan {
             todo: Vec::new(),
             offers: Offers::new(),
         };
-        let mut wanted: BTreeMap<StorePath, BTreeMap<OutputName, StorePath>> =
+        let mut wanted: BTreeMap<StorePath, Arc<BTreeMap<OutputName, StorePath>>> =
             BTreeMap::new();
         for target in targets {
             let is_check = purpose == Purpose::Check;
             let outputs = search.want(&target.drv_path, &target.outputs, is_check)?;
-            wanted.entry(target.drv_path.clone()).or_default().extend(outputs);
+            match wanted.entry(target.drv_path.clone()) {
+                btree_map::Entry::Vacant(entry) => {
+                    entry.insert(outputs);
+                }
+                btree_map::Entry::Occupied(mut entry) => {
+                    let more = outputs.iter();
+                    let more = more.map(|(name, path)| (name.clone(), path.clone()));
+                    Arc::make_mut(entry.get_mut()).extend(more);
+                }
+            }
         }
         search.look_into_all()?;
         let copies = search.copies()?;
@@ -149,7 +158,7 @@ impl Plan {
         purpose: Purpose,
     ) -> Result<Self, Error> {
         let derivation = Arc::new(derivation);
-        let outputs = outputs_of(store_dir, drv_path, &derivation)?;
+        let outputs = Arc::new(outputs_of(store_dir, drv_path, &derivation)?);
         let step = Step {
             drv_path: drv_path.clone(),
             kind: kind_of(&derivation),
@@ -227,7 +236,7 @@ pub struct PlanCounts {
 /// A derivation that was looked at.
 struct Found {
     derivation: Arc<Derivation>,
-    outputs: BTreeMap<OutputName, StorePath>,
+    outputs: Arc<BTreeMap<OutputName, StorePath>>,
     valid: BTreeSet<OutputName>,
     /// The outputs that somebody needs.
     wanted: BTreeSet<OutputName>,
@@ -263,7 +272,7 @@ impl Search<'_> {
         drv_path: &StorePath,
         outputs: &Outputs,
         is_check: bool,
-    ) -> Result<BTreeMap<OutputName, StorePath>, Error> {
+    ) -> Result<Arc<BTreeMap<OutputName, StorePath>>, Error> {
         let found = match self.found.entry(drv_path.clone()) {
             btree_map::Entry::Occupied(entry) => entry.into_mut(),
             btree_map::Entry::Vacant(entry) => {
@@ -282,6 +291,11 @@ impl Search<'_> {
             };
             paths.insert(name.clone(), path.clone());
         }
+        // Nearly always all are wanted; there may be many derivations.
+        let paths = match paths.len() == found.outputs.len() {
+            true => Arc::clone(&found.outputs),
+            false => Arc::new(paths),
+        };
         found.is_check |= is_check;
         found.wanted.extend(names);
         if found.is_needed() && !found.is_step && !found.is_queued {
@@ -439,7 +453,7 @@ fn look_at(
     drv_path: &StorePath,
 ) -> Result<Found, Error> {
     let derivation = recipes.derivation(drv_path)?;
-    let outputs = outputs_of(store_dir, drv_path, &derivation)?;
+    let outputs = Arc::new(outputs_of(store_dir, drv_path, &derivation)?);
     let valid_paths = recipes.valid_among(&outputs.values().cloned().collect())?;
     let valid = outputs.iter().filter(|(_, path)| valid_paths.contains(path));
     let valid = valid.map(|(name, _)| name.clone()).collect();

@@ -195,6 +195,15 @@ fn several_outputs_are_registered_together() {
 }
 
 #[test]
+fn a_builder_that_closes_its_log_is_over() {
+    let world = World::new();
+    let drv =
+        world.script("closes", "echo > $out; exec >&- 2>&-; while :; do :; done", &[]);
+    let text = failure(&world, &drv);
+    assert!(text.contains("builder failed due to signal 9"), "{text}");
+}
+
+#[test]
 fn a_failing_builder_shows_the_end_of_its_log() {
     let world = World::new();
     let script = "i=0; while test $i -lt 100; do echo line $i; i=$((i+1)); done; exit 42";

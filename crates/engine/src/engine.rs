@@ -93,6 +93,7 @@ impl Engine {
         }
         let mut config = StoreConfig::new(&self.config.store_root);
         config.store_dir = self.config.store_dir.clone();
+        config.auto_optimise = self.config.settings.auto_optimise()?;
         let store = Store::open(config)?;
         Ok(self.store.get_or_init(|| store))
     }

@@ -24,6 +24,7 @@ const MAX_INCLUDES: usize = 16;
 
 /// The settings that mean something here, and their defaults.
 const KNOWN: &[(&str, &str)] = &[
+    ("auto-optimise-store", "false"),
     ("builders", ""),
     ("builders-use-substitutes", "false"),
     ("connect-timeout", "5"),
@@ -181,6 +182,14 @@ impl UserSettings {
             memory_bytes: limit("max-build-memory")?,
             processes: limit("max-build-processes")?,
         })
+    }
+
+    /// Whether the files of new objects share their blocks with equal ones.
+    ///
+    /// # Errors
+    /// The value makes no sense.
+    pub fn auto_optimise(&self) -> Result<bool, Error> {
+        self.flag("auto-optimise-store")
     }
 
     /// Whether the collector keeps the derivations of outputs that it keeps.

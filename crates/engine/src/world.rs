@@ -327,7 +327,7 @@ impl<'a> RealWorld<'a> {
         }
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let outputs: Vec<&StorePath> =
-            built.values().flat_map(BTreeMap::values).collect();
+            built.values().flat_map(|outputs| outputs.values()).collect();
         let closure = store.closure(outputs).map_err(|error| world_error(&error))?;
         closure.iter().for_each(|path| self.allow(path));
         Ok(())

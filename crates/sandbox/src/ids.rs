@@ -9,6 +9,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::sync::OnceLock;
 
 /// The builder's user inside a box.
 pub(crate) const BUILDER_UID: u32 = 1000;
@@ -31,8 +32,13 @@ impl IdMap {
     pub(crate) fn of_this_process() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
-        let mapped = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        Self::choose(uid, gid, first_extent(&mapped))
+        // It never changes once it is written, and nobody starts a box before that.
+        static MAPPED: OnceLock<u32> = OnceLock::new();
+        let mapped = MAPPED.get_or_init(|| {
+            let text = fs::read_to_string("/proc/self/uid_map");
+            first_extent(&text.unwrap_or_default())
+        });
+        Self::choose(uid, gid, *mapped)
     }
 
     fn choose(uid: u32, gid: u32, mapped: u32) -> Self {

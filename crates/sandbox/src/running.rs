@@ -186,7 +186,11 @@ impl Running {
                 match log.read(&self.log)? {
                     Progress::Read => heard = Instant::now(),
                     Progress::Nothing => {}
-                    Progress::End => open = false,
+                    Progress::End => {
+                        // As in Nix: a builder without a log is over. One that ends by itself ends as it does.
+                        open = false;
+                        self.killer.signal();
+                    }
                 }
             } else if !fds[0].revents().is_empty() {
                 return Ok(None);

@@ -4,8 +4,8 @@
 //! empty namespaces without capabilities. Refused is what would leave a trace in an output that a
 //! NAR cannot hold (set-id bits, extended attributes), what could widen the box (mounts, new user
 //! namespaces), and kernel surface that no build needs. Each entry has its reason. The compiler makes a
-//! program for each answer (`EPERM`, `ENOSYS`, ...); they are joined to one, because the kernel translates
-//! each program that it is given, which was a tenth of what a trivial build costs.
+//! program for each call; a tree of comparisons leads to them, because the kernel tries a program on every
+//! call there is when it is installed: with a list, that was a tenth of what a trivial build costs.
 //!
 //! 32-bit programs on a 64-bit machine are killed: their call numbers mean something else.
 
@@ -35,55 +35,68 @@ pub(crate) fn program() -> &'static BpfProgram {
             (libc::ENOTSUP, unsupported()),
             (libc::EAFNOSUPPORT, foreign_sockets()),
         ];
-        let mut program =
-            join(answers.into_iter().map(|(errno, rules)| compile(errno, rules)));
+        let mut program = vec![step(LOAD, 0)];
         if cfg!(target_arch = "x86_64") {
-            refuse_x32(&mut program);
+            // Call numbers of the x32 interface do not exist.
+            let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
+            program.push(sock_filter { jf: 1, ..step(JUMP_AT_LEAST, X32_BIT) });
+            program.push(step(RETURN, absent));
         }
+        program.extend(tree(&leaves(answers)));
         program
     })
 }
 
-/// One program that asks each in turn: where all but the last would allow a call, the next is asked.
-fn join(programs: impl IntoIterator<Item = BpfProgram>) -> BpfProgram {
-    let mut joined = BpfProgram::new();
-    for program in programs {
-        let start = joined.len();
-        for (at, step) in joined.iter_mut().enumerate() {
-            if step.code == RETURN && step.k == libc::SECCOMP_RET_ALLOW {
-                let over = u32::try_from(start - at - 1).expect("programs are short");
-                *step = sock_filter { code: JUMP, jt: 0, jf: 0, k: over };
-            }
-        }
-        joined.extend(program);
-    }
-    joined
-}
-
-/// `BPF_RET | BPF_K`: ends with an answer.
-const RETURN: u16 = 0x06;
+/// `BPF_LD | BPF_W | BPF_ABS`: loads a word of the call's description; its number is the first.
+const LOAD: u16 = 0x20;
+/// `BPF_JMP | BPF_JGE | BPF_K`
+const JUMP_AT_LEAST: u16 = 0x35;
 /// `BPF_JMP | BPF_JA`: goes on so many steps later.
 const JUMP: u16 = 0x05;
+/// `BPF_RET | BPF_K`: ends with an answer.
+const RETURN: u16 = 0x06;
+/// What the call numbers of the x32 interface have set.
+const X32_BIT: u32 = 0x4000_0000;
+
+fn step(code: u16, k: u32) -> sock_filter {
+    sock_filter { code, jt: 0, jf: 0, k }
+}
+
+/// A program for each call that has rules, by the call's number. Each looks at the architecture, too.
+fn leaves(answers: impl IntoIterator<Item = (i32, Rules)>) -> Vec<(u32, BpfProgram)> {
+    let mut leaves = BTreeMap::new();
+    for (errno, rules) in answers {
+        for (call, rules) in rules {
+            let number = u32::try_from(call).expect("call numbers are small");
+            let program = compile(errno, Rules::from([(call, rules)]));
+            let other = leaves.insert(number, program);
+            assert!(other.is_none(), "a call has one answer");
+        }
+    }
+    leaves.into_iter().collect()
+}
+
+/// A program that leads a number, which is loaded, to the leaf that is for it; to any where there is none.
+fn tree(leaves: &[(u32, BpfProgram)]) -> BpfProgram {
+    if let [(_, only)] = leaves {
+        return only.clone();
+    }
+    let (lower, upper) = leaves.split_at(leaves.len() / 2);
+    let below = tree(lower);
+    let over = u32::try_from(below.len()).expect("programs are short");
+    // A conditional jump does not reach far enough.
+    let mut program =
+        vec![sock_filter { jf: 1, ..step(JUMP_AT_LEAST, upper[0].0) }, step(JUMP, over)];
+    program.extend(below);
+    program.extend(tree(upper));
+    program
+}
 
 fn compile(errno: i32, rules: Rules) -> BpfProgram {
     let answer = SeccompAction::Errno(errno.unsigned_abs());
     SeccompFilter::new(rules, SeccompAction::Allow, answer, ARCH)
         .and_then(TryInto::try_into)
         .expect("the rules are constants that fit one program")
-}
-
-/// Puts before a program: call numbers of the x32 interface do not exist.
-fn refuse_x32(program: &mut BpfProgram) {
-    const LOAD_NUMBER: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-    const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
-    const X32_BIT: u32 = 0x4000_0000;
-    let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
-    let prefix = [
-        sock_filter { code: LOAD_NUMBER, jt: 0, jf: 0, k: 0 },
-        sock_filter { code: JUMP_AT_LEAST, jt: 0, jf: 1, k: X32_BIT },
-        sock_filter { code: RETURN, jt: 0, jf: 0, k: absent },
-    ];
-    program.splice(0..0, prefix);
 }
 
 /// Calls that are refused whatever their arguments, and why.
@@ -265,36 +278,58 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joined_programs_answer_as_the_first_that_refuses() {
+    fn every_call_finds_its_answer() {
         let only = |call: i64| Rules::from([(call, Vec::new())]);
-        let joined = join([(1, 10), (2, 11), (3, 10)].map(|(e, c)| compile(e, only(c))));
-        let allows = joined
-            .iter()
-            .filter(|step| step.code == RETURN && step.k == libc::SECCOMP_RET_ALLOW);
-        assert!(allows.count() >= 1);
-        let answer = |call| run(&joined, call);
-        assert_eq!(answer(9), libc::SECCOMP_RET_ALLOW);
-        assert_eq!(answer(10), libc::SECCOMP_RET_ERRNO | 1);
-        assert_eq!(answer(11), libc::SECCOMP_RET_ERRNO | 2);
+        for count in 1..20 {
+            let calls: Vec<i64> = (0..count).map(|number| 10 + 3 * number).collect();
+            let answers =
+                calls.iter().map(|call| (i32::try_from(*call).unwrap(), only(*call)));
+            let mut program = vec![step(LOAD, 0)];
+            program.extend(tree(&leaves(answers)));
+            for call in 0..100 {
+                let wanted = match calls.contains(&i64::from(call)) {
+                    true => libc::SECCOMP_RET_ERRNO | call,
+                    false => libc::SECCOMP_RET_ALLOW,
+                };
+                assert_eq!(run(&program, call).0, wanted, "{call} of {count}");
+            }
+        }
     }
 
-    /// Interprets a program that looks at nothing but the number of a call and the architecture.
-    fn run(program: &BpfProgram, call: u32) -> u32 {
-        let (mut at, mut value) = (0, 0);
+    #[test]
+    fn no_call_takes_long() {
+        let program = program();
+        let longest = (0..500).map(|call| run(program, call).1).max();
+        assert!(longest.unwrap() < 30, "{longest:?} of {} steps", program.len());
+        let refused = |call: i64| run(program, u32::try_from(call).unwrap()).0;
+        let forbidden = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+        assert_eq!(refused(libc::SYS_mount), forbidden);
+        assert_eq!(refused(libc::SYS_read), libc::SECCOMP_RET_ALLOW);
+    }
+
+    /// Interprets a program until it looks at an argument of the call: its answer and how many steps it took.
+    fn run(program: &BpfProgram, call: u32) -> (u32, usize) {
+        let (mut at, mut value, mut steps) = (0, 0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
             at += 1;
+            steps += 1;
+            let branch = |holds: bool| usize::from(if holds { jt } else { jf });
             match code {
-                0x20 if k == 0 => value = call,
-                0x20 => {
-                    value =
-                        if ARCH == TargetArch::x86_64 { 0xc000_003e } else { 0xc000_00b7 }
-                }
-                0x15 => at += usize::from(if value == k { jt } else { jf }),
+                LOAD if k == 0 => value = call,
+                LOAD if k == 4 => value = ARCH_NUMBER,
+                LOAD => return (libc::SECCOMP_RET_ALLOW, steps),
+                0x15 => at += branch(value == k),
+                JUMP_AT_LEAST => at += branch(value >= k),
                 JUMP => at += k as usize,
-                RETURN => return k,
+                RETURN => return (k, steps),
                 other => panic!("a step of code {other:#x}"),
             }
         }
     }
+
+    #[cfg(target_arch = "x86_64")]
+    const ARCH_NUMBER: u32 = 0xc000_003e;
+    #[cfg(target_arch = "aarch64")]
+    const ARCH_NUMBER: u32 = 0xc000_00b7;
 }

@@ -20,6 +20,8 @@ use crate::error::Error;
 /// Directories below this depth are moved up before they are removed, so that neither the number
 /// of open directories nor the stack grows with what a builder made.
 const MAX_DEPTH: usize = 40;
+/// Up to so many files are removed one after the other; more, by several threads.
+const FEW_FILES: usize = 64;
 
 /// Removes a file or a directory with everything in it, whatever its permissions. A path that does
 /// not exist is fine.
@@ -41,15 +43,19 @@ pub fn remove_tree(path: &Path) -> Result<(), Error> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let top = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| fail(e.into()))?;
-    if let Ok(again) = top.try_clone() {
-        unlink::unlink_files(again);
-    }
-    let mut removal = Removal { top: top.as_fd(), moved: 0 };
+    let mut removal = Removal { top: top.as_fd(), moved: 0, budget: FEW_FILES };
     loop {
         let moved_before = removal.moved;
-        removal.clear(top.as_fd(), 0).map_err(|errno| fail(errno.into()))?;
-        if removal.moved == moved_before {
-            break;
+        match removal.clear(top.as_fd(), 0) {
+            Err(Stopped::Many) => {
+                removal.budget = usize::MAX;
+                if let Ok(again) = top.try_clone() {
+                    unlink::unlink_files(again);
+                }
+            }
+            Err(Stopped::Failed(errno)) => return Err(fail(errno.into())),
+            Ok(()) if removal.moved == moved_before => break,
+            Ok(()) => {}
         }
     }
     fs::remove_dir(path).map_err(fail)
@@ -59,19 +65,42 @@ struct Removal<'a> {
     top: BorrowedFd<'a>,
     /// How many directories were moved up.
     moved: u64,
+    /// How many files may still be removed here.
+    budget: usize,
+}
+
+/// Why a directory is not empty yet.
+enum Stopped {
+    /// It has more files than one thread should remove.
+    Many,
+    /// Something cannot be removed.
+    Failed(Errno),
+}
+
+impl From<Errno> for Stopped {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
 }
 
 impl Removal<'_> {
     /// Removes what is in a directory, except what is moved to the top.
-    fn clear(&mut self, dir: BorrowedFd<'_>, depth: usize) -> rustix::io::Result<()> {
+    fn clear(&mut self, dir: BorrowedFd<'_>, depth: usize) -> Result<(), Stopped> {
         for entry in Dir::read_from(dir)? {
             let entry = entry?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
             }
-            let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                kind => kind,
+            };
+            if kind != FileType::Directory {
+                self.budget = self.budget.checked_sub(1).ok_or(Stopped::Many)?;
                 rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
             } else if depth < MAX_DEPTH {
                 let child = open_child(dir, name)?;
@@ -101,9 +130,20 @@ impl Removal<'_> {
 
 /// Opens a directory, making it ours to change.
 fn open_child(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::chmodat(dir, name, Mode::RWXU, AtFlags::empty())?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, name, flags, Mode::empty())
+    let open = || rustix::fs::openat(dir, name, flags, Mode::empty());
+    let child = match open() {
+        Err(Errno::ACCESS) => {
+            rustix::fs::chmodat(dir, name, Mode::RWXU, AtFlags::empty())?;
+            open()?
+        }
+        other => other?,
+    };
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(&child)?.st_mode);
+    if !mode.contains(Mode::RWXU) {
+        rustix::fs::fchmod(&child, Mode::RWXU)?;
+    }
+    Ok(child)
 }
 
 /// Makes the calling user the owner of a tree that a box wrote; does nothing where it is already.

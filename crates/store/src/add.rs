@@ -311,13 +311,20 @@ impl Store {
         self.place(vec![Placement { from, info }])
     }
 
-    /// Checks the tree at `from` against the content address in the info, if there is one.
+    /// Checks the tree at `from`, whose NAR has the hash in the info, against the content address there, if
+    /// there is one.
     fn check_content_address(&self, from: &Path, info: &PathInfo) -> Result<()> {
         let Some(claimed) = info.content_address else { return Ok(()) };
         let (method, algo) = (claimed.method, claimed.hash.algo());
         let hash = match method {
             ContentAddressMethod::Flat | ContentAddressMethod::Text => {
                 hash_flat(from, algo)?
+            }
+            // It is the hash of the NAR, which the caller has compared.
+            ContentAddressMethod::Nar
+                if algo == HashAlgo::Sha256 && !info.references.contains(&info.path) =>
+            {
+                info.nar_hash.into()
             }
             ContentAddressMethod::Nar if info.references.contains(&info.path) => {
                 dump(from, HashModuloSink::new(algo, &info.path))?.finish().0

@@ -15,6 +15,9 @@ pub struct StoreConfig {
     pub access: Access,
     /// What happens before an object is called valid.
     pub durability: Durability,
+    /// Whether the files of new objects share their blocks with equal ones, as [`crate::Store::optimise`] lets
+    /// them.
+    pub auto_optimise: bool,
 }
 
 impl StoreConfig {
@@ -25,6 +28,7 @@ impl StoreConfig {
             store_dir: StoreDir::default(),
             access: Access::ReadWrite,
             durability: Durability::Synced,
+            auto_optimise: false,
         }
     }
 }

@@ -52,6 +52,26 @@ pub(crate) struct Node {
     pub(crate) deriver: Option<usize>,
 }
 
+/// A transaction that only reads, so that the file is locked once. Its statements are compiled once, too.
+struct Reading<'a>(&'a Connection);
+
+impl<'a> Reading<'a> {
+    fn start(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("begin")?.execute([])?;
+        Ok(Self(connection))
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        // Nothing was written; if this fails, the next transaction cannot start, and says so.
+        let ended = self.0.prepare_cached("commit").and_then(|mut end| end.execute([]));
+        if ended.is_err() {
+            let _ = self.0.execute_batch("rollback");
+        }
+    }
+}
+
 impl Database {
     /// Opens the database and brings its schema up to date.
     pub(crate) fn open(path: &Path, access: Access) -> Result<Self> {
@@ -160,8 +180,7 @@ impl Database {
     ) -> Result<BTreeSet<StorePath>> {
         let connection = self.lock();
         // One transaction, so that the file is locked once and not for every path.
-        let _reading =
-            connection.unchecked_transaction().map_err(|error| self.error(error))?;
+        let _reading = Reading::start(&connection).map_err(|error| self.error(error))?;
         let mut valid = BTreeSet::new();
         for path in paths {
             if self.id(&connection, path)?.is_some() {
@@ -292,7 +311,7 @@ impl Database {
     ) -> Result<BTreeSet<StorePath>> {
         let connection = self.lock();
         let wrap = |error| self.error(error);
-        let _reading = connection.unchecked_transaction().map_err(wrap)?;
+        let _reading = Reading::start(&connection).map_err(wrap)?;
         let mut statement = connection
             .prepare_cached("select reference from refs where referrer = ?")
             .map_err(wrap)?;

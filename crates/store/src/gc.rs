@@ -98,10 +98,26 @@ impl Store {
     ///
     /// Paths that are not valid are ignored. Returns the bytes of disk that became free.
     pub fn delete(&self, paths: &BTreeSet<StorePath>) -> Result<u64> {
+        self.delete_unless(paths, |_| true)
+    }
+
+    /// As [`Store::delete`], but links do not protect the paths; only what refers to them and running processes
+    /// do.
+    pub fn delete_linked(&self, paths: &BTreeSet<StorePath>) -> Result<u64> {
+        let links: BTreeSet<Root> = self.roots()?.into_iter().collect();
+        self.delete_unless(paths, |root| !links.contains(root))
+    }
+
+    fn delete_unless(
+        &self,
+        paths: &BTreeSet<StorePath>,
+        protects: impl Fn(&Root) -> bool,
+    ) -> Result<u64> {
         let mut bin = Bin::new(self)?;
         let place_lock = HeldLock::wait(&self.layout.locks.join("place.lock"))?;
         let roots_lock = lock_roots(&self.layout)?;
-        let (roots, _) = self.all_roots(&roots_lock)?;
+        let (mut roots, _) = self.all_roots(&roots_lock)?;
+        roots.retain(protects);
         let valid = self.database.valid_among(paths)?;
         for path in &valid {
             let alive = |keeper: String| Error::Alive { path: path.clone(), keeper };

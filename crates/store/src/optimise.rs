@@ -16,7 +16,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use picnix_store_core::{HashAlgo, HashFormat};
+use picnix_store_core::{HashAlgo, HashFormat, StorePath};
 use rustix::fs::{AtFlags, CWD, Mode};
 
 use crate::error::{Context, Result};
@@ -42,15 +42,23 @@ pub struct OptimiseReport {
 impl Store {
     /// Lets equal files in valid objects share their blocks.
     pub fn optimise(&self) -> Result<OptimiseReport> {
+        self.optimise_paths(&self.valid_paths()?)
+    }
+
+    /// Lets files in some valid objects share their blocks with equal ones.
+    pub(crate) fn optimise_paths<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a StorePath>,
+    ) -> Result<OptimiseReport> {
         self.require_writable()?;
         let folder = &self.layout.links;
         std::fs::create_dir_all(folder).context("create the directory", folder)?;
         let mut report = OptimiseReport::default();
-        for path in self.valid_paths()? {
+        for path in paths {
             // In this order: what is valid and a root is not collected meanwhile.
-            self.add_temp_roots([&path])?;
-            if self.is_valid(&path)? {
-                self.optimise_tree(&self.real_path(&path), &mut report)?;
+            self.add_temp_roots([path])?;
+            if self.is_valid(path)? {
+                self.optimise_tree(&self.real_path(path), &mut report)?;
             }
         }
         Ok(report)

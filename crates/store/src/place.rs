@@ -54,12 +54,18 @@ impl Store {
             bin.throw(&place)?;
             rename_object(from, &place)?;
         }
+        let mut placed = Vec::new();
         if !new.is_empty() {
             self.sync_placed(new.iter().map(|placement| &placement.info.path))?;
             let infos: Vec<PathInfo> = new.into_iter().map(|p| p.info).collect();
             self.database.register(&infos)?;
+            placed.extend(infos.into_iter().map(|info| info.path));
         }
         drop(lock);
+        if self.config.auto_optimise {
+            // They are valid, whether they share their blocks or not.
+            let _ = self.optimise_paths(&placed);
+        }
         // The new objects are valid; what cannot be deleted now goes with the session.
         let _ = bin.empty();
         old.iter().for_each(|placement| drop(remove_tree(&placement.from)));

@@ -634,6 +634,40 @@ fn delete_refuses_what_is_alive() {
 }
 
 #[test]
+fn links_alone_may_be_overruled() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let leaf = store.add_text("leaf", b"leaf", &none()).unwrap();
+    let top = store.add_text("top", b"top", &BTreeSet::from([leaf.clone()])).unwrap();
+    store.add_root(&dir.path().join("root"), &top).unwrap();
+    drop(store);
+    let store = open(&dir);
+    let only = |path: &StorePath| BTreeSet::from([path.clone()]);
+    store.delete(&only(&top)).unwrap_err();
+    // Something refers to it.
+    store.delete_linked(&only(&leaf)).unwrap_err();
+    store.delete_linked(&only(&top)).unwrap();
+    assert!(!store.is_valid(&top).unwrap() && store.is_valid(&leaf).unwrap());
+    assert!(!store.real_path(&top).exists());
+}
+
+#[test]
+fn new_objects_share_their_blocks_if_wished() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(StoreConfig { auto_optimise: true, ..config(&dir) }).unwrap();
+    let tree = |name: &str| Fso::directory([(name, Fso::file("the same bytes"))]);
+    let add = |name: &str| {
+        let path = store.add_tree(&tree(name), &AddRequest::source(name)).unwrap();
+        fs::metadata(store.real_path(&path).join(name)).unwrap()
+    };
+    let (one, two) = (add("one"), add("two"));
+    assert_eq!((one.ino(), two.nlink()), (two.ino(), 3));
+    let report = store.verify(Contents::Hashed, Repair::Report).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+}
+
+#[test]
 fn derivers_live_as_long_as_their_outputs() {
     let dir = TempDir::new().unwrap();
     let (drv, path) = {

@@ -1,7 +1,9 @@
 //! The compressions of NARs: every one that caches use can be undone, the common ones can be made.
 //!
 //! All are streams: memory is that of the algorithm's window, which is bounded for those where the
-//! input chooses it.
+//! input chooses it. Only what becomes zstd is cut into pieces that are compressed at once, one frame each:
+//! a stream's window lies in two parts of a ring most of the time, and matches across these take almost
+//! twice the time.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
@@ -14,9 +16,11 @@ const XZ_MEMORY_LIMIT: u64 = 256 << 20;
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// How much of a brotli stream is read at a time.
 const BROTLI_BUFFER: usize = 64 * 1024;
+/// How much becomes one frame of zstd: several windows of the usual level, so that little is lost by it.
+const ZSTD_FRAME_BYTES: usize = 4 << 20;
 /// Usual settings where none is given.
 const XZ_LEVEL: i32 = 6;
-const ZSTD_LEVEL: i32 = 3;
+const ZSTD_LEVEL: i32 = 1;
 const BZIP2_LEVEL: i32 = 9;
 const GZIP_LEVEL: i32 = 6;
 
@@ -129,11 +133,8 @@ impl Compression {
             }
             Self::Zstd => {
                 let level = level.unwrap_or(ZSTD_LEVEL);
-                let encoder = zstd::stream::write::Encoder::new(sink, level);
-                Encoder::Zstd(encoder.map_err(|source| CacheError::Io {
-                    action: "compress",
-                    path: "zstd".into(),
-                    source,
+                Encoder::Zstd(Frames::new(sink, level).map_err(|source| {
+                    CacheError::Io { action: "compress", path: "zstd".into(), source }
                 })?)
             }
             Self::Bzip2 => {
@@ -158,7 +159,7 @@ impl Compression {
 pub(crate) enum Encoder<W: Write> {
     None(W),
     Xz(liblzma::write::XzEncoder<W>),
-    Zstd(zstd::stream::write::Encoder<'static, W>),
+    Zstd(Frames<W>),
     Bzip2(bzip2::write::BzEncoder<W>),
     Gzip(flate2::write::GzEncoder<W>),
 }
@@ -199,6 +200,61 @@ impl<W: Write + 'static> Write for Encoder<W> {
     }
 }
 
+/// Frames of zstd, which are read one after the other as one stream.
+pub(crate) struct Frames<W> {
+    sink: W,
+    compressor: zstd::bulk::Compressor<'static>,
+    /// What is not compressed yet.
+    plain: Vec<u8>,
+    frame: Vec<u8>,
+    is_empty: bool,
+}
+
+impl<W: Write> Frames<W> {
+    fn new(sink: W, level: i32) -> io::Result<Self> {
+        let compressor = zstd::bulk::Compressor::new(level)?;
+        Ok(Self {
+            sink,
+            compressor,
+            plain: Vec::new(),
+            frame: Vec::new(),
+            is_empty: true,
+        })
+    }
+
+    fn write_frame(&mut self) -> io::Result<()> {
+        self.frame.clear();
+        self.frame.reserve(zstd::zstd_safe::compress_bound(self.plain.len()));
+        self.compressor.compress_to_buffer(&self.plain, &mut self.frame)?;
+        self.plain.clear();
+        self.is_empty = false;
+        self.sink.write_all(&self.frame)
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        // Nothing at all is a frame, too.
+        if self.is_empty || !self.plain.is_empty() {
+            self.write_frame()?;
+        }
+        Ok(self.sink)
+    }
+}
+
+impl<W: Write> Write for Frames<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(ZSTD_FRAME_BYTES - self.plain.len());
+        self.plain.extend_from_slice(&bytes[..count]);
+        if self.plain.len() == ZSTD_FRAME_BYTES {
+            self.write_frame()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
 /// Where uploads are compressed to.
 pub(crate) type FileEncoder = Encoder<super::upload::HashedFile<File>>;
 
@@ -229,6 +285,23 @@ mod tests {
             }
         }
         assert!(Compression::Brotli.encoder(Vec::new(), None).is_err());
+    }
+
+    #[test]
+    fn frames_of_zstd_are_one_stream() {
+        let numbers = (0..=250_u8).flat_map(|byte| [byte; 1000]).cycle();
+        let bytes: Vec<u8> = numbers.take(2 * ZSTD_FRAME_BYTES + 5).collect();
+        for len in [0, 1, ZSTD_FRAME_BYTES, ZSTD_FRAME_BYTES + 1, bytes.len()] {
+            let mut encoder = Compression::Zstd.encoder(Vec::new(), None).unwrap();
+            for piece in bytes[..len].chunks(70_001) {
+                encoder.write_all(piece).unwrap();
+            }
+            let packed = encoder.finish().unwrap();
+            assert!(!packed.is_empty());
+            let mut out = Vec::new();
+            Compression::Zstd.decoder(&*packed).unwrap().read_to_end(&mut out).unwrap();
+            assert!(out == bytes[..len], "{len}");
+        }
     }
 
     #[test]

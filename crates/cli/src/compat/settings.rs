@@ -308,6 +308,9 @@ const SETTINGS: &[Setting] = &[
         common.options.no_import_from_derivation = !allowed;
         Ok(())
     }),
+    switch("auto-optimise-store", |common, value| {
+        keep(common, "auto-optimise-store", value)
+    }),
     switch("builders-use-substitutes", |common, value| {
         keep(common, "builders-use-substitutes", value)
     }),
@@ -444,7 +447,6 @@ pub(crate) fn read_config(common: &mut Common, text: &str) -> Result<(), Stop> {
 const IGNORED_SWITCHES: &[&str] = &[
     "accept-flake-config",
     "allow-dirty",
-    "auto-optimise-store",
     "compress-build-log",
     "eval-cache",
     "fallback",

@@ -110,9 +110,9 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         names: &["--delete"],
-        usage: "PATH...",
+        usage: "[--ignore-liveness] PATH...",
         help: "delete paths that nothing protects",
-        flags: &[],
+        flags: &["--ignore-liveness"],
         run: delete,
     },
     Operation {
@@ -397,7 +397,9 @@ fn realise(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
             show_realised(shell, call, path, number, &OutputName::out())?;
             continue;
         }
-        for (name, output) in built.get(path).into_iter().flatten() {
+        for (name, output) in
+            built.get(path).into_iter().flat_map(|outputs| outputs.iter())
+        {
             show_realised(shell, call, output, number, name)?;
         }
     }
@@ -569,7 +571,11 @@ fn delete(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
     for arg in &call.args {
         paths.insert(shell.store_path(arg)?);
     }
-    let freed = shell.store.delete(&paths).map_err(store_error)?;
+    let freed = match call.has("--ignore-liveness") {
+        true => shell.store.delete_linked(&paths),
+        false => shell.store.delete(&paths),
+    };
+    let freed = freed.map_err(store_error)?;
     print_freed(paths.len(), freed)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -330,7 +330,8 @@ impl<'h> Repl<'_, 'h> {
         let drv_path = self.derivation(text)?;
         let target = Target { drv_path: drv_path.clone(), outputs: Outputs::All };
         let built = self.session.engine().build(&[target]).map_err(WorkError::from)?;
-        Ok(built.get(&drv_path).cloned().unwrap_or_default())
+        let outputs = built.get(&drv_path).map(|outputs| (**outputs).clone());
+        Ok(outputs.unwrap_or_default())
     }
 
     /// Lets the user's profile lead to a derivation's first output. A profile leads to one object: what it led to
