@@ -6,6 +6,8 @@ final: {
   debianMirror = final.callPackage ./debian-mirror.nix { };
   debianPatches = final.callPackage ./debian-patches.nix { };
   inherit (final.callPackage ./make-derivation.nix { }) mkDerivation mkDerivationWith;
+  tinyFlags = final.callPackage ./tiny-flags.nix { };
+  tinyStdenv = final.callPackage ./tiny-stdenv.nix { };
   kconfig = final.callPackage ./kconfig { };
   unpackDebs = final.callPackage ./unpack-debs.nix { };
   makeImage = final.callPackage ./make-image.nix { };

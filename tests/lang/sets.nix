@@ -216,6 +216,10 @@ let s = { a = 1; self = s; }; in s
 let l = [ 1 l ]; in l
 #= [ 1 [ 1 «repeated» ] ]
 
+#: shared_lists_print_once
+rec { a = [ (toString 1) ]; b = [ a [ a ] ]; c = map (n: n) [ 1 2 3 ]; d = { inherit a c; }; }
+#= { a = [ "1" ]; b = [ «repeated» [ «repeated» ] ]; c = [ 1 2 3 ]; d = { a = «repeated»; c = «repeated»; }; }
+
 #: shared_sets_print_once
 let s = { b = 1; }; in [ s s ]
 #= [ { b = 1; } «repeated» ]

@@ -115,15 +115,15 @@ impl Environment {
     fn add_plain(&mut self, from: &Sources<'_>) -> Result<(), StepError> {
         let as_file: BTreeSet<&[u8]> =
             from.options.pass_as_file.iter().map(String::as_bytes).collect();
-        for (name, value) in &from.derivation.env {
-            if as_file.contains(&**name) {
+        for (name, value) in from.derivation.env.iter() {
+            if as_file.contains(name) {
                 let hash = Hash::of(HashAlgo::Sha256, name).print(HashFormat::Nix32);
                 let file = format!(".attr-{hash}");
                 self.add_file(&file, value);
                 let variable = [name, b"Path".as_slice()].concat();
                 self.variables.insert(variable, format!("{BUILD_DIR}/{file}").into());
             } else {
-                self.variables.insert(name.clone(), value.clone());
+                self.variables.insert(name.to_vec(), value.to_vec());
             }
         }
         for (name, paths) in &from.options.export_references {

@@ -41,7 +41,7 @@ impl TestRecipes {
             system: b"x86_64-linux".to_vec(),
             builder: builder.into(),
             args: Vec::new(),
-            env: BTreeMap::from([(b"out".to_vec(), Vec::new())]),
+            env: [("out", "")].into_iter().collect(),
             structured_attrs: None,
         };
         let lookup = |path: &StorePath| -> picnix_store_core::Result<_> {

@@ -3,6 +3,7 @@
 //! After each round the store must be sound to its last byte, and the next command must work. The child
 //! is this test program itself, started with the name of the child's "test" and the store in the
 //! environment; what it does follows from a seed. `PICNIX_CRASH_ROUNDS` sets how many rounds there are.
+//! System calls are made to fail by `strace`, which needs no privilege.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test says that it was skipped")]
 
@@ -26,9 +27,17 @@ use picnix_store_core::nar::Fso;
 const ROOT: &str = "PICNIX_TEST_CRASH_ROOT";
 const SEED: &str = "PICNIX_TEST_CRASH_SEED";
 const STEPS: &str = "PICNIX_TEST_CRASH_STEPS";
+/// Whether the child waits for the disk, as a store does that is not a test's.
+const SYNCED: &str = "PICNIX_TEST_CRASH_SYNCED";
 const ROUNDS: &str = "PICNIX_CRASH_ROUNDS";
 /// How many rounds an ordinary run of the tests has.
 const USUAL_ROUNDS: u64 = 24;
+
+/// What a child does, by its number.
+const KINDS: [&str; 6] =
+    ["add texts", "add a tree", "build", "substitute", "gc", "optimise"];
+/// From so many rounds on, every kind must have been interrupted.
+const MANY_ROUNDS: u64 = 200;
 
 fn rounds() -> u64 {
     std::env::var(ROUNDS).map_or(USUAL_ROUNDS, |text| text.parse().unwrap())
@@ -104,7 +113,10 @@ fn child() {
     let mut random = Random(seed);
     for step in 0..steps {
         let id = format!("{seed}-{step}");
-        match one_step(root, random.next() % 6, &id) {
+        let kind = random.next() % KINDS.len() as u64;
+        // Nothing here is part of the store: it may be half written, or fail.
+        let _ = fs::write(doing(root, std::process::id()), kind.to_string());
+        match one_step(root, kind, &id) {
             Ok(()) => {}
             // Errors are for the rounds with faults; the others must not have any.
             Err(error) if steps < u64::MAX => eprintln!("{id}: {error}"),
@@ -113,11 +125,18 @@ fn child() {
     }
 }
 
+/// Where a child says what it does.
+fn doing(root: &Path, pid: u32) -> std::path::PathBuf {
+    root.join(format!("doing-{pid}"))
+}
+
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn one_step(root: &Path, kind: u64, id: &str) -> Outcome {
     let mut config = picnix_store::StoreConfig::new(root.join("store"));
-    config.durability = picnix_store::Durability::Unsynced;
+    if std::env::var_os(SYNCED).is_none() {
+        config.durability = picnix_store::Durability::Unsynced;
+    }
     let store = Store::open(config)?;
     match kind {
         0 => add_texts(&store, id),
@@ -133,18 +152,17 @@ fn add_texts(store: &Store, id: &str) -> Outcome {
     let dep = store.add_text("dep", id.as_bytes(), &BTreeSet::new())?;
     let references = BTreeSet::from([dep]);
     let contents = id.repeat(100).into_bytes();
-    let texts = ["a", "b", "c"].map(|name| TextObject {
-        name,
-        contents: &contents,
-        references: &references,
-    });
+    // Enough of them to be interrupted now and then.
+    let names: Vec<String> = (0..100).map(|number| format!("text-{number}")).collect();
+    let text = |name| TextObject { name, contents: &contents, references: &references };
+    let texts: Vec<_> = names.iter().map(|name| text(name)).collect();
     store.add_texts(&texts)?;
     Ok(())
 }
 
 fn add_tree(store: &Store, root: &Path, id: &str) -> Outcome {
-    let file = |at: usize| (format!("f{at}"), Fso::file("same ".repeat(1 + at * 30)));
-    let inner = Fso::directory((0..20).map(file));
+    let file = |at: usize| (format!("f{at:03}"), Fso::file("same ".repeat(1 + at)));
+    let inner = Fso::directory((0..150).map(file));
     let tree =
         Fso::directory([("x", inner.clone()), ("y", inner), ("id", Fso::file(id))]);
     let path = store.add_tree(&tree, &AddRequest::source("tree"))?;
@@ -192,13 +210,32 @@ fn command(root: &Path, seed: u64) -> Command {
     command
 }
 
-/// Kills after some milliseconds.
-fn kill_later(child: &mut Child, random: &mut Random, what: &str) {
+/// Lets go of what children have kept, so that the store does not grow with the rounds.
+fn forget_profile(root: &Path) {
+    for entry in fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("/profile") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// Kills after some milliseconds; the number of what the child was doing, if it had begun.
+fn kill_later(
+    root: &Path,
+    child: &mut Child,
+    random: &mut Random,
+    what: &str,
+) -> Option<usize> {
     std::thread::sleep(Duration::from_micros(2_000 + random.next() % 150_000));
     let ended = child.try_wait().unwrap();
     assert!(ended.is_none(), "{what}: the child fails by itself");
     child.kill().unwrap();
     child.wait().unwrap();
+    let said = doing(root, child.id());
+    let kind = fs::read_to_string(&said).ok()?.parse().ok();
+    fs::remove_file(said).unwrap();
+    kind
 }
 
 #[test]
@@ -208,16 +245,28 @@ fn killed_processes_leave_a_sound_store() {
     make_cache(root);
     next_command_works(root, u64::MAX);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut interrupted = [0; KINDS.len()];
     for round in 0..rounds() {
         // Alone, and two at a time.
         let what = format!("round {round}");
         let mut children: Vec<Child> = (0..1 + round % 2)
             .map(|_| command(root, random.next()).spawn().unwrap())
             .collect();
-        children.iter_mut().for_each(|child| kill_later(child, &mut random, &what));
+        for child in &mut children {
+            if let Some(kind) = kill_later(root, child, &mut random, &what) {
+                interrupted[kind] += 1;
+            }
+        }
         is_sound(root, &what);
         next_command_works(root, round);
         let _ = fs::remove_dir_all(root.join("scratch"));
+        if round % 20 == 0 {
+            forget_profile(root);
+        }
+    }
+    eprintln!("interrupted: {:?}", KINDS.iter().zip(interrupted).collect::<Vec<_>>());
+    if rounds() >= MANY_ROUNDS {
+        assert!(interrupted.iter().all(|count| *count > 0), "{interrupted:?}");
     }
     let store = common::open_store(root);
     let report = store.gc(&GcOptions::default()).unwrap();
@@ -244,8 +293,92 @@ fn run_limited(root: &Path, seed: u64, before: &str) {
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    let panicked = errors.contains("panicked at") && errors.contains("crates/store/src");
-    assert!(!panicked, "{before}: {errors}");
+    no_panic(before, &errors);
+}
+
+/// Errors are fine, but nothing of ours may panic. (The program that runs tests does, if it cannot write.)
+fn no_panic(what: &str, errors: &str) {
+    let is_ours = |line: &str| line.contains("panicked at") && line.contains("/src/");
+    let is_test = |line: &str| line.contains("/library/");
+    let panicked = errors.lines().any(|line| is_ours(line) && !is_test(line));
+    assert!(!panicked, "{what}: {errors}");
+}
+
+/// The calls of which one fails, and how.
+const FAULTS: [(&str, &str); 10] = [
+    ("write,pwrite64,writev", "EIO"),
+    ("write,pwrite64,writev", "ENOSPC"),
+    ("fsync,fdatasync,syncfs", "EIO"),
+    ("?rename,renameat,renameat2", "EIO"),
+    ("?link,linkat,?symlink,symlinkat", "ENOSPC"),
+    ("?mkdir,mkdirat", "ENOSPC"),
+    ("?chmod,fchmod,fchmodat,utimensat", "EIO"),
+    ("?unlink,unlinkat,?rmdir", "EIO"),
+    ("read,pread64,readv", "EIO"),
+    ("ftruncate,fallocate,copy_file_range,?getdents64", "EIO"),
+];
+
+/// Runs a child whose calls fail now and then: in each thread the one with a number, and perhaps more. What
+/// was tried, and how many calls failed.
+fn run_faulty(root: &Path, random: &mut Random, round: u64) -> (String, usize) {
+    let (calls, error) = FAULTS[usize::try_from(round).unwrap() % FAULTS.len()];
+    let first =
+        1 + random.next() % [8, 60, 400][usize::try_from(random.next() % 3).unwrap()];
+    let when = match random.next() % 3 {
+        0 => first.to_string(),
+        1 => format!("{first}+{}", 1 + random.next() % 50),
+        _ => format!("{first}+"),
+    };
+    let child = command(root, random.next());
+    let fault = format!("inject={calls}:error={error}:when={when}");
+    let trace = root.join("trace");
+    let output = Command::new("strace")
+        .args(["-f", "-qqq", "--seccomp-bpf", "-o"])
+        .arg(&trace)
+        .args(["-e", &format!("trace={calls}"), "-e", &fault])
+        .arg(child.get_program())
+        .args(child.get_args())
+        .envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env(STEPS, "12")
+        .env(SYNCED, "1")
+        .output()
+        .unwrap();
+    let what = format!("round {round} with {fault}");
+    no_panic(&what, &String::from_utf8_lossy(&output.stderr));
+    let traced = fs::read(&trace).unwrap();
+    let failed = String::from_utf8_lossy(&traced).matches("(INJECTED)").count();
+    (what, failed)
+}
+
+#[test]
+fn calls_that_fail_leave_a_sound_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let can = Command::new("strace")
+        .args(["-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fsync"])
+        .args(["-e", "inject=fsync:error=EIO", "true"])
+        .output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no strace can make system calls fail here");
+        return;
+    }
+    make_cache(root);
+    next_command_works(root, u64::MAX);
+    let mut random = Random(31);
+    let (mut failed, mut hit) = (0, 0);
+    for round in 0..rounds() {
+        let (what, calls) = run_faulty(root, &mut random, round);
+        failed += calls;
+        hit += u64::from(calls > 0);
+        is_sound(root, &what);
+        next_command_works(root, round);
+        let _ = fs::remove_dir_all(root.join("scratch"));
+        if round % 20 == 0 {
+            forget_profile(root);
+        }
+    }
+    eprintln!("{failed} calls failed, in {hit} of {} rounds", rounds());
+    assert!(hit >= rounds() / 3);
 }
 
 #[test]

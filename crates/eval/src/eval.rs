@@ -367,6 +367,7 @@ impl<'h> Evaluator<'h> {
                 scope.slots()[index].set(attr.slot.get(), self.heap);
             }
         }
+        self.heap.remember(scope.addr());
         Ok(attrs.update(overrides, self.heap))
     }
 

@@ -107,11 +107,11 @@ impl<'h> Evaluator<'h> {
         };
         match result {
             Ok(value) => {
-                thunk.leave(State::Done(value));
+                thunk.leave(State::Done(value), self.heap);
                 Ok(value)
             }
             Err(error) => {
-                thunk.leave(self.failed_state(state, &error));
+                thunk.leave(self.failed_state(state, &error), self.heap);
                 Err(error.leaving(std::ptr::from_ref(thunk).addr()))
             }
         }

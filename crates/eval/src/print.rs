@@ -10,6 +10,9 @@ use crate::pos::Pos;
 use crate::symbol::{Symbol, sym};
 use crate::value::{Attr, Attrs, Items, State, Thunk, Value, still_needed};
 
+/// The most items of a list that Nix copies with it.
+const MAX_COPIED_ITEMS: usize = 2;
+
 /// How a value is printed.
 #[derive(Clone, Copy, Debug)]
 pub struct PrintOptions {
@@ -455,12 +458,10 @@ impl<'h> Evaluator<'h> {
                 out.push(b'}');
             }
             Value::List(list) => {
-                // Nix knows lists by where they are stored, not by what they are.
-                let address = match value {
-                    Value::Thunk(thunk) => std::ptr::from_ref(thunk).addr(),
-                    _ => std::ptr::from_ref(list).addr(),
-                };
-                if !list.is_empty() && !seen.insert(address) {
+                // In Nix a result is a copy, and with it the items of a short list.
+                let is_copy = depth == 0 && list.len() <= MAX_COPIED_ITEMS;
+                let address = std::ptr::from_ref(list).addr();
+                if !list.is_empty() && !is_copy && !seen.insert(address) {
                     out.extend_from_slice("«repeated»".as_bytes());
                     return Ok(());
                 }

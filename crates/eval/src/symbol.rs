@@ -79,8 +79,9 @@ impl<'h> Symbols<'h> {
         {
             return *found;
         }
-        let number =
-            u32::try_from(names.len()).expect("fewer than 2^32 names fit in memory");
+        // A thunk keeps the numbers of names in 31 bits.
+        let number = u32::try_from(names.len()).ok().filter(|number| number >> 31 == 0);
+        let number = number.expect("fewer than 2^31 names fit in memory");
         names.push(Name::new(self.heap.immortal(|| self.heap.bytes(name))));
         table.insert_unique(hash, Symbol(number), |symbol| {
             FxBuildHasher.hash_one(names[symbol.0 as usize].bytes)

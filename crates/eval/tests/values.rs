@@ -29,9 +29,12 @@ fn cases() -> Vec<(&'static str, &'static str)> {
 }
 
 fn evaluate(expr: &str) -> String {
+    evaluate_in(expr, &Heap::new())
+}
+
+fn evaluate_in(expr: &str, heap: &Heap) -> String {
     let world = MemoryWorld::new();
-    let heap = Heap::new();
-    let ev = Evaluator::new(&heap, &world, Settings::default());
+    let ev = Evaluator::new(heap, &world, Settings::default());
     let value = ev
         .eval_text(format!("\n{expr}").as_bytes(), b"/", Origin::Text)
         .and_then(|value| ev.force_deep(value, Pos::NONE).map(|()| value))
@@ -193,4 +196,45 @@ fn last_error(report: &str) -> &str {
     };
     let start = starts.filter(begins_line).last();
     start.map_or(report, |start| &report[start + "error: ".len()..])
+}
+
+/// Programs in which what has lived for long gets new parts, little by little, and is read again later.
+const CHANGING: &[&str] = &[
+    // Thunks of lists, and of each way to suspend a call.
+    "let all = builtins.genList (n: { v = toString (n * 7); }) 150; some = map (x: x.v + \"-\") all;
+     sum = text: builtins.foldl' (a: x: a + x) \"\" text; in
+     [ (sum (builtins.filter (x: builtins.stringLength x > 3) some)) (sum some) (sum (map (x: x.v) all)) ]",
+    "let names = builtins.genList (n: \"a${toString n}\") 120;
+     set = builtins.listToAttrs (map (name: { inherit name; value = [ name ]; }) names);
+     each = builtins.mapAttrs (name: value: name + builtins.head value) set;
+     twice = builtins.concatMap (name: [ each.${name} ]); in
+     [ (twice (builtins.filter (n: builtins.stringLength n < 3) names)) (twice names) each ]"
+    ,
+    // Layers, which are merged when their set is walked.
+    "let grow = n: set: if n == 0 then set else grow (n - 1) (set // { \"k${toString (n / 2)}\" = [ (toString n) ]; });
+     sets = builtins.genList (n: grow n { x = toString n; y.z = toString n; }) 30;
+     walk = set: builtins.concatStringsSep \" \" (builtins.attrNames set); in
+     [ (map (set: set.y.z) sets) (map walk sets) sets (map (set: set.x) sets) ]",
+    // A fixpoint: the same thunks from many places.
+    "let fix = f: let x = f x; in x;
+     set = fix (self: builtins.listToAttrs (builtins.genList (n: { name = \"f${toString n}\"; value =
+       if n < 2 then toString n else builtins.substring 0 40 (self.\"f${toString (n - 1)}\" + self.\"f${toString (n - 2)}\");
+     }) 100)); in [ set.f99 set.f50 set ]",
+    "let set = rec { __overrides = { b = toString (40 + 2); c = [ (toString 1) ]; }; a = map (n: b + toString n) [ 1 2 3 ];
+     b = 1; c = 2; d = [ c a b ]; }; in builtins.genList (n: if n < 50 then toString n else set) 60",
+];
+
+#[test]
+fn what_is_old_keeps_what_it_gets() {
+    for program in CHANGING {
+        let wanted = evaluate(program);
+        assert!(!wanted.starts_with('!'), "{program}\n{wanted}");
+        for every in [1, 3, 10] {
+            let heap = Heap::new();
+            heap.collect_every(every);
+            let found = heap.collected(|| evaluate_in(program, &heap));
+            assert_eq!(found, wanted, "{program}");
+            assert!(heap.collections() > 3, "{} collections", heap.collections());
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) isolated: bool,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) processes: Option<u64>,
-    pub(crate) filters: &'a [BpfProgram],
+    pub(crate) filter: &'a BpfProgram,
 }
 
 /// Where the child's end of the conversation lies after the descriptors were ordered.
@@ -185,9 +185,7 @@ fn run(plan: &Plan<'_>) -> std::result::Result<(), Failure> {
     }
     restore_signals();
     rustix::process::chdir(c"/build").at(Stage::Directory)?;
-    for filter in plan.filters {
-        install(filter).at(Stage::Filter)?;
-    }
+    install(plan.filter).at(Stage::Filter)?;
     // SAFETY: `program` is a C string; `argv` and `envp` end with null and point to C strings that
     // the parent keeps alive.
     unsafe {

@@ -68,7 +68,7 @@ pub fn start(spec: &BoxSpec) -> Result<Running, Error> {
         isolated: spec.network == Network::Isolated,
         memory_bytes: spec.limits.memory_bytes.filter(|_| !group.limits_memory()),
         processes: spec.limits.processes.filter(|_| !group.limits_processes()),
-        filters: seccomp::programs(),
+        filter: seccomp::program(),
     };
     let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
     let process = clone(&plan, &mut stack)?;

@@ -10,16 +10,19 @@
 //! so too.
 
 mod aterm;
+mod environment;
 mod instantiate;
 mod modulo;
 mod placeholder;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use environment::Environment;
 pub use instantiate::Instantiated;
 pub use modulo::{DrvHash, DrvHashKind};
 pub use placeholder::{Placeholder, hash_placeholder};
 
+use self::aterm::{Inputs, Mask};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::error::{Error, Result};
 use crate::hash::{HashAlgo, HashFormat, Sha256};
@@ -46,7 +49,7 @@ pub struct Derivation {
     /// The program's arguments.
     pub args: Vec<Vec<u8>>,
     /// The environment, without structured attributes.
-    pub env: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub env: Environment,
     /// Structured attributes as JSON text, compact and with sorted keys.
     pub structured_attrs: Option<Vec<u8>>,
 }
@@ -111,6 +114,9 @@ impl DerivationOutput {
         }
     }
 }
+
+/// The paths of a derivation's outputs, as far as they are known without building.
+pub type OutputPaths = BTreeMap<OutputName, Option<StorePath>>;
 
 /// Which outputs of an input derivation are inputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,10 +200,7 @@ impl Derivation {
     }
 
     /// The outputs' paths as far as they are known without building.
-    pub fn output_paths(
-        &self,
-        store_dir: &StoreDir,
-    ) -> Result<BTreeMap<OutputName, Option<StorePath>>> {
+    pub fn output_paths(&self, store_dir: &StoreDir) -> Result<OutputPaths> {
         let path = |(name, output): (&OutputName, &DerivationOutput)| {
             Ok((name.clone(), output.path(store_dir, &self.name, name)?))
         };
@@ -223,7 +226,17 @@ impl Derivation {
 
     /// Prints the derivation and computes its path.
     pub fn to_text(&self, store_dir: &StoreDir) -> Result<DerivationText> {
-        let contents = self.print(store_dir)?;
+        self.to_text_with(store_dir, &self.output_paths(store_dir)?)
+    }
+
+    /// As [`Self::to_text`], with the paths that [`Self::output_paths`] gives.
+    fn to_text_with(
+        &self,
+        store_dir: &StoreDir,
+        paths: &OutputPaths,
+    ) -> Result<DerivationText> {
+        let contents =
+            aterm::print_with(self, store_dir, Mask::Nothing(paths), Inputs::Paths)?;
         let references = self.references();
         let name = format!("{}{DRV_SUFFIX}", self.name);
         let path = store_dir.make_text_path(&name, Sha256::of(&contents), &references)?;
@@ -247,8 +260,8 @@ mod tests {
             .map(|name| OutputName::parse(name.as_bytes()).unwrap())
             .collect();
         let fixed = [("builder", "/bin/sh"), ("name", "foo"), ("system", "x86_64-linux")];
-        let fixed = fixed.map(|(key, value)| (key.into(), value.into()));
-        let empty = |name: &OutputName| (name.as_str().into(), Vec::new());
+        let fixed = fixed.map(|(key, value)| (key.to_owned(), value));
+        let empty = |name: &OutputName| (name.as_str().to_owned(), "");
         Derivation {
             name: "foo".to_owned(),
             env: fixed.into_iter().chain(outputs.iter().map(empty)).collect(),
@@ -301,12 +314,12 @@ mod tests {
             Err(Error::DrvOutputWrong { .. })
         ));
         let mut bad = drv.clone();
-        bad.env.insert(b"out".to_vec(), b"/x".to_vec());
+        bad.env.insert(b"out", b"/x");
         assert!(matches!(
             bad.check_output_paths(&dir, no_input),
             Err(Error::DrvEnvWrong { .. })
         ));
-        drv.env.remove(b"dev".as_slice());
+        drv.env.remove(b"dev");
         assert!(drv.check_output_paths(&dir, no_input).is_err());
     }
 
@@ -441,7 +454,7 @@ mod tests {
                 system: b"x86_64-linux".to_vec(),
                 builder: texts.0,
                 args: texts.1,
-                env: texts.2,
+                env: texts.2.into_iter().collect(),
                 structured_attrs: json,
             }
         })

@@ -43,11 +43,16 @@ const fn values(digits: &[u8]) -> [u8; 256] {
 /// Prints lower-case hexadecimal digits.
 pub fn base16_encode(bytes: &[u8]) -> String {
     let mut text = vec![0; bytes.len() * 2];
+    base16_digits(bytes, &mut text);
+    String::from_utf8(text).expect("digits are ASCII")
+}
+
+/// Writes the lower-case hexadecimal digits of `bytes`, two for each, into `text`.
+pub(crate) fn base16_digits(bytes: &[u8], text: &mut [u8]) {
     let (pairs, _) = text.as_chunks_mut::<2>();
     for (pair, &byte) in pairs.iter_mut().zip(bytes) {
         *pair = BASE16_PAIRS[usize::from(byte)];
     }
-    String::from_utf8(text).expect("digits are ASCII")
 }
 
 /// Parses hexadecimal digits of either case.

@@ -10,8 +10,8 @@ use std::io;
 use sha2::Digest as _;
 
 use crate::encoding::{
-    base16_decode, base16_encode, base64_decode, base64_encode, nix32_decode,
-    nix32_encode, nix32_len,
+    base16_decode, base16_digits, base16_encode, base64_decode, base64_encode,
+    nix32_decode, nix32_encode, nix32_len,
 };
 use crate::error::{Error, Result};
 
@@ -312,6 +312,14 @@ impl Sha256 {
     /// Prints hexadecimal digits.
     pub fn base16(&self) -> String {
         base16_encode(&self.0)
+    }
+
+    /// As [`Self::base16`], without an allocation.
+    #[must_use]
+    pub fn base16_digits(&self) -> [u8; 64] {
+        let mut digits = [0; 64];
+        base16_digits(&self.0, &mut digits);
+        digits
     }
 
     /// Prints Nix's base 32.

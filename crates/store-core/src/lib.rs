@@ -26,7 +26,8 @@ pub mod worker;
 pub use content_address::{ContentAddress, ContentAddressMethod};
 pub use derivation::{
     Derivation, DerivationKind, DerivationOutput, DerivationText, DrvHash, DrvHashKind,
-    InputOutputs, Instantiated, JSON_KEY, Placeholder, hash_placeholder,
+    Environment, InputOutputs, Instantiated, JSON_KEY, OutputPaths, Placeholder,
+    hash_placeholder,
 };
 pub use error::{Error, Result};
 pub use hash::{Hash, HashAlgo, HashFormat, HashSink, Sha256};

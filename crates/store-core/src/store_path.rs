@@ -12,10 +12,12 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::content_address::{ContentAddress, ContentAddressMethod};
-use crate::encoding::{NIX32_VALUES, NO_DIGIT, nix32_decode, nix32_digest};
+use crate::encoding::{
+    NIX32_VALUES, NO_DIGIT, base16_digits, nix32_decode, nix32_digest,
+};
 use crate::error::{Error, Result, show, show_byte};
 use crate::hash::{Hash, HashAlgo, HashFormat, Sha256};
 
@@ -24,6 +26,8 @@ pub const DIGEST_CHARS: usize = 32;
 /// The longest name: 255, the longest file name, less the digest, the dash and some slack for
 /// temporary files' suffixes (Nix's `MaxPathLen`).
 pub const MAX_NAME_LEN: usize = 211;
+/// The output that most derivations have alone.
+const OUT: &str = "out";
 /// What the name of a store derivation ends in.
 pub const DRV_SUFFIX: &str = ".drv";
 
@@ -131,6 +135,12 @@ impl StorePath {
             .ok_or_else(|| Error::NotDerivation(self.to_string()))
     }
 
+    /// The digest as numbers that are ordered as its text is.
+    fn order(&self) -> (u128, u32) {
+        let [a, b, c, d, rest @ ..] = self.digest;
+        (u128::from_le_bytes(rest), u32::from_le_bytes([a, b, c, d]))
+    }
+
     /// Appends the base name to a text.
     pub fn push_to(&self, text: &mut Vec<u8>) {
         text.extend_from_slice(&self.digest_text());
@@ -165,8 +175,7 @@ impl fmt::Debug for StorePath {
 
 impl Ord for StorePath {
     fn cmp(&self, other: &Self) -> Ordering {
-        let digests = self.digest.iter().rev().cmp(other.digest.iter().rev());
-        digests.then_with(|| self.name.cmp(&other.name))
+        self.order().cmp(&other.order()).then_with(|| self.name.cmp(&other.name))
     }
 }
 
@@ -189,12 +198,16 @@ pub struct OutputName(Arc<str>);
 impl OutputName {
     /// Checks a name; the rules are those of store objects' names.
     pub fn parse(name: &[u8]) -> Result<Self> {
+        if name == OUT.as_bytes() {
+            return Ok(Self::out());
+        }
         Ok(Self(name_text(name)?.into()))
     }
 
     /// The output `out`, which every derivation has unless it says otherwise.
     pub fn out() -> Self {
-        Self("out".into())
+        static NAME: LazyLock<OutputName> = LazyLock::new(|| OutputName(OUT.into()));
+        NAME.clone()
     }
 
     /// The name as text.
@@ -204,7 +217,7 @@ impl OutputName {
 
     /// The name of the output's store object: the derivation's name, and `-output` unless `out`.
     pub fn object_name(&self, drv_name: &str) -> String {
-        if &*self.0 == "out" {
+        if &*self.0 == OUT {
             drv_name.to_owned()
         } else {
             format!("{drv_name}-{}", self.0)
@@ -288,7 +301,14 @@ impl StoreDir {
 
     /// Prints the absolute path of a store object.
     pub fn print(&self, path: &StorePath) -> String {
-        format!("{}/{path}", self.0)
+        let mut text = Vec::with_capacity(self.len_of(path));
+        self.push_path(path, &mut text);
+        String::from_utf8(text).expect("directory, digits and names are text")
+    }
+
+    /// The number of bytes of the absolute path of a store object.
+    fn len_of(&self, path: &StorePath) -> usize {
+        self.0.len() + 1 + DIGEST_CHARS + 1 + path.name.len()
     }
 
     /// Appends the absolute path of a store object to a text.
@@ -337,9 +357,16 @@ impl StoreDir {
         hash: &Hash,
         name: &str,
     ) -> Result<StorePath> {
-        let mut fingerprint = kind.to_vec();
+        let algo = hash.algo().name();
+        let len = kind.len() + algo.len() + 2 * hash.digest().len() + 4;
+        let mut fingerprint = Vec::with_capacity(len + self.0.len() + name.len());
+        fingerprint.extend_from_slice(kind);
         fingerprint.push(b':');
-        fingerprint.extend_from_slice(hash.print_prefixed(HashFormat::Base16).as_bytes());
+        fingerprint.extend_from_slice(algo.as_bytes());
+        fingerprint.push(b':');
+        let digits = fingerprint.len();
+        fingerprint.resize(digits + 2 * hash.digest().len(), 0);
+        base16_digits(hash.digest(), &mut fingerprint[digits..]);
         for part in [&*self.0, name] {
             fingerprint.push(b':');
             fingerprint.extend_from_slice(part.as_bytes());
@@ -417,7 +444,10 @@ impl StoreDir {
         kind: &str,
         references: &BTreeSet<StorePath>,
     ) -> Vec<u8> {
-        let mut text = kind.as_bytes().to_vec();
+        let paths = references.iter().map(|path| 1 + self.len_of(path));
+        // Room for `:self`, too.
+        let mut text = Vec::with_capacity(kind.len() + paths.sum::<usize>() + 5);
+        text.extend_from_slice(kind.as_bytes());
         for path in references {
             text.push(b':');
             self.push_path(path, &mut text);

@@ -19,8 +19,8 @@ use picnix_build::{
 };
 use picnix_store::{AddRequest, Durability, Store, StoreConfig};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, DrvHash, Hash,
-    InputOutputs, OutputName, StorePath,
+    ContentAddress, ContentAddressMethod, Derivation, DerivationOutput, DrvHash,
+    Environment, Hash, InputOutputs, OutputName, StorePath,
 };
 use picnix_testkit::interpreter;
 
@@ -133,11 +133,7 @@ impl World {
         let dir = self.store.store_dir();
         let names: Vec<&str> =
             if recipe.outputs.is_empty() { vec!["out"] } else { recipe.outputs.to_vec() };
-        let mut env: BTreeMap<Vec<u8>, Vec<u8>> = recipe
-            .env
-            .iter()
-            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-            .collect();
+        let mut env: Environment = recipe.env.iter().copied().collect();
         let mut outputs = BTreeMap::new();
         for name in names {
             let output = match &recipe.fixed {
@@ -148,7 +144,7 @@ impl World {
                 None => DerivationOutput::Deferred,
             };
             if recipe.structured.is_none() {
-                env.insert(name.as_bytes().to_vec(), Vec::new());
+                env.insert(name.as_bytes(), b"");
             }
             outputs.insert(OutputName::parse(name.as_bytes()).unwrap(), output);
         }

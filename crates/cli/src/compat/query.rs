@@ -447,7 +447,7 @@ pub(super) fn print_env(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop
     let path = shell.store_path(only)?;
     let derivation = shell.store.read_derivation(&path).map_err(store_error)?;
     let mut out = Vec::new();
-    for (name, value) in &derivation.env {
+    for (name, value) in derivation.env.iter() {
         out.extend_from_slice(b"export ");
         out.extend_from_slice(name);
         out.extend_from_slice(b"; ");

@@ -16,8 +16,8 @@ mod wrapper;
 
 use picnix_store_core::{
     ContentAddress, ContentAddressMethod, DRV_SUFFIX, Derivation, DerivationOutput, Hash,
-    HashAlgo, HashFormat, Instantiated, OutputName, Placeholder, StorePath, check_name,
-    hash_placeholder,
+    HashAlgo, HashFormat, Instantiated, OutputName, OutputPaths, Placeholder, StorePath,
+    check_name, hash_placeholder,
 };
 
 use self::attributes::Recipe;
@@ -98,17 +98,16 @@ fn instantiate<'h>(
         system: recipe.system,
         builder: recipe.builder,
         args: recipe.args,
-        // A sorted list becomes a map without a search for each name.
-        env: recipe.env.into_iter().collect(),
+        env: recipe.env,
         structured_attrs: recipe.structured_attrs,
     };
     plan.apply(ev, &mut drv)?;
     let store_dir = ev.world.store_dir();
-    let Instantiated { text, hash } =
+    let Instantiated { text, hash, outputs } =
         drv.instantiate(store_dir, |path| inputs::hash_of(ev, path))?;
     let id = ev.path_id(&text.path);
     inputs::remember(ev, id, &drv, hash, inputs.references);
-    let result = result(ev, &text.path, &drv)?;
+    let result = result(ev, &text.path, &outputs)?;
     ev.world
         .add_derivation(drv, text)
         .map_err(|error| ev.world_error(error, Pos::NONE))?;
@@ -176,7 +175,7 @@ impl OutputPlan {
             self.float(drv)
         } else {
             for output in &self.outputs {
-                drv.env.insert(output.clone(), Vec::new());
+                drv.env.insert(output, b"");
                 let name = output_name(&drv.name, output)?;
                 drv.outputs.insert(name, DerivationOutput::Deferred);
             }
@@ -194,11 +193,8 @@ impl OutputPlan {
         let hash = parse_hash(ev, hash, self.algo)?;
         let method = self.method.unwrap_or(ContentAddressMethod::Flat);
         let output = DerivationOutput::CaFixed(ContentAddress { method, hash });
-        let store_dir = ev.world.store_dir();
-        let path = output
-            .path(store_dir, &drv.name, &OutputName::out())?
-            .expect("a fixed output's path is known");
-        drv.env.insert(b"out".to_vec(), store_dir.print(&path).into_bytes());
+        // Its path follows, with those of other kinds of outputs.
+        drv.env.insert(b"out", b"");
         drv.outputs.insert(OutputName::out(), output);
         Ok(())
     }
@@ -210,7 +206,7 @@ impl OutputPlan {
         let algo = self.algo.unwrap_or(HashAlgo::Sha256);
         let method = self.method.unwrap_or(ContentAddressMethod::Nar);
         for output in &self.outputs {
-            drv.env.insert(output.clone(), hash_placeholder(output).into_bytes());
+            drv.env.insert(output, hash_placeholder(output).as_bytes());
             let kind = if self.is_impure {
                 DerivationOutput::Impure { method, algo }
             } else {
@@ -251,9 +247,9 @@ fn output_name(drv_name: &str, output: &[u8]) -> Result<OutputName> {
 fn result<'h>(
     ev: &Evaluator<'h>,
     path: &StorePath,
-    drv: &Derivation,
+    outputs: &OutputPaths,
 ) -> Result<Value<'h>> {
-    let (drv_path, outputs) = outputs_of(ev, path, drv)?;
+    let (drv_path, outputs) = outputs_of(ev, path, outputs)?;
     let mut attrs = AttrsBuilder::with_capacity(1 + outputs.len());
     attrs.insert(sym::DRV_PATH, drv_path);
     for (name, output) in outputs {
@@ -266,17 +262,17 @@ fn result<'h>(
 fn outputs_of<'h>(
     ev: &Evaluator<'h>,
     path: &StorePath,
-    drv: &Derivation,
+    paths: &OutputPaths,
     // What follows is made at once (no evaluation).
 ) -> Result<(Value<'h>, Vec<(Symbol, Value<'h>)>)> {
     let id = ev.path_id(path);
     let deep = ev.heap.slice(&[ContextElement::DrvDeep(id)]);
     let drv_path = ev.string_of(ev.print_store_path(id), deep);
     let store_dir = ev.world.store_dir();
-    let mut outputs = Vec::with_capacity(drv.outputs.len());
-    for (name, output) in &drv.outputs {
-        let text = match output.path(store_dir, &drv.name, name)? {
-            Some(path) => store_dir.print(&path),
+    let mut outputs = Vec::with_capacity(paths.len());
+    for (name, output) in paths {
+        let text = match output {
+            Some(path) => store_dir.print(path),
             None => Placeholder::of_output(path, name)?.to_string(),
         };
         let symbol = ev.symbol(name.as_str().as_bytes());

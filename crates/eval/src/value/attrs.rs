@@ -10,6 +10,7 @@
 
 use std::cell::Cell;
 
+use super::heap::Layer;
 use super::{Heap, Slot, Value};
 use crate::pos::Pos;
 use crate::symbol::Symbol;
@@ -65,14 +66,13 @@ impl<'h> Shape<'h> {
 
 /// An attribute set.
 pub struct Attrs<'h> {
-    shape: Cell<&'h Shape<'h>>,
-    values: Cell<&'h [Slot<'h>]>,
+    layer: Cell<Layer<'h>>,
     base: Cell<Option<&'h Attrs<'h>>>,
     len: u32,
     layers: Cell<u8>,
 }
 
-const _: () = assert!(size_of::<Attrs<'_>>() == 40);
+const _: () = assert!(size_of::<Attrs<'_>>() == 32);
 
 /// One attribute, as a walk over a set sees it.
 #[derive(Clone, Copy)]
@@ -90,10 +90,8 @@ impl<'h> Attrs<'h> {
     #[inline]
     #[must_use]
     pub fn new(shape: &'h Shape<'h>, values: &'h [Slot<'h>]) -> Self {
-        debug_assert_eq!(shape.names.len(), values.len(), "a slot for every name");
         Self {
-            shape: Cell::new(shape),
-            values: Cell::new(values),
+            layer: Cell::new(Layer::new(shape, values)),
             base: Cell::new(None),
             len: u32::try_from(values.len()).unwrap_or(u32::MAX),
             layers: Cell::new(1),
@@ -102,8 +100,9 @@ impl<'h> Attrs<'h> {
 
     /// Hands the address of everything that the set consists of to `visit`.
     pub(crate) fn references(&self, visit: &mut dyn FnMut(usize)) {
-        visit(std::ptr::from_ref(self.shape.get()).addr());
-        visit(self.values.get().as_ptr().addr());
+        let layer = self.layer.get();
+        visit(std::ptr::from_ref(layer.shape()).addr());
+        visit(layer.addr());
         if let Some(below) = self.base.get() {
             visit(std::ptr::from_ref(below).addr());
         }
@@ -127,25 +126,22 @@ impl<'h> Attrs<'h> {
     #[inline]
     #[must_use]
     pub fn get(&self, name: Symbol) -> Option<&'h Slot<'h>> {
-        if let Some(index) = self.shape.get().find(name) {
-            return Some(&self.values.get()[index]);
-        }
-        let mut layer = self.base.get();
-        while let Some(attrs) = layer {
-            if let Some(index) = attrs.shape.get().find(name) {
-                return Some(&attrs.values.get()[index]);
+        let mut attrs = self;
+        loop {
+            let layer = attrs.layer.get();
+            if let Some(index) = layer.shape().find(name) {
+                return Some(&layer.slots()[index]);
             }
-            layer = attrs.base.get();
+            attrs = attrs.base.get()?;
         }
-        None
     }
 
     /// The attribute with its position.
     #[must_use]
     pub fn get_attr(&self, name: Symbol) -> Option<Attr<'h>> {
-        let shape = self.shape.get();
-        if let Some(index) = shape.find(name) {
-            let (pos, slot) = (shape.positions[index], &self.values.get()[index]);
+        let layer = self.layer.get();
+        if let Some(index) = layer.shape().find(name) {
+            let (pos, slot) = (layer.shape().positions[index], &layer.slots()[index]);
             return Some(Attr { name, pos, slot });
         }
         self.base.get().and_then(|below| below.get_attr(name))
@@ -155,10 +151,10 @@ impl<'h> Attrs<'h> {
     pub fn flatten(&'h self, heap: &'h Heap) {
         if self.base.get().is_some() {
             let (shape, values) = self.to_builder().finish_parts(heap);
-            self.shape.set(shape);
-            self.values.set(values);
+            self.layer.set(Layer::new(shape, values));
             self.base.set(None);
             self.layers.set(1);
+            heap.remember(std::ptr::from_ref(self).addr());
         }
     }
 
@@ -181,7 +177,8 @@ impl<'h> Attrs<'h> {
     /// The shape and the slots of the set with one layer.
     pub fn parts(&'h self, heap: &'h Heap) -> (&'h Shape<'h>, &'h [Slot<'h>]) {
         self.flatten(heap);
-        (self.shape.get(), self.values.get())
+        let layer = self.layer.get();
+        (layer.shape(), layer.slots())
     }
 
     /// `self // over`
@@ -203,12 +200,16 @@ impl<'h> Attrs<'h> {
         if !layered {
             return merge(self, Some(over)).finish_sorted(heap);
         }
-        let added =
-            over.shape.get().names.iter().filter(|name| self.get(**name).is_none());
+        let added = over
+            .layer
+            .get()
+            .shape()
+            .names
+            .iter()
+            .filter(|name| self.get(**name).is_none());
         let added = u32::try_from(added.count()).unwrap_or(u32::MAX);
         heap.attrs(Attrs {
-            shape: over.shape.clone(),
-            values: over.values.clone(),
+            layer: over.layer.clone(),
             base: Cell::new(Some(self)),
             len: self.len + added,
             layers: Cell::new(self.layers.get() + 1),
@@ -218,7 +219,8 @@ impl<'h> Attrs<'h> {
     /// `self // over` of a small flat set and a large one: those of its attributes that `over` does not hide
     /// become a layer above `over`.
     fn below(&'h self, over: &'h Attrs<'h>, heap: &'h Heap) -> &'h Attrs<'h> {
-        let (own, slots) = (self.shape.get(), self.values.get());
+        let layer = self.layer.get();
+        let (own, slots) = (layer.shape(), layer.slots());
         let names = own.names;
         let kept = |index: &usize| over.get(names[*index]).is_none();
         let kept: Vec<usize> = (0..names.len()).filter(kept).collect();
@@ -233,8 +235,7 @@ impl<'h> Attrs<'h> {
             (heap.shape(shape), heap.slots(values))
         };
         heap.attrs(Attrs {
-            shape: Cell::new(shape),
-            values: Cell::new(values),
+            layer: Cell::new(Layer::new(shape, values)),
             base: Cell::new(Some(over)),
             len: over.len + u32::try_from(kept.len()).unwrap_or(u32::MAX),
             layers: Cell::new(over.layers.get() + 1),
@@ -253,10 +254,11 @@ fn merge<'h>(base: &'h Attrs<'h>, over: Option<&'h Attrs<'h>>) -> AttrsBuilder<'
         bottom = below;
     }
     let attr = |attrs: &'h Attrs<'h>, index: usize| {
-        let (shape, values) = (attrs.shape.get(), attrs.values.get());
-        (shape.names[index], shape.positions[index], values[index].get().peek())
+        let layer = attrs.layer.get();
+        let shape = layer.shape();
+        (shape.names[index], shape.positions[index], layer.slots()[index].get().peek())
     };
-    let layer_len = |layer: &Attrs<'h>| layer.values.get().len();
+    let layer_len = |layer: &Attrs<'h>| layer.layer.get().slots().len();
     let above = layers.iter().map(|layer| layer_len(layer)).sum::<usize>();
     let mut items = Vec::with_capacity(layer_len(bottom) + above);
     items.extend((0..layer_len(bottom)).map(|index| attr(bottom, index)));

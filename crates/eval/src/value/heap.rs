@@ -30,6 +30,8 @@
 
 mod chunk;
 mod collect;
+mod env;
+mod layer;
 mod rooted;
 mod slot;
 mod space;
@@ -37,10 +39,11 @@ mod stack;
 mod thunk;
 
 use std::cell::{Cell, RefCell};
-use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 use self::chunk::Kind;
+pub use self::env::Env;
+pub(super) use self::layer::Layer;
 pub(crate) use self::rooted::still_needed;
 pub use self::rooted::{Held, Items};
 pub use self::slot::Slot;
@@ -77,66 +80,10 @@ pub struct Heap {
     /// Whether the collector should run.
     due: Cell<bool>,
     space: RefCell<Space>,
+    /// The addresses of objects that were changed since the last collection, if they may be old.
+    remembered: RefCell<Vec<usize>>,
     roots: rooted::Registry,
     stack: stack::Stack,
-}
-
-/// The variables of one scope, and the scope around it.
-#[derive(Clone, Copy)]
-pub struct Env<'h>(NonNull<Header<'h>>, PhantomData<&'h Slot<'h>>);
-
-/// What stands before the slots of a scope.
-struct Header<'h> {
-    parent: Option<Env<'h>>,
-    len: usize,
-}
-
-impl<'h> Env<'h> {
-    /// The enclosing scope; none at the top.
-    #[inline]
-    #[must_use]
-    pub fn parent(self) -> Option<Env<'h>> {
-        // SAFETY: `Heap::scope`, which alone makes scopes, has written the header. It stays as long as anything
-        // refers to it: see `Heap::release` and `Heap::collect`.
-        unsafe { (*self.0.as_ptr()).parent }
-    }
-
-    /// One slot a variable, in the order that lowering gave them.
-    #[inline]
-    #[must_use]
-    pub fn slots(self) -> &'h [Slot<'h>] {
-        // SAFETY: as in `parent`.
-        let len = unsafe { (*self.0.as_ptr()).len };
-        // SAFETY: `Heap::scope` has made room for the slots behind the header.
-        let slots = unsafe { self.0.as_ptr().add(1) }.cast::<Slot<'h>>();
-        // SAFETY: `Heap::scope` has written `len` slots there; they stay as long as the header.
-        unsafe { std::slice::from_raw_parts(slots, len) }
-    }
-
-    /// The slot of a variable.
-    #[inline]
-    #[must_use]
-    pub fn slot(self, index: u32) -> &'h Slot<'h> {
-        &self.slots()[index as usize]
-    }
-
-    fn pointer(self) -> *const () {
-        self.0.as_ptr().cast_const().cast()
-    }
-
-    /// The scope at a place.
-    ///
-    /// # Safety
-    /// The place is that of a scope: [`Self::pointer`] gave it.
-    unsafe fn from_pointer(pointer: *const ()) -> Self {
-        let header = pointer.cast_mut().cast();
-        // SAFETY: no scope is at the null address.
-        Self(unsafe { NonNull::new_unchecked(header) }, PhantomData)
-    }
-
-    fn addr(self) -> usize {
-        self.0.as_ptr().addr()
-    }
 }
 
 /// A place in the heap to which scratch can be taken back.
@@ -177,6 +124,7 @@ impl Heap {
             serial: Cell::new(0),
             due: Cell::new(false),
             space: RefCell::new(Space::new(advise)),
+            remembered: RefCell::default(),
             roots: rooted::Registry::default(),
             stack: stack::Stack::default(),
         }
@@ -235,6 +183,10 @@ impl Heap {
     /// Moves a thunk onto the heap.
     #[inline]
     pub fn thunk<'h>(&'h self, thunk: Thunk<'h>) -> &'h Thunk<'h> {
+        debug_assert!(
+            matches!(thunk.state(), State::Done(_)) || !self.space.borrow().is_immortal(),
+            "an immortal thunk that gets its value later would have to be remembered"
+        );
         let place = self.scratch(thunk, Kind::Thunk);
         self.keep();
         place
@@ -323,39 +275,10 @@ impl Heap {
 
     // ---- scratch ---------------------------------------------------------------------------------
 
-    /// Makes a scope of `count` variables, which hold `null` until they are set.
-    #[inline]
-    pub(crate) fn scope<'h>(&'h self, count: usize, parent: Option<Env<'h>>) -> Env<'h> {
-        let bytes = count.saturating_mul(size_of::<Slot<'_>>());
-        let bytes = bytes.saturating_add(size_of::<Header<'_>>());
-        let header = self.reserve::<Header<'h>>(bytes, Kind::Env);
-        // SAFETY: `reserve` gave room for a header, aligned, that nothing else refers to.
-        unsafe { header.write(Header { parent, len: count }) };
-        // SAFETY: behind the header there is room for `count` slots, which need the same alignment.
-        let slots = unsafe { header.add(1) }.cast::<Slot<'h>>();
-        for index in 0..count {
-            // SAFETY: `index` is below the count that there is room for.
-            unsafe { slots.add(index).write(Slot::null()) };
-        }
-        // SAFETY: regions do not begin at the null address.
-        Env(unsafe { NonNull::new_unchecked(header) }, PhantomData)
-    }
-
-    /// Makes a scope with one variable.
-    #[inline]
-    pub(crate) fn scope_of_one<'h>(
-        &'h self,
-        value: Value<'h>,
-        parent: Env<'h>,
-    ) -> Env<'h> {
-        let env = self.scope(1, Some(parent));
-        env.slot(0).set(value, self);
-        env
-    }
-
     /// Suspends an expression.
     #[inline]
     pub(crate) fn suspend<'h>(&'h self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
+        debug_assert!(!self.space.borrow().is_immortal(), "as in `thunk`");
         Value::Thunk(self.scratch(Thunk::suspended(expr, env), Kind::Thunk))
     }
 

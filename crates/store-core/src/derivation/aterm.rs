@@ -9,7 +9,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Derivation, DerivationOutput, InputOutputs, JSON_KEY};
+use super::{
+    Derivation, DerivationOutput, Environment, InputOutputs, JSON_KEY, OutputPaths,
+};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
 use crate::error::{Error, Result, show};
 use crate::hash::{Hash, Sha256};
@@ -45,10 +47,10 @@ fn needs_escapes(block: &[u8; ESCAPE_BLOCK]) -> bool {
 }
 
 /// What is left empty when a derivation is printed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mask {
-    /// Nothing: the file's text.
-    Nothing,
+#[derive(Clone, Copy)]
+pub(super) enum Mask<'a> {
+    /// Nothing: the file's text has these paths.
+    Nothing(&'a OutputPaths),
     /// The outputs' paths, also in the environment.
     Outputs,
 }
@@ -68,7 +70,8 @@ pub(super) enum Inputs<'a> {
 impl Derivation {
     /// Prints the text of the `.drv` file.
     pub fn print(&self, store_dir: &StoreDir) -> Result<Vec<u8>> {
-        print_with(self, store_dir, Mask::Nothing, Inputs::Paths)
+        let paths = self.output_paths(store_dir)?;
+        print_with(self, store_dir, Mask::Nothing(&paths), Inputs::Paths)
     }
 
     /// Parses the text of a `.drv` file; `name` is its name without `.drv`.
@@ -81,12 +84,12 @@ impl Derivation {
 pub(super) fn print_with(
     drv: &Derivation,
     store_dir: &StoreDir,
-    mask: Mask,
+    mask: Mask<'_>,
     inputs: Inputs<'_>,
 ) -> Result<Vec<u8>> {
     let mut printer = Printer::new(store_dir);
     printer.start(drv);
-    printer.outputs(drv, mask)?;
+    printer.outputs(drv, mask);
     printer.raw(b"],[");
     printer.inputs(drv, inputs);
     printer.rest(drv, mask)?;
@@ -124,7 +127,7 @@ impl<'a> Printer<'a> {
             }),
             Inputs::Hashes(hashes) => self.list(hashes, |printer, (hash, outputs)| {
                 printer.raw(b"(");
-                printer.plain(hash.base16().as_bytes());
+                printer.plain(&hash.base16_digits());
                 printer.raw(b",");
                 printer.output_names(outputs);
                 printer.raw(b")");
@@ -133,7 +136,7 @@ impl<'a> Printer<'a> {
     }
 
     /// What follows the input derivations.
-    pub(super) fn rest(&mut self, drv: &Derivation, mask: Mask) -> Result<()> {
+    pub(super) fn rest(&mut self, drv: &Derivation, mask: Mask<'_>) -> Result<()> {
         self.raw(b"],[");
         self.list(&drv.input_srcs, |printer, path| printer.path(path));
         self.raw(b"],");
@@ -220,14 +223,17 @@ impl<'a> Printer<'a> {
         self.raw(b"\"");
     }
 
-    pub(super) fn outputs(&mut self, drv: &Derivation, mask: Mask) -> Result<()> {
+    pub(super) fn outputs(&mut self, drv: &Derivation, mask: Mask<'_>) {
         for (at, (name, output)) in drv.outputs.iter().enumerate() {
             self.raw(if at > 0 { b",(" } else { b"(" });
             self.plain(name.as_str().as_bytes());
             self.raw(b",");
-            match output.path(self.store_dir, &drv.name, name)? {
-                Some(path) if mask == Mask::Nothing => self.path(&path),
-                _ => self.plain(b""),
+            match mask {
+                Mask::Nothing(paths) => match paths.get(name) {
+                    Some(Some(path)) => self.path(path),
+                    _ => self.plain(b""),
+                },
+                Mask::Outputs => self.plain(b""),
             }
             let (algo, hash) = output.print_hash();
             self.raw(b",");
@@ -236,7 +242,6 @@ impl<'a> Printer<'a> {
             self.plain(hash.as_bytes());
             self.raw(b")");
         }
-        Ok(())
     }
 
     fn output_names(&mut self, names: &BTreeSet<OutputName>) {
@@ -263,14 +268,14 @@ impl<'a> Printer<'a> {
     }
 
     /// The environment, with structured attributes in their alphabetical place.
-    fn env(&mut self, drv: &Derivation, mask: Mask) -> Result<()> {
+    fn env(&mut self, drv: &Derivation, mask: Mask<'_>) -> Result<()> {
         if drv.env.contains_key(JSON_KEY) {
             return Err(Error::DrvJsonKey);
         }
         let mut json = drv.structured_attrs.as_deref();
         let mut is_first = true;
-        for (key, value) in &drv.env {
-            if key.as_slice() > JSON_KEY
+        for (key, value) in drv.env.iter() {
+            if key > JSON_KEY
                 && let Some(json) = json.take()
             {
                 self.pair(JSON_KEY, json, &mut is_first);
@@ -299,8 +304,8 @@ impl<'a> Printer<'a> {
 }
 
 /// The output whose path a masked environment variable leaves out.
-fn masked_output(drv: &Derivation, mask: Mask, key: &[u8]) -> Option<OutputName> {
-    if mask == Mask::Nothing {
+fn masked_output(drv: &Derivation, mask: Mask<'_>, key: &[u8]) -> Option<OutputName> {
+    if matches!(mask, Mask::Nothing(_)) {
         return None;
     }
     let (output, _) = drv.outputs.get_key_value(std::str::from_utf8(key).ok()?)?;
@@ -378,24 +383,20 @@ impl<'a> Parser<'a> {
         Ok(true)
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the two halves of one list, named in the caller"
-    )]
-    fn env(&mut self) -> Result<(BTreeMap<Vec<u8>, Vec<u8>>, Option<Vec<u8>>)> {
+    fn env(&mut self) -> Result<(Environment, Option<Vec<u8>>)> {
         self.expect(b",[")?;
-        let mut env = BTreeMap::new();
+        let mut env = Environment::new();
         let mut structured_attrs = None;
         while !self.end_of_list() {
             self.expect(b"(")?;
             let key = self.string()?;
             self.expect(b",")?;
-            let value = self.string()?.into_owned();
+            let value = self.string()?;
             self.expect(b")")?;
             if *key == *JSON_KEY {
-                structured_attrs = Some(value);
+                structured_attrs = Some(value.into_owned());
             } else {
-                env.insert(key.into_owned(), value);
+                env.insert(&key, &value);
             }
         }
         Ok((env, structured_attrs))

@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use super::aterm::{Inputs, Mask, Printer};
-use super::{Derivation, DerivationKind, DerivationText, DrvHash, DrvHashKind};
+use super::{
+    Derivation, DerivationKind, DerivationText, DrvHash, DrvHashKind, OutputPaths,
+};
 use crate::error::{Error, Result};
 use crate::hash::{HashAlgo, HashSink, Sha256};
 use crate::store_path::{DRV_SUFFIX, StoreDir, StorePath};
@@ -20,6 +22,8 @@ pub struct Instantiated {
     pub text: DerivationText,
     /// The hash modulo, as an input of other derivations.
     pub hash: DrvHash,
+    /// The outputs' paths.
+    pub outputs: OutputPaths,
 }
 
 impl Derivation {
@@ -30,16 +34,24 @@ impl Derivation {
     pub fn instantiate<E: From<Error>>(
         &mut self,
         store_dir: &StoreDir,
-        mut lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
+        lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
     ) -> Result<Instantiated, E> {
         match self.kind()? {
             DerivationKind::InputAddressed | DerivationKind::Deferred => {
                 self.instantiate_input_addressed(store_dir, lookup)
             }
-            DerivationKind::Fixed | DerivationKind::Floating | DerivationKind::Impure => {
-                self.fill_in_output_paths(store_dir, &mut lookup)?;
-                let text = self.to_text(store_dir)?;
-                Ok(Instantiated { text, hash: self.hash_modulo(store_dir, lookup)? })
+            DerivationKind::Fixed => {
+                let outputs = self.output_paths(store_dir)?;
+                self.fill_in_paths(store_dir, &outputs)?;
+                let text = self.to_text_with(store_dir, &outputs)?;
+                let hash = self.fixed_hash(store_dir, &outputs);
+                Ok(Instantiated { text, hash, outputs })
+            }
+            DerivationKind::Floating | DerivationKind::Impure => {
+                let outputs = self.output_paths(store_dir)?;
+                let text = self.to_text_with(store_dir, &outputs)?;
+                let hash = self.hash_modulo(store_dir, lookup)?;
+                Ok(Instantiated { text, hash, outputs })
             }
         }
     }
@@ -50,43 +62,35 @@ impl Derivation {
         lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
     ) -> Result<Instantiated, E> {
         let (inputs, kind) = self.input_hashes(DrvHashKind::Regular, lookup)?;
-        let inputs = part(store_dir, |printer| {
-            printer.inputs(self, Inputs::Hashes(&inputs));
-            Ok(())
-        })?;
+        let inputs =
+            part(store_dir, |printer| printer.inputs(self, Inputs::Hashes(&inputs)));
         let mut rest = Printer::new(store_dir);
         rest.rest(self, Mask::Outputs)?;
-        let head = self.head(store_dir, Mask::Outputs)?;
+        let head = self.head(store_dir, Mask::Outputs);
         let recipe = self.hash_of_all(kind, hash(&[&head, &inputs, &rest.text]));
 
         self.fill_in_outputs(store_dir, &recipe)?;
-        for (output, path) in self.output_paths(store_dir)? {
-            if let Some(path) = path {
-                self.fill_in_env(output.as_str().as_bytes(), store_dir.print(&path))?;
-            }
-        }
+        let outputs = self.output_paths(store_dir)?;
+        self.fill_in_paths(store_dir, &outputs)?;
 
-        let head = self.head(store_dir, Mask::Nothing)?;
+        let head = self.head(store_dir, Mask::Nothing(&outputs));
         let rest = self.fill_gaps(store_dir, &rest);
         let hash = self.hash_of_all(kind, hash(&[&head, &inputs, &rest]));
-        let paths = part(store_dir, |printer| {
-            printer.inputs(self, Inputs::Paths);
-            Ok(())
-        })?;
+        let paths = part(store_dir, |printer| printer.inputs(self, Inputs::Paths));
         let contents = [head, paths, rest].concat();
         let references = self.references();
         let name = format!("{}{DRV_SUFFIX}", self.name);
         let path = store_dir.make_text_path(&name, Sha256::of(&contents), &references)?;
-        Ok(Instantiated { text: DerivationText { path, contents, references }, hash })
+        let text = DerivationText { path, contents, references };
+        Ok(Instantiated { text, hash, outputs })
     }
 
     /// The text up to the input derivations.
-    fn head(&self, store_dir: &StoreDir, mask: Mask) -> Result<Vec<u8>> {
+    fn head(&self, store_dir: &StoreDir, mask: Mask<'_>) -> Vec<u8> {
         part(store_dir, |printer| {
             printer.start(self);
-            printer.outputs(self, mask)?;
+            printer.outputs(self, mask);
             printer.raw(b"],[");
-            Ok(())
         })
     }
 
@@ -106,13 +110,10 @@ impl Derivation {
     }
 }
 
-fn part(
-    store_dir: &StoreDir,
-    print: impl FnOnce(&mut Printer<'_>) -> Result<()>,
-) -> Result<Vec<u8>> {
+fn part(store_dir: &StoreDir, print: impl FnOnce(&mut Printer<'_>)) -> Vec<u8> {
     let mut printer = Printer::new(store_dir);
-    print(&mut printer)?;
-    Ok(printer.text)
+    print(&mut printer);
+    printer.text
 }
 
 fn hash(parts: &[&[u8]]) -> Sha256 {
@@ -128,22 +129,22 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::derivation::DerivationOutput;
+    use crate::derivation::{DerivationOutput, Environment};
     use crate::store_path::OutputName;
 
     fn derivation(outputs: &[&str], kind: &DerivationOutput) -> Derivation {
-        let mut env = BTreeMap::new();
+        let mut env = Environment::new();
         for name in ["a", "name", "zz"] {
             env.insert(
-                name.into(),
-                b"some \"quoted\"\ttext\nof two lines, long enough \\".into(),
+                name.as_bytes(),
+                b"some \"quoted\"\ttext\nof two lines, long enough \\",
             );
         }
         let names =
             outputs.iter().map(|name| OutputName::parse(name.as_bytes()).unwrap());
         let outputs: BTreeMap<_, _> = names.map(|name| (name, kind.clone())).collect();
         for output in outputs.keys() {
-            env.insert(output.as_str().into(), Vec::new());
+            env.insert(output.as_str().as_bytes(), b"");
         }
         let input =
             StorePath::parse(b"g1w7hy3qg1w7hy3qg1w7hy3qg1w7hy3q-foo.drv").unwrap();

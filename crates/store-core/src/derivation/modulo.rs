@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use super::aterm::{InputHashes, Inputs, Mask, print_with};
-use super::{Derivation, DerivationKind, DerivationOutput};
+use super::{Derivation, DerivationKind, DerivationOutput, OutputPaths};
 use crate::content_address::ContentAddress;
 use crate::error::{Error, Result, show};
 use crate::hash::{HashFormat, Sha256};
@@ -53,7 +53,8 @@ impl Derivation {
         store_dir: &StoreDir,
         lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
     ) -> Result<DrvHash, E> {
-        self.hash_modulo_masked(store_dir, Mask::Nothing, lookup)
+        let paths = self.output_paths(store_dir)?;
+        self.hash_modulo_masked(store_dir, Mask::Nothing(&paths), lookup)
     }
 
     /// The hash modulo with the own output paths left empty, from which these follow.
@@ -68,11 +69,14 @@ impl Derivation {
     fn hash_modulo_masked<E: From<Error>>(
         &self,
         store_dir: &StoreDir,
-        mask: Mask,
+        mask: Mask<'_>,
         lookup: impl FnMut(&StorePath) -> Result<Arc<DrvHash>, E>,
     ) -> Result<DrvHash, E> {
         let kind = match self.kind()? {
-            DerivationKind::Fixed => return Ok(self.fixed_hash(store_dir)?),
+            DerivationKind::Fixed => {
+                let paths = self.output_paths(store_dir)?;
+                return Ok(self.fixed_hash(store_dir, &paths));
+            }
             DerivationKind::InputAddressed | DerivationKind::Deferred => {
                 DrvHashKind::Regular
             }
@@ -113,24 +117,27 @@ impl Derivation {
     }
 
     /// The hash of a fixed-output derivation, which depends on nothing but its outputs.
-    fn fixed_hash(&self, store_dir: &StoreDir) -> Result<DrvHash> {
+    pub(super) fn fixed_hash(
+        &self,
+        store_dir: &StoreDir,
+        paths: &OutputPaths,
+    ) -> DrvHash {
         let mut hashes = Vec::new();
         for (name, output) in &self.outputs {
-            if let DerivationOutput::CaFixed(address) = output {
+            if let DerivationOutput::CaFixed(address) = output
+                && let Some(Some(path)) = paths.get(name)
+            {
                 let ContentAddress { method, hash } = address;
-                let path = output
-                    .path(store_dir, &self.name, name)?
-                    .expect("a fixed output has a path");
                 let text = format!(
                     "fixed:out:{}:{}:{}",
                     method.print_with_algo(hash.algo()),
                     hash.print(HashFormat::Base16),
-                    store_dir.print(&path)
+                    store_dir.print(path)
                 );
                 hashes.push((name.clone(), Sha256::of(text.as_bytes())));
             }
         }
-        Ok(DrvHash { kind: DrvHashKind::Regular, hashes: hashes.into() })
+        DrvHash { kind: DrvHashKind::Regular, hashes: hashes.into() }
     }
 
     /// Computes the paths of deferred outputs and puts every known output path into the environment.
@@ -152,13 +159,8 @@ impl Derivation {
                 self.fill_in_outputs(store_dir, &hash)?;
             }
         }
-        let known = self.output_paths(store_dir)?;
-        for (output, path) in known {
-            if let Some(path) = path {
-                self.fill_in_env(output.as_str().as_bytes(), store_dir.print(&path))?;
-            }
-        }
-        Ok(())
+        let paths = self.output_paths(store_dir)?;
+        Ok(self.fill_in_paths(store_dir, &paths)?)
     }
 
     pub(super) fn fill_in_outputs(
@@ -189,11 +191,25 @@ impl Derivation {
         Ok(())
     }
 
-    pub(super) fn fill_in_env(&mut self, name: &[u8], expected: String) -> Result<()> {
-        let value = self.env.entry(name.to_vec()).or_default();
+    /// Puts every path that is known into the environment.
+    pub(super) fn fill_in_paths(
+        &mut self,
+        store_dir: &StoreDir,
+        paths: &OutputPaths,
+    ) -> Result<()> {
+        for (output, path) in paths {
+            if let Some(path) = path {
+                self.fill_in_env(output.as_str().as_bytes(), store_dir.print(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_in_env(&mut self, name: &[u8], expected: String) -> Result<()> {
+        let value = self.env.get(name).unwrap_or_default();
         if value.is_empty() {
-            *value = expected.into_bytes();
-        } else if *value != expected.as_bytes() {
+            self.env.insert(name, expected.as_bytes());
+        } else if value != expected.as_bytes() {
             let (name, actual) = (show(name), show(value));
             return Err(Error::DrvEnvWrong { name, expected, actual });
         }

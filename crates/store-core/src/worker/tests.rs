@@ -74,7 +74,7 @@ fn infos_and_derivations_survive() {
         system: b"s".to_vec(),
         builder: b"/b".to_vec(),
         args: vec![b"-c".to_vec(), b"\xff".to_vec()],
-        env: BTreeMap::from([(b"k".to_vec(), b"v".to_vec())]),
+        env: [("k", "v")].into_iter().collect(),
         structured_attrs: Some(b"{}".to_vec()),
     };
     let bytes = written(38, |writer| writer.derivation(&derivation));

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use super::wire::{WireReader, WireWriter};
 use crate::content_address::{ContentAddress, ContentAddressMethod};
-use crate::derivation::{Derivation, DerivationOutput, JSON_KEY};
+use crate::derivation::{Derivation, DerivationOutput, Environment, JSON_KEY};
 use crate::error::{Error, Result, show};
 use crate::hash::{Hash, HashAlgo, HashFormat};
 use crate::path_info::PathInfo;
@@ -266,10 +266,10 @@ impl<R: Read> WireReader<R> {
         }
         let input_srcs = self.paths()?;
         let (system, builder, args) = (self.bytes()?, self.bytes()?, self.strings()?);
-        let mut env = BTreeMap::new();
+        let mut env = Environment::new();
         for _ in 0..self.count()? {
             let key = self.bytes()?;
-            env.insert(key, self.bytes()?);
+            env.insert(&key, &self.bytes()?);
         }
         let structured_attrs = env.remove(JSON_KEY);
         let input_drvs = BTreeMap::new();
@@ -425,8 +425,7 @@ impl<W: Write> WireWriter<W> {
         self.bytes(&derivation.system)?;
         self.bytes(&derivation.builder)?;
         self.strings(&derivation.args)?;
-        let mut env: BTreeMap<&[u8], &[u8]> =
-            derivation.env.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+        let mut env: BTreeMap<&[u8], &[u8]> = derivation.env.iter().collect();
         env.extend(
             derivation.structured_attrs.as_ref().map(|text| (JSON_KEY, &text[..])),
         );

@@ -44,6 +44,7 @@ pub(super) struct Restorer {
     dirs: Vec<OwnedFd>,
     /// The file that is being written.
     file: Option<NewFile>,
+    modes: NewModes,
 }
 
 struct NewFile {
@@ -51,10 +52,37 @@ struct NewFile {
     mode: Mode,
 }
 
+/// Whether files of each mode have it as soon as they are made, as the first one had: neither the
+/// process's mask nor a default list of access rights changes it, which all of a tree inherits.
+#[derive(Default)]
+struct NewModes {
+    file: Option<bool>,
+    executable: Option<bool>,
+}
+
+impl NewModes {
+    /// Gives a new file its mode, unless it is known to have it.
+    fn settle(&mut self, fd: BorrowedFd<'_>, mode: Mode, path: &Path) -> Result<()> {
+        let known = match mode {
+            MODE_EXECUTABLE => &mut self.executable,
+            _ => &mut self.file,
+        };
+        if known.is_none() {
+            let stat = rustix::fs::fstat(fd).context("examine", path)?;
+            *known = Some(Mode::from_raw_mode(stat.st_mode) == mode);
+        }
+        match known {
+            Some(true) => Ok(()),
+            _ => rustix::fs::fchmod(fd, mode).context("set the mode of", path),
+        }
+    }
+}
+
 impl Restorer {
     pub(super) fn new(path: &Path) -> Self {
         let trail = Trail(path.to_owned());
-        Self { path: path.to_owned(), trail, dirs: Vec::new(), file: None }
+        let modes = NewModes::default();
+        Self { path: path.to_owned(), trail, dirs: Vec::new(), file: None, modes }
     }
 
     /// Does what an event says. After a file its contents follow, and [`Restorer::end_file`].
@@ -88,8 +116,8 @@ impl Restorer {
             }
             NarEvent::File { name: nar_name, executable, .. } => {
                 enter(trail, is_root, nar_name);
-                let handle = create(dir, name(nar_name), &trail.0)?;
                 let mode = if executable { MODE_EXECUTABLE } else { MODE_FILE };
+                let handle = create(dir, name(nar_name), mode, &trail.0)?;
                 self.file = Some(NewFile { handle, mode });
             }
         }
@@ -104,8 +132,9 @@ impl Restorer {
 
     /// Ends the current file.
     pub(super) fn end_file(&mut self) -> Result<()> {
-        if let Some(file) = self.file.take() {
-            finish(file.handle.as_fd(), file.mode, &self.trail.0)?;
+        if let Some(NewFile { handle, mode }) = self.file.take() {
+            set_times(handle.as_fd(), &self.trail.0)?;
+            self.modes.settle(handle.as_fd(), mode, &self.trail.0)?;
             self.leave();
         }
         Ok(())
@@ -120,7 +149,7 @@ impl Restorer {
 
 /// Creates a single file that is not executable, with the metadata of a store object.
 pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
-    let mut file = create(CWD, path.as_os_str(), path)?;
+    let mut file = create(CWD, path.as_os_str(), MODE_FILE, path)?;
     file.write_all(contents).context("write", path)?;
     finish(file.as_fd(), MODE_FILE, path)
 }
@@ -149,20 +178,24 @@ fn make_link(
         .context("set the time of", path)
 }
 
-fn create(dir: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<File> {
+/// Makes a file, which its maker may write whatever its mode says.
+fn create(dir: BorrowedFd<'_>, name: &OsStr, mode: Mode, path: &Path) -> Result<File> {
     let flags = OFlags::WRONLY
         | OFlags::CREATE
         | OFlags::EXCL
         | OFlags::NOFOLLOW
         | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
-        .context("create", path)?;
+    let fd = rustix::fs::openat(dir, name, flags, mode).context("create", path)?;
     Ok(File::from(fd))
 }
 
 fn finish(fd: BorrowedFd<'_>, mode: Mode, path: &Path) -> Result<()> {
-    rustix::fs::futimens(fd, &STORE_TIMES).context("set the time of", path)?;
+    set_times(fd, path)?;
     rustix::fs::fchmod(fd, mode).context("set the mode of", path)
+}
+
+fn set_times(fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    rustix::fs::futimens(fd, &STORE_TIMES).context("set the time of", path)
 }
 
 /// The archive's errors have no path of ours; the disk's do.

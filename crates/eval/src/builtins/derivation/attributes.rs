@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use picnix_store_core::{ContentAddressMethod, HashAlgo, JSON_KEY};
+use picnix_store_core::{ContentAddressMethod, Environment, HashAlgo, JSON_KEY};
 
 use super::normalize;
 use crate::bail;
@@ -20,6 +20,10 @@ use crate::value::{Attr, Attrs, ContextElement, Value};
 
 /// Nix's error context here is empty: the attribute's own trace line says it all.
 const NO_TRACE: &str = "";
+
+/// How many variables the environment has room for, and how many bytes of them; it grows where there are more.
+const ENV_VARIABLES: usize = 64;
+const ENV_BYTES: usize = 4096;
 
 /// Checks of the output that a derivation with structured attributes states per output.
 const PER_OUTPUT_CHECKS: [&[u8]; 6] = [
@@ -37,8 +41,7 @@ pub(super) struct Recipe {
     pub(super) system: Vec<u8>,
     pub(super) builder: Vec<u8>,
     pub(super) args: Vec<Vec<u8>>,
-    /// The environment, in the order of the names.
-    pub(super) env: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) env: Environment,
     pub(super) structured_attrs: Option<Vec<u8>>,
     /// Everything that the strings depend on, in any order, some of it several times.
     pub(super) context: Vec<ContextElement>,
@@ -91,7 +94,7 @@ impl Recipe {
             system: Vec::new(),
             builder: Vec::new(),
             args: Vec::new(),
-            env: Vec::new(),
+            env: Environment::with_capacity(ENV_VARIABLES, ENV_BYTES),
             structured_attrs: is_structured.then(|| b"{".to_vec()),
             context: Vec::new(),
             outputs: BTreeSet::from([b"out".to_vec()]),
@@ -172,7 +175,7 @@ impl Recipe {
             }
             _ => {}
         }
-        self.env.push((key.to_vec(), text.bytes.to_vec()));
+        self.env.insert(key, text.bytes);
         Ok(())
     }
 

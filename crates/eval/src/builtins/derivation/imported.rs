@@ -20,9 +20,10 @@ pub(crate) fn imported<'h>(
 ) -> Result<Value<'h>> {
     let drv =
         ev.world.read_derivation(path).map_err(|error| ev.world_error(error, pos))?;
-    let name = drv.env.get(b"name".as_slice()).map_or(&b""[..], Vec::as_slice);
+    let name = drv.env.get(b"name").unwrap_or_default();
     let name = ev.string(name);
-    let (drv_path, outputs) = outputs_of(ev, path, &drv)?;
+    let paths = drv.output_paths(ev.world.store_dir())?;
+    let (drv_path, outputs) = outputs_of(ev, path, &paths)?;
     // All is at hand (no evaluation).
     let values: Vec<&Thunk<'h>> =
         outputs.iter().map(|_| ev.heap.thunk(Thunk::application(&[]))).collect();
@@ -39,7 +40,7 @@ pub(crate) fn imported<'h>(
         for ((output, _), value) in outputs.iter().zip(&all) {
             attrs.insert(*output, *value);
         }
-        value.leave(State::Done(Value::Attrs(attrs.finish(ev.heap))));
+        value.leave(State::Done(Value::Attrs(attrs.finish(ev.heap))), ev.heap);
     }
     match all.first() {
         Some(first) => Ok(first.peek()),

@@ -82,7 +82,7 @@ pub(super) fn derivation<'h>(
             ev.heap.attrs(Attrs::new(shape, ev.heap.slots_from(&values)))
         };
         let value = Value::Attrs(attrs.update(over, ev.heap));
-        output.value.leave(State::Done(value));
+        output.value.leave(State::Done(value), ev.heap);
     }
     Ok(Value::Thunk(outputs[0].value).peek())
 }

@@ -1,7 +1,7 @@
 //! A piece of memory that was asked of the system, and the map that says which objects lie in it.
 //!
 //! The map has four bits for every word of the chunk. Zero means that the word belongs to the object or gap
-//! that began before it. An object's first word has its [`Kind`], and [`MARK`] while a collection has seen it;
+//! that began before it. An object's first word has its [`Kind`], and [`MARK`] once a collection has reached it;
 //! a gap's first word has [`FREE`]. So every object ends where the next code is. Maps are made by the first
 //! collection: a short run has none.
 //!
@@ -25,8 +25,12 @@ const CODE_BITS: usize = 4;
 const CODES: usize = 64 / CODE_BITS;
 /// The code at the first word of a gap.
 const FREE: u8 = 7;
-/// The bit of a code that says: reached by this collection.
+/// The bit of a code that says: reached by this collection, or by one since the last that began anew.
 const MARK: u8 = 8;
+/// How many lines a word of the map is about.
+const CODE_LINES: usize = CODES / LINE_WORDS;
+/// The lowest bits of all codes of a word of the map.
+const LOWEST: u64 = 0x1111_1111_1111_1111;
 /// All codes of a word of the map without their marks.
 const KINDS: u64 = 0x7777_7777_7777_7777;
 
@@ -69,6 +73,8 @@ pub(super) struct Chunk {
     map: Vec<u64>,
     /// By line, whether something lives in it.
     live: Vec<u64>,
+    /// For tests: words of the map with the objects that a sweep has found dead.
+    dead: Vec<(usize, u64)>,
     /// The size of the one object that the chunk was made for, if it is that.
     large: Option<(usize, Kind)>,
     is_marked: bool,
@@ -105,7 +111,15 @@ impl Chunk {
             advise(start.as_ptr(), bytes);
         }
         let large = large.map(|kind| (bytes, kind));
-        Self { start, layout, map: Vec::new(), live: Vec::new(), large, is_marked: false }
+        Self {
+            start,
+            layout,
+            map: Vec::new(),
+            live: Vec::new(),
+            dead: Vec::new(),
+            large,
+            is_marked: false,
+        }
     }
 
     pub(super) fn start(&self) -> *mut u8 {
@@ -255,48 +269,57 @@ impl Chunk {
         }
     }
 
+    /// Whether the object that begins at a word is marked.
+    pub(super) fn is_marked(&self, word: usize) -> bool {
+        if self.is_large() { self.is_marked } else { self.code(word) & MARK != 0 }
+    }
+
+    /// Takes the marks off all objects.
+    pub(super) fn unmark(&mut self) {
+        self.is_marked = false;
+        for codes in &mut self.map {
+            *codes &= KINDS;
+        }
+    }
+
     // ---- after marking ---------------------------------------------------------------------------
 
-    /// Makes gaps of the objects that are not marked, and takes the marks off the others.
+    /// Makes gaps of the objects that are not marked. The others stay marked.
     pub(super) fn sweep(&mut self) -> Swept {
         if self.is_large() {
-            let lives = std::mem::take(&mut self.is_marked);
+            let lives = self.is_marked;
             return if lives { Swept::Lives(self.bytes()) } else { Swept::Dead };
         }
         self.live.clear();
         self.live.resize((self.bytes() / LINE_BYTES).div_ceil(64), 0);
-        // Where the object began that lives, or the one that does not, and ends at the next code.
-        let mut open: Option<(usize, bool)> = None;
-        for index in 0..self.map.len() {
-            let mut codes = self.map[index] & KINDS;
-            while codes != 0 {
-                let shift = codes.trailing_zeros() as usize / CODE_BITS * CODE_BITS;
-                codes &= !(15 << shift);
-                let word = index * CODES + shift / CODE_BITS;
-                self.close(open, word);
-                let code = u8::try_from(self.map[index] >> shift & 15).unwrap_or(FREE);
-                let lives = code & MARK != 0;
-                open = (code != FREE).then_some((word, lives));
-                self.set_code(word, if lives { code & !MARK } else { FREE });
+        let mut reaches = false;
+        for (index, codes) in self.map.iter_mut().enumerate() {
+            let swept = sweep_codes(*codes, reaches);
+            (*codes, reaches) = (swept.codes, swept.reaches);
+            let lines = index * CODE_LINES;
+            self.live[lines / 64] |= swept.lines << (lines % 64);
+            if cfg!(debug_assertions) && swept.dead != 0 {
+                self.dead.push((index, swept.dead));
             }
         }
-        self.close(open, self.bytes() / ALIGN);
+        if cfg!(debug_assertions) {
+            self.poison();
+        }
         let lines: u32 = self.live.iter().map(|lines| lines.count_ones()).sum();
         Swept::Lives(lines as usize * LINE_BYTES)
     }
 
-    /// Notes the lines of an object that lives; the memory of one that does not is filled in tests.
-    fn close(&mut self, open: Option<(usize, bool)>, end: usize) {
-        let Some((start, lives)) = open else { return };
-        if lives {
-            for line in start / LINE_WORDS..end.div_ceil(LINE_WORDS) {
-                self.live[line / 64] |= 1 << (line % 64);
+    /// Fills the memory of the objects that a sweep has found dead.
+    fn poison(&mut self) {
+        for (index, mut dead) in std::mem::take(&mut self.dead) {
+            while dead != 0 {
+                let word = index * CODES + dead.trailing_zeros() as usize / CODE_BITS;
+                dead &= dead - 1;
+                let bytes = (self.end_of(word) - word) * ALIGN;
+                // SAFETY: the object lies in this chunk, and nothing refers to it: no collection that is right
+                // would have left it without a mark.
+                unsafe { self.place(word).write_bytes(POISON, bytes) };
             }
-        } else if cfg!(debug_assertions) {
-            let place = self.place(start);
-            // SAFETY: the object lies in this chunk, and nothing refers to it: no collection that is right
-            // would have left it without a mark.
-            unsafe { place.write_bytes(POISON, (end - start) * ALIGN) };
         }
     }
 
@@ -327,6 +350,44 @@ impl Chunk {
         let place = |line: usize| self.start().wrapping_add(line * LINE_BYTES);
         (place(first), place(end))
     }
+}
+
+/// What [`sweep_codes`] has found.
+struct SweptCodes {
+    codes: u64,
+    /// A bit for each line in which something lives.
+    lines: u64,
+    /// Whether what begins last lives.
+    reaches: bool,
+    /// The lowest bits of the codes of objects that have become gaps.
+    dead: u64,
+}
+
+/// Makes gaps of the objects without a mark in a word of the map. `reaches` says whether what began before it lives.
+#[inline]
+fn sweep_codes(codes: u64, reaches: bool) -> SweptCodes {
+    if codes == 0 {
+        let lines = if reaches { (1 << CODE_LINES) - 1 } else { 0 };
+        return SweptCodes { codes, lines, reaches, dead: 0 };
+    }
+    let kinds = codes & KINDS;
+    let starts = (kinds | kinds >> 1 | kinds >> 2) & LOWEST;
+    let gaps = kinds & kinds >> 1 & kinds >> 2 & LOWEST;
+    let marks = codes >> 3 & LOWEST;
+    let dead = starts & !gaps & !marks;
+    let mut swept =
+        SweptCodes { codes: codes | dead * u64::from(FREE), lines: 0, reaches, dead };
+    for line in 0..CODE_LINES {
+        let shift = line * LINE_WORDS * CODE_BITS;
+        let of_line = |bits: u64| bits >> shift & (1 << (LINE_WORDS * CODE_BITS)) - 1;
+        let (starts, marks) = (of_line(starts), of_line(marks));
+        let lives = marks != 0 || swept.reaches && starts & 1 == 0;
+        swept.lines |= u64::from(lives) << line;
+        if starts != 0 {
+            swept.reaches = marks > starts >> 1;
+        }
+    }
+    swept
 }
 
 /// Has the processor fetch a line of memory, where there is a way to say so.

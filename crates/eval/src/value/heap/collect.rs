@@ -5,14 +5,19 @@
 //! everything is exact: the map of a chunk tells what an address is. An object is marked by its address alone,
 //! so that a word that only looks like a reference keeps something alive and does no other harm.
 //!
+//! What a collection has marked stays marked, and is *old*. Most collections look at what is young only: from the
+//! roots, and from those old objects that were changed since, which are *remembered*. Only two kinds of objects
+//! change after they were made: thunks get their values ([`Thunk::leave`]), and sets are flattened. A slot is overwritten
+//! with the value of its thunk, which is as old as the slot, so that it needs nothing of its own. When much is old, a
+//! collection takes all marks off and begins anew.
+//!
 //! Slots that hold a forced thunk are made to hold its value on the way, so that the thunk can go.
 //!
 //! Why it is sound to look at the stack only: see `docs/evaluator.md`, "Collection".
 
 use super::chunk::Kind;
 use super::space::Space;
-use super::{Header, Heap, stack, thunk};
-use super::{Slot, State, Thunk};
+use super::{Env, Heap, Slot, State, Thunk, stack, thunk};
 use crate::value::{Attrs, Value, attrs};
 
 /// Hands addresses to its argument.
@@ -54,6 +59,16 @@ impl Heap {
         self.space.borrow().collections
     }
 
+    /// Notes that an object was changed that may be old.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn remember(&self, addr: usize) {
+        // Nothing is old before.
+        if self.collections() > 0 {
+            self.remembered.borrow_mut().push(addr);
+        }
+    }
+
     /// Frees what is neither reachable from the stack, nor registered, nor from the addresses that `roots` hands
     /// to its argument.
     ///
@@ -70,8 +85,13 @@ impl Heap {
             return;
         }
         attrs::open::assert_none();
+        let is_anew = space.begins_anew();
         space.enter_used(self.at.get(), self.log.get());
         let mut marker = Marker { space: &mut space, pending: Vec::new() };
+        let remembered = std::mem::take(&mut *self.remembered.borrow_mut());
+        if !is_anew {
+            remembered.iter().for_each(|addr| marker.look_again(*addr));
+        }
         roots(&mut |addr| marker.visit(addr));
         self.roots.addresses(&mut |addr| marker.visit(addr));
         marker.trace();
@@ -85,7 +105,7 @@ impl Heap {
             marker.visit(word.wrapping_sub(1));
         });
         marker.trace();
-        space.sweep();
+        space.sweep(is_anew);
         self.at.set(std::ptr::null_mut());
         self.log.set(std::ptr::null_mut());
         self.kept.set(std::ptr::null_mut());
@@ -108,6 +128,10 @@ struct Pending<'a> {
     slot: Option<&'a Slot<'a>>,
 }
 
+impl Pending<'_> {
+    const NONE: Self = Self { number: u32::MAX, word: 0, slot: None };
+}
+
 struct Marker<'s> {
     space: &'s mut Space,
     pending: Vec<Pending<'s>>,
@@ -121,7 +145,7 @@ impl<'s> Marker<'s> {
     }
 
     /// As [`Self::visit`], for what a slot refers to. Tells whether there is anything that can be marked.
-    #[inline]
+    #[inline(always)]
     fn visit_from(&mut self, addr: usize, slot: Option<&'s Slot<'s>>) -> bool {
         let Some((number, word)) = self.space.find(addr) else { return false };
         // In a large object all words mean the same.
@@ -141,18 +165,18 @@ impl<'s> Marker<'s> {
     /// Most of the time would be spent on waiting for memory. So places are asked for when they are taken up,
     /// and looked at when [`AHEAD`] others have been.
     fn trace(&mut self) {
-        let mut asked: [Option<Pending<'s>>; AHEAD] = [None; AHEAD];
+        let mut asked = [Pending::NONE; AHEAD];
         let mut turn = 0;
         let mut idle = 0;
         while idle < AHEAD {
-            let next = self.pending.pop();
-            if let Some(pending) = next
-                && let Some(chunk) = &self.space.chunks[pending.number as usize]
-            {
-                chunk.ask_for(pending.word as usize);
+            let next = self.pending.pop().unwrap_or(Pending::NONE);
+            idle += 1;
+            if let Some(Some(chunk)) = self.space.chunks.get(next.number as usize) {
+                chunk.ask_for(next.word as usize);
+                idle = 0;
             }
-            idle = if next.is_some() { 0 } else { idle + 1 };
-            if let Some(pending) = std::mem::replace(&mut asked[turn % AHEAD], next) {
+            let pending = std::mem::replace(&mut asked[turn % AHEAD], next);
+            if pending.number != Pending::NONE.number {
                 self.mark(pending);
                 idle = 0;
             }
@@ -183,20 +207,44 @@ impl<'s> Marker<'s> {
         if !chunk.mark(first) {
             return;
         }
+        if kind == Some(Kind::Thunk) {
+            // SAFETY: the map says that a thunk was made here.
+            unsafe { &*chunk.place(first).cast::<Thunk<'_>>() }.grow_old();
+        }
+        self.look_into(number, first);
+    }
+
+    /// Notes what an old object refers to that was changed.
+    fn look_again(&mut self, addr: usize) {
+        let Some((number, word)) = self.space.find(addr) else { return };
+        let Some(chunk) = &self.space.chunks[number as usize] else { return };
+        // What is not old is marked if anything needs it.
+        if let Some(first) = chunk.object_at(word)
+            && chunk.is_marked(first)
+        {
+            self.look_into(number, first);
+        }
+    }
+
+    /// Notes what the object refers to that begins at a word of a chunk.
+    #[inline]
+    fn look_into(&mut self, number: u32, first: usize) {
+        let Some(chunk) = &self.space.chunks[number as usize] else { return };
         let start = chunk.place(first);
-        match kind.unwrap_or(Kind::Leaf) {
+        match chunk.kind(first).unwrap_or(Kind::Leaf) {
             Kind::Leaf => {}
             Kind::Slots => {
                 let bytes = chunk.bytes_of(first);
                 self.slots(start, bytes / size_of::<Slot<'_>>());
             }
             Kind::Env => {
-                // SAFETY: the map says that a scope was made here; its header was written at once.
-                let header = unsafe { &*start.cast::<Header<'_>>() };
-                if let Some(parent) = header.parent {
+                // SAFETY: the map says that a scope was made here; it was written at once.
+                let env = unsafe { Env::from_object(start) };
+                if let Some(parent) = env.parent() {
                     self.visit(parent.addr());
                 }
-                self.slots(start.wrapping_add(size_of::<Header<'_>>()), header.len);
+                let slots = env.slots();
+                self.slots(slots.as_ptr().cast_mut().cast(), slots.len());
             }
             // SAFETY: the map says that a thunk was made here.
             Kind::Thunk => self.thunk(unsafe { &*start.cast::<Thunk<'_>>() }),

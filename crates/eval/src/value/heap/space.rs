@@ -30,6 +30,12 @@ const MIN_BUDGET_BYTES: usize = 48 * 1024 * 1024;
 /// The size that the heap is let grow to before it is collected, in hundredths of what lives.
 const GROWTH_PERCENT: usize = 145;
 
+/// A collection looks at everything again, rather than at what is young, when so much is old, in hundredths of
+/// what lived after the last one that did.
+const ANEW_PERCENT: usize = 160;
+/// A test that collects again and again begins anew every so many times.
+const TEST_TURNS: usize = 4;
+
 /// A test that collects again and again asks once more for so many bytes that live.
 const MAX_TEST_BYTES_A_TURN: usize = 4096;
 
@@ -60,6 +66,9 @@ pub(super) struct Space {
     next_chunk_bytes: usize,
     allocated_bytes: usize,
     pub(super) collections: usize,
+    /// The bytes of lines in which something lived after the last collection, and after the last that began anew.
+    live_bytes: usize,
+    live_bytes_anew: usize,
     /// For tests: collect every so many times that evaluation asks.
     every: Option<usize>,
     /// What the test said; a large heap is collected less often.
@@ -328,8 +337,22 @@ impl Space {
         (offset < chunk.bytes()).then_some((number, offset / ALIGN))
     }
 
+    /// Whether the next collection begins anew; it looks at what is young only if not. Takes all marks off if so.
+    pub(super) fn begins_anew(&mut self) -> bool {
+        let is_test_turn =
+            self.every.is_some() && self.collections.is_multiple_of(TEST_TURNS);
+        let much = self.live_bytes_anew / 100 * ANEW_PERCENT;
+        if self.collections > 0 && !is_test_turn && self.live_bytes <= much {
+            return false;
+        }
+        for chunk in self.chunks.iter_mut().flatten() {
+            chunk.unmark();
+        }
+        true
+    }
+
     /// Frees what was not marked, and sets the budget until the next collection.
-    pub(super) fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self, is_anew: bool) {
         let mut live = 0;
         for number in 0..self.chunks.len() {
             let Some(chunk) = &mut self.chunks[number] else { continue };
@@ -347,6 +370,10 @@ impl Space {
         self.next_apart = (0, 0);
         self.given_bytes = 0;
         self.collections += 1;
+        self.live_bytes = live;
+        if is_anew {
+            self.live_bytes_anew = live;
+        }
         // A test of a large heap ends, too.
         self.every = self.wanted_every.map(|every| every + live / MAX_TEST_BYTES_A_TURN);
         let size = (live / 100 * GROWTH_PERCENT).max(FIRST_BUDGET_BYTES);

@@ -80,7 +80,7 @@ fn table<'h>(heap: &'h Heap, rows: i32, columns: i32) -> &'h [Slot<'h>] {
             std::hint::black_box(heap.bytes(&[9; 200]));
             let value = Value::Int(i64::from(row * columns + column));
             let thunk = heap.thunk(Thunk::application(&[]));
-            thunk.leave(crate::value::State::Done(value));
+            thunk.leave(crate::value::State::Done(value), heap);
             Value::Thunk(thunk)
         });
         let items = heap.slots(cells);
@@ -162,6 +162,84 @@ fn an_address_in_the_middle_keeps_the_whole() {
         }
         assert_eq!(middle[5], 20_005);
         assert_eq!(small, b"h that");
+    });
+}
+
+/// A short text of its own for each number.
+fn text(heap: &Heap, number: usize) -> Value<'_> {
+    let bytes = heap.bytes(format!("text {number}").as_bytes());
+    Value::String(heap.alloc(crate::value::Str { bytes, context: &[] }))
+}
+
+fn check_text(value: Value<'_>, number: usize) {
+    let Value::String(text) = value.peek() else { panic!("it is a string") };
+    assert_eq!(text.bytes, format!("text {number}").as_bytes());
+}
+
+#[test]
+fn an_old_thunk_keeps_its_young_value() {
+    let heap = Heap::new();
+    heap.collected(|| {
+        let empty = (0..100).map(|_| Value::Thunk(heap.thunk(Thunk::application(&[]))));
+        let slots = heap.slots(empty);
+        heap.collect(&|_| {});
+        for (number, slot) in slots.iter().enumerate() {
+            let Value::Thunk(thunk) = slot.get() else { panic!("it was not forced") };
+            assert!(matches!(thunk.enter(), State::Application([])));
+            // A third of them grows old while it is being forced, and another is met once more by itself.
+            if number % 3 == 1 {
+                heap.collect(&|_| {});
+            } else if number % 3 == 2 {
+                assert!(matches!(thunk.enter(), State::Blackhole));
+            }
+            let value = text(&heap, number);
+            thunk.leave(State::Done(value), &heap);
+            slot.settle(value);
+        }
+        for _ in 0..6 {
+            std::hint::black_box(table(&heap, 20, 20));
+            heap.collect(&|_| {});
+            slots
+                .iter()
+                .enumerate()
+                .for_each(|(number, slot)| check_text(slot.get(), number));
+        }
+    });
+}
+
+#[test]
+fn an_old_set_that_is_flattened_keeps_its_young_parts() {
+    let heap = Heap::new();
+    heap.collected(|| {
+        let symbols = crate::symbol::Symbols::new(&heap);
+        let set = |number: usize| {
+            let name = symbols.intern(format!("n{number}").as_bytes());
+            let shape = heap.shape([(name, Pos(1))].into_iter());
+            heap.attrs(Attrs::new(shape, heap.slots([text(&heap, number)])))
+        };
+        let sets: Vec<_> = (0..50)
+            .map(|pair| set(pair * 2).update(set(pair * 2 + 1), &heap))
+            .map(Value::Attrs)
+            .collect();
+        let slots = heap.slots_from(&sets);
+        drop(sets);
+        heap.collect(&|_| {});
+        for slot in slots {
+            let Value::Attrs(attrs) = slot.get() else { panic!("it is a set") };
+            attrs.flatten(&heap);
+        }
+        for _ in 0..6 {
+            std::hint::black_box(table(&heap, 20, 20));
+            heap.collect(&|_| {});
+            for (pair, slot) in slots.iter().enumerate() {
+                let Value::Attrs(attrs) = slot.get() else { panic!("it is a set") };
+                for number in [pair * 2, pair * 2 + 1] {
+                    let name = symbols.intern(format!("n{number}").as_bytes());
+                    let found = attrs.get(name).expect("both sets' names are there");
+                    check_text(found.get(), number);
+                }
+            }
+        }
     });
 }
 

@@ -8,11 +8,14 @@
 //! A thunk is two words. If the first is below [`SMALL`], it is the tag of a [`Value`], whose payload is the
 //! second, or one of the numbers that stand for the states without references. Otherwise it is a reference, whose
 //! three low bits say which state it is.
+//!
+//! What has survived a collection is *old*, and so is a thunk that [`Thunk::grow_old`] has said so of: the next
+//! collection may look at what is younger only, so an old thunk that gets its value has to be remembered.
 
 use std::cell::Cell;
 
 use super::slot::Repr;
-use super::{Env, Slot};
+use super::{Env, Heap, Slot};
 use crate::expr::Expr;
 use crate::symbol::Symbol;
 use crate::value::Value;
@@ -53,9 +56,14 @@ const NUMBERED: usize = 2;
 const MAPPED: usize = 3;
 const NAMED: usize = 4;
 
-/// Addresses are below this; above them there is room for half a symbol.
+/// Addresses are below this; above them there is room for half a symbol, and in the first word for [`OLD`].
 const ADDRESS_BITS: u32 = 48;
 pub(super) const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+/// The bit of a first word that is a reference which says that the thunk is old.
+const OLD: usize = 1 << 63;
+/// The bits of a symbol's number that lie in the first word, below [`OLD`]; the others are in the second.
+const NAME_BITS: u32 = 15;
+const NAME_LOW: usize = (1 << NAME_BITS) - 1;
 
 /// A suspended expression, or its value.
 pub struct Thunk<'h> {
@@ -120,14 +128,51 @@ impl<'h> Thunk<'h> {
     /// Marks the thunk as being forced and returns what is to be done.
     #[inline]
     pub(crate) fn enter(&self) -> State<'h> {
-        decode(self.repr.replace(encode(State::Blackhole)))
+        let repr = self.repr.get();
+        let number = usize::from(is_old(repr));
+        let second = std::ptr::without_provenance(number);
+        self.repr.set(Repr { words: (BLACKHOLE, second) });
+        decode(repr)
     }
 
     /// Stores the value, or puts back the suspension after an error.
     #[inline]
-    pub(crate) fn leave(&self, state: State<'h>) {
-        self.repr.set(encode(state));
+    pub(crate) fn leave(&self, state: State<'h>, heap: &Heap) {
+        if is_old(self.repr.get()) {
+            heap.remember(std::ptr::from_ref(self).addr());
+            self.repr.set(encode(state));
+            self.grow_old();
+        } else {
+            self.repr.set(encode(state));
+        }
     }
+
+    /// The thunk has survived a collection.
+    #[cold]
+    pub(super) fn grow_old(&self) {
+        let mut repr = self.repr.get();
+        // SAFETY: the first word is always one.
+        let first = unsafe { repr.words.0 };
+        if first >= SMALL {
+            repr.words.0 = first | OLD;
+        } else if first == EMPTY || first == BLACKHOLE {
+            repr.words.1 = std::ptr::without_provenance(1);
+        }
+        // Values and failures stay what they are.
+        self.repr.set(repr);
+    }
+}
+
+/// Whether a thunk is old that may still get a value.
+#[inline]
+fn is_old(repr: Repr<'_>) -> bool {
+    // SAFETY: the first word is always one.
+    let first = unsafe { repr.words.0 };
+    if first >= SMALL {
+        return first & OLD != 0;
+    }
+    // SAFETY: there is no value, so two words were written.
+    (first == EMPTY || first == BLACKHOLE) && unsafe { repr.words.1 }.addr() != 0
 }
 
 #[inline]
@@ -156,8 +201,8 @@ fn encode(state: State<'_>) -> Repr<'_> {
         State::Named(function, name, slot) => {
             let (name, slot) = (name.number() as usize, pointer(slot));
             debug_assert!(slot.addr() <= ADDRESS, "user space is below");
-            let high = name >> 16 << ADDRESS_BITS;
-            let low = (name & 0xFFFF) << ADDRESS_BITS;
+            let high = name >> NAME_BITS << ADDRESS_BITS;
+            let low = (name & NAME_LOW) << ADDRESS_BITS;
             (
                 tagged(pointer(function), NAMED) | low,
                 slot.map_addr(|address| address | high),
@@ -192,12 +237,12 @@ fn decode(repr: Repr<'_>) -> State<'_> {
         (true, _) => State::Blackhole,
         (false, SUSPENDED) => {
             // SAFETY: as for `function`, with an expression.
-            let expr = unsafe { &*std::ptr::with_exposed_provenance(first) };
+            let expr = unsafe { &*std::ptr::with_exposed_provenance(first & !OLD) };
             // SAFETY: `encode` was given a scope with this address.
             State::Suspended(expr, unsafe { Env::from_pointer(second) })
         }
         (false, APPLICATION) => {
-            let start = std::ptr::with_exposed_provenance(first & !KIND);
+            let start = std::ptr::with_exposed_provenance(first & ADDRESS & !KIND);
             // SAFETY: `encode` was given a slice with this start and length.
             State::Application(unsafe {
                 std::slice::from_raw_parts(start, second.addr())
@@ -210,7 +255,7 @@ fn decode(repr: Repr<'_>) -> State<'_> {
         (false, MAPPED) => State::Mapped(function(), unsafe { &*second.cast() }),
         (false, _) => {
             let high = second.addr() >> ADDRESS_BITS;
-            let name = high << 16 | first >> ADDRESS_BITS;
+            let name = high << NAME_BITS | (first & !OLD) >> ADDRESS_BITS;
             let slot = second.map_addr(|word| word & ADDRESS).cast();
             let name = Symbol::from_number(u32::try_from(name).unwrap_or(u32::MAX));
             // SAFETY: as above.
@@ -229,7 +274,8 @@ mod tests {
         let heap = Heap::new();
         let function = heap.alloc(Value::Int(7));
         let slot = &heap.slots_from(&[Value::Int(1), Value::Int(2)])[1];
-        for number in [0, 1, 0xFFFF, 0x1_0000, 0xABCD_1234, u32::MAX] {
+        for number in [0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x1_0000, 0x6BCD_1234, u32::MAX >> 1]
+        {
             let name = Symbol::from_number(number);
             let State::Named(f, n, s) = Thunk::named(function, name, slot).state() else {
                 panic!("it was named");
@@ -251,10 +297,10 @@ mod tests {
         assert!(matches!(empty.state(), State::Application([])));
         assert!(matches!(empty.enter(), State::Application([])));
         assert!(matches!(empty.state(), State::Blackhole));
-        empty.leave(State::Failed(9));
+        empty.leave(State::Failed(9), &heap);
         assert!(matches!(empty.state(), State::Failed(9)));
         for value in [Value::Null, Value::Bool(true), Value::Float(0.5)] {
-            empty.leave(State::Done(value));
+            empty.leave(State::Done(value), &heap);
             let State::Done(found) = empty.state() else { panic!("it is done") };
             assert_eq!(format!("{found:?}"), format!("{value:?}"));
         }
