@@ -28,6 +28,12 @@ impl Symbol {
     pub(crate) fn bit(self) -> u64 {
         1 << (self.0 % u64::BITS)
     }
+
+    /// The same for fewer bits.
+    #[inline]
+    pub(crate) fn one_of_few_bits(self) -> u16 {
+        1 << (self.0 % u16::BITS)
+    }
 }
 
 /// A name, and what is known of it.

@@ -49,6 +49,17 @@ impl<'h> Shape<'h> {
         }
     }
 
+    /// All bits, in fewer: those of [`Symbol::one_of_few_bits`].
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the upper bits are in the lower"
+    )]
+    fn few_bits(&self) -> u16 {
+        let bits = self.bits | self.bits >> 32;
+        (bits | bits >> 16) as u16
+    }
+
     /// The index of a name.
     #[inline]
     #[must_use]
@@ -69,6 +80,8 @@ pub struct Attrs<'h> {
     layer: Cell<Layer<'h>>,
     base: Cell<Option<&'h Attrs<'h>>>,
     len: u32,
+    /// A bit for each name of the first layer, so that most others need no look at its shape.
+    bits: Cell<u16>,
     layers: Cell<u8>,
 }
 
@@ -94,6 +107,7 @@ impl<'h> Attrs<'h> {
             layer: Cell::new(Layer::new(shape, values)),
             base: Cell::new(None),
             len: u32::try_from(values.len()).unwrap_or(u32::MAX),
+            bits: Cell::new(shape.few_bits()),
             layers: Cell::new(1),
         }
     }
@@ -126,10 +140,13 @@ impl<'h> Attrs<'h> {
     #[inline]
     #[must_use]
     pub fn get(&self, name: Symbol) -> Option<&'h Slot<'h>> {
+        let bit = name.one_of_few_bits();
         let mut attrs = self;
         loop {
             let layer = attrs.layer.get();
-            if let Some(index) = layer.shape().find(name) {
+            if attrs.bits.get() & bit != 0
+                && let Some(index) = layer.shape().find(name)
+            {
                 return Some(&layer.slots()[index]);
             }
             attrs = attrs.base.get()?;
@@ -152,6 +169,7 @@ impl<'h> Attrs<'h> {
         if self.base.get().is_some() {
             let (shape, values) = self.to_builder().finish_parts(heap);
             self.layer.set(Layer::new(shape, values));
+            self.bits.set(shape.few_bits());
             self.base.set(None);
             self.layers.set(1);
             heap.remember(std::ptr::from_ref(self).addr());
@@ -210,6 +228,7 @@ impl<'h> Attrs<'h> {
         let added = u32::try_from(added.count()).unwrap_or(u32::MAX);
         heap.attrs(Attrs {
             layer: over.layer.clone(),
+            bits: over.bits.clone(),
             base: Cell::new(Some(self)),
             len: self.len + added,
             layers: Cell::new(self.layers.get() + 1),
@@ -236,6 +255,7 @@ impl<'h> Attrs<'h> {
         };
         heap.attrs(Attrs {
             layer: Cell::new(Layer::new(shape, values)),
+            bits: Cell::new(shape.few_bits()),
             base: Cell::new(Some(over)),
             len: over.len + u32::try_from(kept.len()).unwrap_or(u32::MAX),
             layers: Cell::new(over.layers.get() + 1),
