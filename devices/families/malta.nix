@@ -11,6 +11,9 @@
       MIPS_MALTA = "y";
       # Programs have no instructions for floating point.
       MIPS_FP_SUPPORT = "n";
+      # How the board restarts, by its device tree.
+      POWER_RESET = "y";
+      POWER_RESET_SYSCON = "y";
       SERIAL_8250 = "y";
       SERIAL_8250_CONSOLE = "y";
     }
@@ -21,7 +24,6 @@
       NET_VENDOR_AMD = "y";
       PCI = "y";
       PCNET32 = "y";
-      POWER_RESET = "y";
       POWER_RESET_PIIX4_POWEROFF = "y";
     };
   };

@@ -42,6 +42,7 @@ lib.runTests {
   testPackagesAreFoundByFolder = {
     expr = attrNames packages;
     expected = [
+      "OVMF"
       "biosLoader"
       "busybox"
       "dropbear"

@@ -76,6 +76,17 @@ fn every_example_declares_tests() {
     }
 }
 
+/// Boots an example and runs its tests.
+fn boots(env: &TestEnvironment, args: &[&str], example: &Path) {
+    let args: Vec<&str> = ["test"].iter().chain(args).copied().collect();
+    let ran = run_online(env, &args, example);
+    assert_eq!(ran.code, 0, "{}: {ran:?}", example.display());
+    let verdict = ran.stdout.lines().last().unwrap_or_default();
+    let tests = ran.stdout.matches(" ... ok (").count();
+    assert!(tests > 0, "{ran:?}");
+    assert_eq!(verdict, format!("{tests} passed, 0 failed"));
+}
+
 #[test]
 fn every_example_boots_and_passes_its_tests() {
     let env = shared();
@@ -85,12 +96,20 @@ fn every_example_boots_and_passes_its_tests() {
             skip("every_example_boots_and_passes_its_tests", &why);
             continue;
         }
-        let ran = run_online(&env, &["test"], &example);
-        assert_eq!(ran.code, 0, "{}: {ran:?}", example.display());
-        let verdict = ran.stdout.lines().last().unwrap_or_default();
-        let tests = ran.stdout.matches(" ... ok (").count();
-        assert!(tests > 0, "{ran:?}");
-        assert_eq!(verdict, format!("{tests} passed, 0 failed"));
+        boots(&env, &[], &example);
+    }
+}
+
+#[test]
+fn examples_boot_on_every_device_that_they_are_recorded_for() {
+    let env = shared();
+    for line in Recorded::all().iter().filter(|line| line.device.is_some()) {
+        if is_too_slow(&line.example) {
+            let why = format!("{} builds from source: PICNIX_SLOW=1", line.name());
+            skip("examples_boot_on_every_device_that_they_are_recorded_for", &why);
+            continue;
+        }
+        boots(&env, &line.device_args(), &line.example);
     }
 }
 
@@ -227,37 +246,74 @@ fn one_part_in_a_hundred_is_growth() {
     assert!(!has_grown(1000, 1));
 }
 
-#[test]
-fn no_image_has_grown() {
-    let env = shared();
-    let recorded =
-        fs::read_to_string(workspace().join("crates/cli/tests/examples.sizes")).unwrap();
-    let lines: Vec<&str> = recorded.lines().filter(|l| !l.starts_with('#')).collect();
-    for example in examples() {
-        let name = example.file_stem().unwrap().to_str().unwrap();
-        let is_recorded = lines.iter().any(|line| line.split(' ').next() == Some(name));
-        assert!(is_recorded, "crates/cli/tests/examples.sizes lacks {name}");
-    }
-    for line in lines {
+/// A line of examples.sizes: what an image was when somebody last looked.
+struct Recorded {
+    example: PathBuf,
+    /// Nothing where it is the default one.
+    device: Option<String>,
+    format: String,
+    bytes: u64,
+}
+
+impl Recorded {
+    /// Reads "EXAMPLE FORMAT BYTES" or "EXAMPLE@DEVICE FORMAT BYTES".
+    fn parse(line: &str) -> Self {
         let [name, format, bytes] = line.split(' ').collect::<Vec<_>>()[..] else {
             panic!("examples.sizes: {line}")
         };
+        let (name, device) = match name.split_once('@') {
+            Some((name, device)) => (name, Some(device.to_owned())),
+            None => (name, None),
+        };
         let example = workspace().join(format!("examples/{name}.nix"));
-        if is_too_slow(&example) {
-            let why = format!("{} builds from source: PICNIX_SLOW=1", example.display());
+        Self { example, device, format: format.to_owned(), bytes: bytes.parse().unwrap() }
+    }
+
+    fn all() -> Vec<Self> {
+        let file = workspace().join("crates/cli/tests/examples.sizes");
+        let text = fs::read_to_string(file).unwrap();
+        text.lines().filter(|l| !l.starts_with('#')).map(Self::parse).collect()
+    }
+
+    /// The arguments that name the device.
+    fn device_args(&self) -> Vec<&str> {
+        self.device.iter().flat_map(|device| ["--device", device]).collect()
+    }
+
+    fn name(&self) -> String {
+        let stem = self.example.file_stem().unwrap().to_str().unwrap();
+        let device = self.device.as_deref().unwrap_or("the default device");
+        format!("{stem} on {device} ({})", self.format)
+    }
+}
+
+#[test]
+fn no_image_has_grown() {
+    let env = shared();
+    let lines = Recorded::all();
+    for example in examples() {
+        let is_recorded = lines.iter().any(|line| line.example == example);
+        let name = example.display();
+        assert!(is_recorded, "crates/cli/tests/examples.sizes lacks {name}");
+    }
+    for line in lines {
+        if is_too_slow(&line.example) {
+            let why = format!("{} builds from source: PICNIX_SLOW=1", line.name());
             skip("no_image_has_grown", &why);
             continue;
         }
-        let ran = run_online(&env, &["image", "--format", format, "--json"], &example);
+        let mut args = vec!["image", "--format", &line.format, "--json"];
+        args.extend(line.device_args());
+        let ran = run_online(&env, &args, &line.example);
         assert_eq!(ran.code, 0, "{ran:?}");
         let now: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
         let now = now["total_bytes"].as_u64().unwrap();
-        let before: u64 = bytes.parse().unwrap();
-        assert!(!has_grown(before, now), "{name} ({format}) grew from {before} to {now}");
+        let (before, name) = (line.bytes, line.name());
+        assert!(!has_grown(before, now), "{name} grew from {before} to {now}");
         // A record that is too high would let the next one grow unseen.
         assert!(
             !has_grown(now, before),
-            "{name} ({format}) shrank from {before} to {now}: write that into crates/cli/tests/examples.sizes"
+            "{name} shrank from {before} to {now}: write that into crates/cli/tests/examples.sizes"
         );
     }
 }

@@ -176,6 +176,46 @@ fn kernel_options_of_other_architectures_are_named_as_such() {
     assert_eq!(rest, "NET\ty\tc.nix:3\nSMP\ty\td.nix:4\nNO_SUCH\ty\tg.nix:7\n");
 }
 
+/// The checksum of zlib and of U-Boot's headers.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+#[test]
+fn a_kernel_for_u_boot_has_the_header_that_u_boot_reads() {
+    let test = "a_kernel_for_u_boot_has_the_header_that_u_boot_reads";
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kernel"), "123456789").unwrap();
+    let script = "python3 \"$tree/pkgs/linux/uimage.py\" \
+                  kernel uImage 26 gzip 0x80200000 'Linux 6.1'";
+    let has_python = Command::new("python3").arg("-V").output().is_ok();
+    if !has_python {
+        skip(test, "python3 is not installed");
+        return;
+    }
+    let Some((is_fine, said)) = shell(test, "sh", dir.path(), script) else { return };
+    assert!(is_fine, "{said}");
+    let image = std::fs::read(dir.path().join("uImage")).unwrap();
+    let (header, data) = image.split_at(64);
+    assert_eq!(data, b"123456789");
+    let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
+    assert_eq!((word(0), word(12)), (0x2705_1956, 9));
+    // Where it is unpacked, and where it is entered.
+    assert_eq!((word(16), word(20)), (0x8020_0000, 0x8020_0000));
+    // The checksum of these nine digits is in every book.
+    assert_eq!(word(24), 0xcbf4_3926);
+    // Linux, RISC-V, a kernel, gzip.
+    assert_eq!(header[28..32], [5, 26, 2, 1]);
+    assert!(header[32..].starts_with(b"Linux 6.1\0"));
+    let mut plain = header.to_vec();
+    plain[4..8].fill(0);
+    assert_eq!(word(4), crc32(&plain));
+}
+
 #[test]
 fn a_patch_that_does_not_apply_is_named() {
     let test = "a_patch_that_does_not_apply_is_named";
