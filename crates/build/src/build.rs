@@ -13,6 +13,7 @@ use crate::builtin::Builtins;
 use crate::cache::{CacheError, Offer, Offers, Substituters, Wanted};
 use crate::cancel::Cancel;
 use crate::error::{Error, Failure, FailureKinds, StepError};
+use crate::hashes::check_paths;
 use crate::observer::{Event, Observer, StepKind};
 use crate::plan::{Plan, PlanCounts, Purpose, Recipes, Target, copy_steps};
 use crate::remote::{Dispatcher, Machine};
@@ -193,6 +194,7 @@ impl Builder<'_> {
     pub fn build(&self, targets: &[Target]) -> Result<Built, Error> {
         loop {
             let plan = self.plan(targets)?;
+            check_paths(self.store, &plan.steps)?;
             match self.carry_out(&plan) {
                 Ok(()) => return Ok(plan.wanted),
                 Err(Error::Copy { path, reason }) if !reason.is_local() => {

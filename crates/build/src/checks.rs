@@ -32,6 +32,29 @@ pub(crate) fn check_outputs(
     Ok(())
 }
 
+/// Refuses outputs that refer to each other in a circle; one may refer to itself.
+pub(crate) fn check_circles(outputs: &NewOutputs) -> Result<(), StepError> {
+    let mut left: BTreeMap<&StorePath, &BTreeSet<StorePath>> =
+        outputs.values().map(|(path, contents)| (path, &contents.references)).collect();
+    loop {
+        let paths: BTreeSet<StorePath> =
+            left.keys().map(|path| (*path).clone()).collect();
+        left.retain(|path, references| {
+            references.intersection(&paths).any(|reference| reference != *path)
+        });
+        match left.keys().next() {
+            None => return Ok(()),
+            Some(path) if left.len() == paths.len() => {
+                let name = path.name();
+                return Err(StepError::Check(format!(
+                    "cycle detected in the references of output '{name}' from other outputs"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
 struct Checker<'a> {
     store: &'a Store,
     drv_path: &'a StorePath,

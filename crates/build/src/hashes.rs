@@ -7,7 +7,31 @@ use picnix_store::Store;
 use picnix_store_core::{DrvHash, StorePath};
 
 use crate::error::Error;
-use crate::plan::Recipes;
+use crate::plan::{Recipes, Step};
+
+/// Hashes that were computed already.
+pub(crate) type Hashes = BTreeMap<StorePath, Arc<DrvHash>>;
+
+/// Checks that steps make the paths that follow from them: a derivation may have been written by anybody. One that lacks what
+/// it is built from cannot be checked.
+///
+/// # Errors
+/// [`Error::Malformed`] where a derivation claims another path.
+pub(crate) fn check_paths(store: &Store, steps: &[Step]) -> Result<(), Error> {
+    let mut known = Hashes::new();
+    for Step { drv_path, derivation, .. } in steps {
+        let mut inputs = derivation.input_drvs.keys();
+        if inputs.any(|input| hash_of(store, input, &mut known).is_err()) {
+            continue;
+        }
+        let lookup =
+            |input: &StorePath| Ok::<_, picnix_store_core::Error>(known[input].clone());
+        derivation
+            .check_output_paths(store.store_dir(), lookup)
+            .map_err(|source| Error::Malformed { drv_path: drv_path.clone(), source })?;
+    }
+    Ok(())
+}
 
 /// The hash modulo of a derivation whose inputs are all there, down to the sources.
 ///
@@ -16,8 +40,8 @@ use crate::plan::Recipes;
 pub(crate) fn hash_of(
     store: &Store,
     drv_path: &StorePath,
+    known: &mut Hashes,
 ) -> Result<Arc<DrvHash>, Error> {
-    let mut known: BTreeMap<StorePath, Arc<DrvHash>> = BTreeMap::new();
     // Depth first without recursion: a path stays until the hashes of its inputs are known.
     let mut stack = vec![(drv_path.clone(), false)];
     while let Some((path, inputs_are_done)) = stack.pop() {

@@ -9,7 +9,7 @@ use picnix_store_core::{
     References, StorePath,
 };
 
-use crate::checks::{NewOutputs, check_outputs};
+use crate::checks::{NewOutputs, check_circles, check_outputs};
 use crate::error::StepError;
 use crate::options::Options;
 use crate::plan::Step;
@@ -85,6 +85,7 @@ impl Made<'_> {
             }
             examined.insert(name.clone(), (path.clone(), contents));
         }
+        check_circles(&examined)?;
         let Step { drv_path, .. } = self.step;
         check_outputs(self.store, drv_path, &self.options.checks, &examined)?;
         Ok(examined)

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use picnix_build::{
     BuildConfig, Builder, BuiltinBuilder, BuiltinContext, BuiltinError, Builtins, Cancel,
     Error, Event, Observer, Purpose, StepError, find_log,
 };
-use picnix_store_core::{ContentAddressMethod, Hash, HashAlgo, StorePath};
+use picnix_store_core::{ContentAddressMethod, Hash, HashAlgo, OutputName, StorePath};
 use picnix_testkit::again_as_user;
 
 /// The error of a build that must fail, as text.
@@ -172,13 +172,13 @@ fn several_outputs_are_registered_together() {
     let world = World::new();
     let drv_path = world.derivation(&Recipe {
         name: "two",
-        script: "echo $dev > $out; echo $out > $dev",
+        script: "echo $out > $out; echo $out > $dev",
         outputs: &["out", "dev"],
         ..Recipe::default()
     });
     world.build(&drv_path).unwrap();
     let (out, dev) = (world.output(&drv_path, "out"), world.output(&drv_path, "dev"));
-    assert!(world.store.query_references(&out).unwrap().contains(&dev));
+    assert!(world.store.query_references(&out).unwrap().contains(&out));
     assert!(world.store.query_references(&dev).unwrap().contains(&out));
 
     let half = world.derivation(&Recipe {
@@ -192,6 +192,43 @@ fn several_outputs_are_registered_together() {
     let expected = format!("failed to produce output path for output 'out' at '{out}'");
     assert!(text.contains(&expected), "{text}");
     assert!(!world.store.is_valid(&world.output(&half, "dev")).unwrap());
+}
+
+#[test]
+fn outputs_must_not_refer_to_each_other_in_a_circle() {
+    let world = World::new();
+    let outputs = ["out", "dev"];
+    let build = |name, script| {
+        let recipe = Recipe { name, script, outputs: &outputs, ..Recipe::default() };
+        world.derivation(&recipe)
+    };
+    world.build(&build("one-way", "echo $out > $out; echo $out > $dev")).unwrap();
+    let text = failure(&world, &build("circle", "echo $dev > $out; echo $out > $dev"));
+    assert!(text.contains("cycle detected in the references of output"), "{text}");
+}
+
+#[test]
+fn a_derivation_makes_only_its_own_paths() {
+    let world = World::new();
+    let good = world.script("step", "echo good > $out", &[]);
+    let bad = world.script("step", "echo bad > $out", &[]);
+    let out_of = |drv: &StorePath| {
+        let outputs = world.store.derivation_outputs(drv).unwrap();
+        world.print(outputs[&OutputName::out()].as_ref().unwrap())
+    };
+    let text = fs::read_to_string(world.store.real_path(&bad)).unwrap();
+    let text = text.replace(&out_of(&bad), &out_of(&good));
+    let derivation = world.store.read_derivation(&bad).unwrap();
+    let references: BTreeSet<StorePath> = derivation
+        .input_srcs
+        .iter()
+        .chain(derivation.input_drvs.keys())
+        .cloned()
+        .collect();
+    let forged = world.store.add_text("step.drv", text.as_bytes(), &references).unwrap();
+    let text = picnix_build::chain(&world.build(&forged).unwrap_err());
+    assert!(text.contains("incorrect output"), "{text}");
+    assert_eq!(world.text(&good), "good\n");
 }
 
 #[test]

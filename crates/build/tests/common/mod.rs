@@ -143,9 +143,7 @@ impl World {
                 }),
                 None => DerivationOutput::Deferred,
             };
-            if recipe.structured.is_none() {
-                env.insert(name.as_bytes(), b"");
-            }
+            env.insert(name.as_bytes(), b"");
             outputs.insert(OutputName::parse(name.as_bytes()).unwrap(), output);
         }
         let mut input_srcs: BTreeSet<StorePath> =
