@@ -149,12 +149,9 @@ impl Bill {
         [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
     }
 
-    /// The components that are software, with their places.
-    pub fn packages(&self) -> impl Iterator<Item = (usize, &Component)> {
-        self.components
-            .iter()
-            .enumerate()
-            .filter(|(_, component)| component.kind == Kind::Package)
+    /// The components that are software.
+    pub fn packages(&self) -> impl Iterator<Item = &Component> {
+        self.components.iter().filter(|component| component.kind == Kind::Package)
     }
 }
 

@@ -264,6 +264,19 @@ mod tests {
         .unwrap()
     }
 
+    /// The image's own way to start, with a console on pipes and nothing more.
+    fn plain(spec: &VmSpec) -> Invocation<'_> {
+        Invocation {
+            spec,
+            accel: Some(Accel::Tcg),
+            boot: Boot::Image,
+            console: ConsoleDevice::Pipes,
+            forwards: &[],
+            control_socket: None,
+            user_args: &[],
+        }
+    }
+
     fn shown(invocation: &Invocation<'_>) -> String {
         let args = invocation.arguments();
         let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
@@ -282,13 +295,10 @@ mod tests {
         };
         let forwards = [forward(Protocol::Tcp, 8080, 80), forward(Protocol::Udp, 9, 53)];
         let invocation = Invocation {
-            spec: &spec,
-            accel: Some(Accel::Tcg),
-            boot: Boot::Image,
-            console: ConsoleDevice::Pipes,
             forwards: &forwards,
             control_socket: Some(Path::new("/tmp/a,b/qmp")),
             user_args: &["-m".to_owned(), "64".to_owned()],
+            ..plain(&spec)
         };
         insta::assert_snapshot!(shown(&invocation), @"
         /q/usr/lib/x/ld.so
@@ -337,15 +347,7 @@ mod tests {
             spec.initramfs = None;
             spec.firmware = Some("/f/OVMF.fd".into());
             spec.drive = Some(Drive { file: "a,b.img".to_owned(), kind });
-            let invocation = Invocation {
-                spec: &spec,
-                accel: Some(Accel::Tcg),
-                boot: Boot::Image,
-                console: ConsoleDevice::Pipes,
-                forwards: &[],
-                control_socket: None,
-                user_args: &[],
-            };
+            let invocation = plain(&spec);
             let all = shown(&invocation);
             let start = all.find("-bios").unwrap();
             all[start..all.find("-chardev").unwrap()].to_owned()
@@ -371,15 +373,7 @@ mod tests {
     fn a_kernel_that_qemu_loads_comes_before_the_medium() {
         let mut spec = spec();
         spec.drive = Some(Drive { file: "a.img".to_owned(), kind: DriveKind::Virtio });
-        let invocation = Invocation {
-            spec: &spec,
-            accel: Some(Accel::Tcg),
-            boot: Boot::Image,
-            console: ConsoleDevice::Pipes,
-            forwards: &[],
-            control_socket: None,
-            user_args: &[],
-        };
+        let invocation = plain(&spec);
         let all = shown(&invocation);
         assert!(all.contains("-kernel /i/"), "{all}");
         assert!(all.contains("-device virtio-blk-pci,drive=medium\n"), "{all}");
@@ -396,15 +390,7 @@ mod tests {
                 "kernelParams": ["console=ttyAMA0"]}"#,
         )
         .unwrap();
-        let invocation = Invocation {
-            spec: &spec,
-            accel: Some(Accel::Tcg),
-            boot: Boot::Image,
-            console: ConsoleDevice::Pipes,
-            forwards: &[],
-            control_socket: None,
-            user_args: &[],
-        };
+        let invocation = plain(&spec);
         insta::assert_snapshot!(shown(&invocation), @"
         /q/usr/bin/qemu-system-aarch64
         -nodefaults
@@ -432,13 +418,10 @@ mod tests {
         spec.network_device = None;
         spec.loader = None;
         let invocation = Invocation {
-            spec: &spec,
             accel: Some(Accel::Kvm),
             boot: Boot::KernelOnly("panic=-1".to_owned()),
             console: ConsoleDevice::Terminal,
-            forwards: &[],
-            control_socket: None,
-            user_args: &[],
+            ..plain(&spec)
         };
         insta::assert_snapshot!(shown(&invocation), @"
         /q/usr/bin/qemu-system-x86_64

@@ -33,7 +33,7 @@ pub(crate) fn licenses(context: Context, args: &LicensesArgs) -> Outcome {
     if args.json {
         let packages: Vec<_> = bill
             .packages()
-            .map(|(_, part)| {
+            .map(|part| {
                 json!({
                     "name": part.name, "version": part.version, "license": part.about.license
                 })
@@ -77,7 +77,7 @@ fn bill_of(
 
 /// The packages with their licences, and what has none.
 fn list(bill: &Bill) -> Result<(), CommandError> {
-    for (_, part) in bill.packages() {
+    for part in bill.packages() {
         let license = part.about.license.as_deref().unwrap_or("no licence is stated");
         output::line(&format!("{}: {license}", part.title()))?;
     }

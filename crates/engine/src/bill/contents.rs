@@ -110,16 +110,7 @@ impl<'a> Walk<'a> {
 
     /// The store paths that a variable of a derivation lists.
     fn listed(&self, drv: &Derivation, name: &str) -> Vec<StorePath> {
-        let words = match variable(drv, name) {
-            Some(Value::String(text)) => {
-                text.split_whitespace().map(str::to_owned).collect()
-            }
-            Some(Value::Array(items)) => {
-                items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }
-            _ => Vec::new(),
-        };
-        words.iter().filter_map(|word| named(self.store, word)).collect()
+        words(drv, name).iter().filter_map(|word| named(self.store, word)).collect()
     }
 
     /// The libraries that a program built by a derivation may have in it: its inputs, and its C library.
@@ -150,18 +141,8 @@ impl<'a> Walk<'a> {
         let mut sources = Vec::new();
         for path in files {
             let Some((drv_path, fetch)) = self.maker(&path)? else { continue };
-            let mut urls = Vec::new();
-            match variable(&fetch, "urls").or_else(|| variable(&fetch, "url")) {
-                Some(Value::String(text)) => {
-                    urls.extend(text.split_whitespace().map(str::to_owned));
-                }
-                Some(Value::Array(items)) => {
-                    urls.extend(
-                        items.iter().filter_map(Value::as_str).map(str::to_owned),
-                    );
-                }
-                _ => {}
-            }
+            let has_several = variable(&fetch, "urls").is_some();
+            let urls = words(&fetch, if has_several { "urls" } else { "url" });
             let hash = fetch.outputs.values().find_map(|output| match output {
                 DerivationOutput::CaFixed(address) => Some(address.hash),
                 _ => None,
@@ -341,6 +322,17 @@ fn variable(drv: &Derivation, name: &str) -> Option<Value> {
     }
     let text = drv.env.get(name.as_bytes())?;
     Some(Value::String(String::from_utf8_lossy(text).into_owned()))
+}
+
+/// The items of a variable that is a list, or the words of one that is text.
+fn words(drv: &Derivation, name: &str) -> Vec<String> {
+    match variable(drv, name) {
+        Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        Some(Value::Array(items)) => {
+            items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The name and version of what a derivation makes: what it says, or else what its name says.

@@ -3,6 +3,7 @@
 //! The component that the document is about is the image; dependencies say what refers to what and what was
 //! linked with what.
 
+use picnix_eval::flake::percent_encode;
 use picnix_store_core::{HashFormat, StoreDir};
 use serde_json::{Map, Value, json};
 
@@ -109,16 +110,7 @@ fn distribution(source: &Source) -> Option<Value> {
 
 /// The package's URL by the specification of purl; there is no type for such packages but the generic one.
 fn package_url(component: &Component) -> String {
-    let escape = |text: &str| {
-        text.bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    char::from(byte).to_string()
-                }
-                other => format!("%{other:02X}"),
-            })
-            .collect::<String>()
-    };
+    let escape = |text: &str| percent_encode(text, "");
     let name = escape(&component.name);
     match &component.version {
         Some(version) => format!("pkg:generic/{name}@{}", escape(version)),

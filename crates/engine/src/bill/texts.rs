@@ -54,13 +54,13 @@ pub fn texts(engine: &Engine, bill: &Bill) -> Result<Texts, Error> {
     let out = OutputName::out();
     let targets: Vec<_> = bill
         .packages()
-        .flat_map(|(_, component)| &component.sources)
+        .flat_map(|component| &component.sources)
         .map(|source| target(source.drv_path.clone(), [out.clone()]))
         .collect();
     engine.build(&targets)?;
     let mut found = Texts::default();
     let mut places: BTreeMap<Sha256, usize> = BTreeMap::new();
-    for (_, component) in bill.packages() {
+    for component in bill.packages() {
         let title = component.title();
         let mut is_found = false;
         for source in &component.sources {

@@ -73,8 +73,6 @@ pub(super) struct Chunk {
     map: Vec<u64>,
     /// By line, whether something lives in it.
     live: Vec<u64>,
-    /// For tests: words of the map with the objects that a sweep has found dead.
-    dead: Vec<(usize, u64)>,
     /// The size of the one object that the chunk was made for, if it is that.
     large: Option<(usize, Kind)>,
     is_marked: bool,
@@ -111,15 +109,7 @@ impl Chunk {
             advise(start.as_ptr(), bytes);
         }
         let large = large.map(|kind| (bytes, kind));
-        Self {
-            start,
-            layout,
-            map: Vec::new(),
-            live: Vec::new(),
-            dead: Vec::new(),
-            large,
-            is_marked: false,
-        }
+        Self { start, layout, map: Vec::new(), live: Vec::new(), large, is_marked: false }
     }
 
     pub(super) fn start(&self) -> *mut u8 {
@@ -293,25 +283,25 @@ impl Chunk {
         self.live.clear();
         self.live.resize((self.bytes() / LINE_BYTES).div_ceil(64), 0);
         let mut reaches = false;
+        // For tests: words of the map with the objects that are dead.
+        let mut dead = Vec::new();
         for (index, codes) in self.map.iter_mut().enumerate() {
             let swept = sweep_codes(*codes, reaches);
             (*codes, reaches) = (swept.codes, swept.reaches);
             let lines = index * CODE_LINES;
             self.live[lines / 64] |= swept.lines << (lines % 64);
             if cfg!(debug_assertions) && swept.dead != 0 {
-                self.dead.push((index, swept.dead));
+                dead.push((index, swept.dead));
             }
         }
-        if cfg!(debug_assertions) {
-            self.poison();
-        }
+        self.poison(dead);
         let lines: u32 = self.live.iter().map(|lines| lines.count_ones()).sum();
         Swept::Lives(lines as usize * LINE_BYTES)
     }
 
     /// Fills the memory of the objects that a sweep has found dead.
-    fn poison(&mut self) {
-        for (index, mut dead) in std::mem::take(&mut self.dead) {
+    fn poison(&self, found: Vec<(usize, u64)>) {
+        for (index, mut dead) in found {
             while dead != 0 {
                 let word = index * CODES + dead.trailing_zeros() as usize / CODE_BITS;
                 dead &= dead - 1;

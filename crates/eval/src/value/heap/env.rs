@@ -2,7 +2,7 @@
 //!
 //! A scope is a header of one word and its slots. The header has the address of the scope around it in its lower bits
 //! and the number of slots in the upper ones. Where the number does not fit, all of the upper bits are set, and a word
-//! before the header has it. Half of all scopes have one slot, and there are millions of them.
+//! before the header has it. Most scopes have one slot, and there are millions of them.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;

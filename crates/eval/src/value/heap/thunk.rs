@@ -9,8 +9,8 @@
 //! second, or one of the numbers that stand for the states without references. Otherwise it is a reference, whose
 //! three low bits say which state it is.
 //!
-//! What has survived a collection is *old*, and so is a thunk that [`Thunk::grow_old`] has said so of: the next
-//! collection may look at what is younger only, so an old thunk that gets its value has to be remembered.
+//! What has survived a collection is *old*, and [`Thunk::grow_old`] notes that in a thunk which may still get a value:
+//! the next collection may look at what is younger only, so such a thunk has to be remembered when it gets it.
 
 use std::cell::Cell;
 
@@ -148,7 +148,7 @@ impl<'h> Thunk<'h> {
     }
 
     /// The thunk has survived a collection.
-    #[cold]
+    #[inline]
     pub(super) fn grow_old(&self) {
         let mut repr = self.repr.get();
         // SAFETY: the first word is always one.
