@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStringExt;
 use picnix_sandbox::BuildFile;
 use picnix_store::Store;
 use picnix_store_core::{
-    Derivation, DerivationKind, Hash, HashAlgo, HashFormat, OutputName, StorePath,
-    hash_placeholder,
+    Derivation, DerivationKind, Hash, HashAlgo, HashFormat, JSON_KEY, OutputName,
+    StorePath, hash_placeholder,
 };
 use serde_json::{Map, Value};
 
@@ -39,19 +39,21 @@ pub(crate) struct Sources<'a> {
 
 /// What a builder finds.
 #[derive(Debug)]
-pub(crate) struct Environment {
-    pub(crate) variables: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) files: Vec<BuildFile>,
+pub struct Environment {
+    /// Its variables.
+    pub variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The files in its build directory.
+    pub files: Vec<BuildFile>,
+    /// Structured attributes as a shell declares them; nothing where there are none.
+    pub declarations: String,
+    /// The build directory as the builder sees it.
+    build_dir: String,
     rewrites: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Environment {
     pub(crate) fn make(from: &Sources<'_>) -> Result<Self, StepError> {
-        let mut env = Self {
-            variables: BTreeMap::new(),
-            files: Vec::new(),
-            rewrites: rewrites(from),
-        };
+        let mut env = Self::empty(BUILD_DIR, rewrites(from));
         let store_dir = from.store.store_dir();
         env.set("PATH", "/path-not-set");
         env.set("HOME", "/homeless-shelter");
@@ -75,8 +77,52 @@ impl Environment {
         Ok(env)
     }
 
+    /// What a person's shell finds that is to be like a build: what the derivation says, and `build_dir` in the
+    /// place of the build directory. As in `nix-shell`, outputs are named as the derivation names them.
+    pub(crate) fn for_shell(
+        from: &Sources<'_>,
+        build_dir: &str,
+    ) -> Result<Self, StepError> {
+        let mut env = Self::empty(build_dir, Vec::new());
+        for name in ["NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP"] {
+            env.set(name, build_dir);
+        }
+        env.set("NIX_STORE", from.store.store_dir().as_str());
+        env.set("NIX_BUILD_CORES", &from.cores.to_string());
+        let mut number = 0;
+        for (name, value) in from.derivation.env.iter() {
+            let in_file = from.options.pass_as_file.iter().any(|n| n.as_bytes() == name);
+            if in_file {
+                let file = format!(".attr-{number}");
+                number += 1;
+                env.add_file(&file, value);
+                env.variables.insert(
+                    [name, b"Path".as_slice()].concat(),
+                    format!("{build_dir}/{file}").into(),
+                );
+            } else if name != JSON_KEY {
+                env.variables.insert(name.to_vec(), value.to_vec());
+            }
+        }
+        if let Some(attrs) = options::structured(from.derivation)? {
+            env.add_structured(from, attrs)?;
+        }
+        Ok(env)
+    }
+
+    fn empty(build_dir: &str, rewrites: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self {
+            variables: BTreeMap::new(),
+            files: Vec::new(),
+            declarations: String::new(),
+            build_dir: build_dir.to_owned(),
+            rewrites,
+        }
+    }
+
     /// The variables as the system takes them, placeholders replaced.
-    pub(crate) fn for_box(&self) -> Vec<(OsString, OsString)> {
+    #[must_use]
+    pub fn for_box(&self) -> Vec<(OsString, OsString)> {
         let os = |bytes: &[u8]| OsString::from_vec(self.rewrite(bytes));
         self.variables.iter().map(|(name, value)| (os(name), os(value))).collect()
     }
@@ -149,11 +195,13 @@ impl Environment {
             let described = describe(from.store, &exported(from, paths)?)?;
             attrs.insert(name.clone(), described);
         }
-        let shell = shell_text(&attrs);
+        self.declarations = shell_text(&attrs);
+        let shell = self.declarations.clone();
         self.add_file(".attrs.sh", shell.as_bytes());
         self.add_file(".attrs.json", json::print(&Value::Object(attrs)).as_bytes());
-        self.set("NIX_ATTRS_SH_FILE", &format!("{BUILD_DIR}/.attrs.sh"));
-        self.set("NIX_ATTRS_JSON_FILE", &format!("{BUILD_DIR}/.attrs.json"));
+        let dir = self.build_dir.clone();
+        self.set("NIX_ATTRS_SH_FILE", &format!("{dir}/.attrs.sh"));
+        self.set("NIX_ATTRS_JSON_FILE", &format!("{dir}/.attrs.json"));
         Ok(())
     }
 }

@@ -48,6 +48,14 @@ pub enum Error {
         /// The name asked for.
         output: OutputName,
     },
+    /// There can be no shell that is like a build of a derivation.
+    #[error("cannot make a shell for derivation '{drv_path}'")]
+    Shell {
+        /// The derivation path.
+        drv_path: StorePath,
+        /// The cause.
+        source: Box<StepError>,
+    },
     /// Derivations need each other.
     #[error("derivation '{drv_path}' needs itself")]
     Cycle {

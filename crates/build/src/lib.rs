@@ -45,6 +45,7 @@ mod fetchurl;
 mod hashes;
 mod logs;
 mod outputs;
+mod shell;
 mod step;
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod test_recipes;
 pub use build::{BuildConfig, Builder, Built};
 pub use builtin::{BuiltinBuilder, BuiltinContext, BuiltinOutput, Builtins};
 pub use cancel::{Cancel, OnCancel};
+pub use environment::Environment;
 pub use error::{BuiltinError, Error, Failure, StepError, Unsupported, chain};
 pub use logs::{find_log, log_path};
 pub use observer::{Event, Observer, Silent, StepKind};

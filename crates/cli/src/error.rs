@@ -77,17 +77,18 @@ impl CommandError {
 
 impl From<picnix_engine::Error> for CommandError {
     fn from(error: picnix_engine::Error) -> Self {
-        match &error {
-            picnix_engine::Error::Store(error) => Self::store(error),
+        let hint = match &error {
+            picnix_engine::Error::Store(error) => return Self::store(error),
             picnix_engine::Error::Build(picnix_build::Error::Failed(failure)) => {
-                let mut made = Self::user(picnix_engine::chain(&error));
-                made.nix_status = failure.kinds.exit_status();
-                match hint_of_step(&failure.reason) {
-                    Some(hint) => made.hint(hint),
-                    None => made,
-                }
+                hint_of_step(&failure.reason)
             }
-            error => Self::user(picnix_engine::chain(error)),
+            _ => None,
+        };
+        let mut made = Self::user(picnix_engine::chain(&error));
+        made.nix_status = error.nix_status();
+        match hint {
+            Some(hint) => made.hint(hint),
+            None => made,
         }
     }
 }

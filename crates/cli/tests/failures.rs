@@ -330,3 +330,18 @@ fn a_full_disk_ends_a_download() {
     let args = ["build", "--no-link", "-E", &fetch(&url, WRONG)];
     on_full_disk("a_full_disk_ends_a_download", &args);
 }
+
+#[test]
+fn xml_of_a_set_within_itself_is_refused_before_it_is_written() {
+    // In KiB of address space. The text up to the limit on depth has 400 million bytes.
+    const LIMIT: usize = 350_000;
+    let env = TestEnvironment::new();
+    let mut command = env.program("sh");
+    let limited = format!("ulimit -v {LIMIT}; exec \"$0\" eval -E \"$1\"");
+    let program = "builtins.stringLength (builtins.toXML (let x = { a = x; }; in x))";
+    command.args(["-c", &limited]).arg(picnix()).arg(program);
+    let ran = env.run(&mut command);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let message = "error: stack overflow; max-call-depth exceeded\n";
+    assert!(ran.stderr.contains(message), "{ran:?}");
+}

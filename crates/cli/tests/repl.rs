@@ -335,7 +335,7 @@ fn derivations_are_built_linked_and_logged() {
     let test = TestEnvironment::new();
     test.add_shell();
     let lines = "d = import ./sh.nix { name = \"built\"; script = \"echo hello log; echo x > \
-                 $out\"; }\n:b d\n:bl d\n:log d\n:b 1\n:sh d\n:i d\n";
+                 $out\"; }\n:b d\n:bl d\n:log d\n:b 1\n:i d\n";
     let ran = repl(&test, &[], lines, false);
     assert!(
         ran.stdout
@@ -351,11 +351,63 @@ fn derivations_are_built_linked_and_logged() {
     assert!(shown.contains(generation), "{shown}");
     let profile = test.dir().join("home/.local/state/picnix/profile");
     assert!(profile.is_symlink() && profile.exists());
+    let expected =
+        "error: expression does not evaluate to a derivation, so I can't build it";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+}
+
+#[test]
+fn a_shell_is_as_the_builder_of_a_derivation() {
+    let test = TestEnvironment::new();
+    test.add_shell();
+    test.write(
+        "setup",
+        "runHook() { eval \"${!1}\"; }\nPATH=/from-setup\necho setup $dontAddDisableDepTrack\n",
+    );
+    test.write(
+        "shell.nix",
+        r#"let dependency = import ./sh.nix { name = "dependency"; script = "echo built > $out"; };
+        in derivation { name = "n"; builder = "/none"; system = builtins.currentSystem;
+          inherit dependency; stdenv = ./.; shellHook = "echo hook ran"; plain = "a  b";
+          passAsFile = [ "big" ]; big = "in a file"; }"#,
+    );
+    // `:u` asks the package set for a derivation that has the package as an input.
+    test.write(
+        "nixpkgs/default.nix",
+        r#"{ }: { runCommand = name: attrs: script:
+          derivation ({ inherit name; builder = "/none"; system = "x"; } // attrs); }"#,
+    );
+    let questions = [
+        r#"echo "plain=$plain big=$(cat $bigPath) dependency=$(cat $dependency)""#,
+        r#"echo "path=${PATH%%:/usr*}"; case $TMPDIR in */nix-shell-*) echo ours;; esac"#,
+        r#"[ "$NIX_BUILD_TOP" = "$TMPDIR" ] && ls -A "$TMPDIR" | cat; shopt execfail; exit 3"#,
+    ];
+    let typed: Vec<String> = [":sh import ./shell.nix"]
+        .iter()
+        .chain(&questions)
+        .chain(&[
+            ":u (import ./shell.nix).dependency",
+            "echo name=$name inputs=$buildInputs; exit",
+            ":q",
+        ])
+        .map(|line| format!("{line}\r"))
+        .collect();
+    let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+    let options = "repl -I nixpkgs=./nixpkgs";
+    let Some(shown) = at_a_terminal_with(&test, options, &typed) else {
+        return skip("repl", "there is no program 'script' to make a terminal");
+    };
+    let shown = without_colors(&shown).replace('\r', "");
     for expected in [
-        "error: expression does not evaluate to a derivation, so I can't build it",
-        "picnix has no shell for derivations",
+        "setup 1\nhook ran\n",
+        "\nplain=a  b big=in a file dependency=built\n",
+        "\npath=:/from-setup\nours\n",
+        "\n.attr-0\nrc\n",
+        "execfail",
+        "error: program \"bash\" failed with exit code 3\n",
+        "\nname=shell inputs=/nix/store/",
     ] {
-        assert!(ran.stderr.contains(expected), "{expected} in {}", ran.stderr);
+        assert!(shown.contains(expected), "{expected:?} in {shown}");
     }
 }
 
@@ -408,7 +460,15 @@ fn answers(transcript: &str) -> String {
 
 /// What a terminal shows of a prompt that somebody types at. `script` makes the terminal.
 fn at_a_terminal(test: &TestEnvironment, typed: &[&str]) -> Option<String> {
-    let command = format!("{} repl", crate::common::picnix().display());
+    at_a_terminal_with(test, "repl", typed)
+}
+
+fn at_a_terminal_with(
+    test: &TestEnvironment,
+    options: &str,
+    typed: &[&str],
+) -> Option<String> {
+    let command = format!("{} {options}", crate::common::picnix().display());
     let mut script = test.program("script");
     script.env("TERM", "xterm").env("PICNIX_STORE", &test.store);
     script.args(["-q", "-e", "-c", &command, "/dev/null"]);
@@ -425,7 +485,10 @@ fn at_a_terminal(test: &TestEnvironment, typed: &[&str]) -> Option<String> {
         // The end of what draws a prompt and puts the cursor behind it.
         let is_drawn = shown.ends_with("\u{1b}[?2026l");
         let plain = if is_drawn { without_colors(&shown) } else { String::new() };
-        if plain.ends_with("nix-repl> \r") || plain.ends_with("        > \r") {
+        let is_shell = without_colors(&shown).ends_with("# ")
+            || without_colors(&shown).ends_with("$ ");
+        if is_shell || plain.ends_with("nix-repl> \r") || plain.ends_with("        > \r")
+        {
             let Some(keys) = typed.next() else { break };
             input.write_all(keys.as_bytes()).unwrap();
         }

@@ -23,14 +23,16 @@ pub struct Found {
 /// A member of a set or list in which derivations are searched; `depth` is how deep it lies.
 #[derive(Clone, Copy)]
 pub(crate) enum Member<'h> {
-    Attr { slot: &'h Slot<'h>, depth: usize },
+    Attr { attr: Attr<'h>, depth: usize },
     Item { slot: &'h Slot<'h>, depth: usize },
 }
 
 impl Held for Member<'_> {
     fn visit(&self, visit: &mut dyn FnMut(usize)) {
-        let (Self::Attr { slot, .. } | Self::Item { slot, .. }) = self;
-        slot.visit(visit);
+        match self {
+            Self::Attr { attr, .. } => attr.slot.visit(visit),
+            Self::Item { slot, .. } => slot.visit(visit),
+        }
     }
 }
 
@@ -72,7 +74,10 @@ impl<'h> Session<'_, 'h> {
             Member::Item { slot, depth } => {
                 return self.look_inside(self.ev.force(slot.get())?, depth);
             }
-            Member::Attr { slot, depth } => (slot, depth),
+            Member::Attr { attr, .. } if !self.is_searched(attr) => {
+                return Ok(Look::Nothing);
+            }
+            Member::Attr { attr, depth } => (attr.slot, depth),
         };
         let member = self.ev.force_slot(slot)?;
         // A member of the outermost set counts where it is a derivation or wants to be searched.
@@ -106,7 +111,7 @@ impl<'h> Session<'_, 'h> {
             }
             Value::Attrs(attrs) => {
                 let sorted = self.ev.sorted_by_name(attrs).into_iter();
-                let member = |attr: Attr<'h>| Member::Attr { slot: attr.slot, depth };
+                let member = |attr| Member::Attr { attr, depth };
                 Look::Members(value, Items::from_iter(self.ev.heap, sorted.map(member)))
             }
             Value::List(list) => {
@@ -129,11 +134,34 @@ impl<'h> Session<'_, 'h> {
             Look::Derivation(attrs) => found.push(self.found(attrs)?),
             Look::Members(_, members) => {
                 for member in members {
-                    self.collect(self.look(member)?, found)?;
+                    let looked = self.look(member);
+                    looked
+                        .and_then(|look| self.collect(look, found))
+                        .map_err(|error| self.trace_member(error, member))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether the name of an attribute is one under which Nix looks for derivations.
+    fn is_searched(&self, attr: Attr<'h>) -> bool {
+        let is_first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+        let is_further =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"-_+".contains(byte);
+        let name = self.ev.symbols.name(attr.name);
+        name.first().is_some_and(is_first) && name.iter().all(is_further)
+    }
+
+    #[cold]
+    pub(crate) fn trace_member(
+        &self,
+        error: picnix_eval::Error,
+        member: Member<'h>,
+    ) -> picnix_eval::Error {
+        let Member::Attr { attr, .. } = member else { return error };
+        let name = self.ev.symbols.text(attr.name);
+        error.trace(attr.pos, format!("while evaluating the attribute '{name}'"))
     }
 
     fn recurses(&self, value: Value<'h>) -> picnix_eval::Result<bool> {

@@ -119,7 +119,7 @@ impl Engine {
         (&self.build_config.mirrors, &self.build_config.fetch, &self.cancel)
     }
 
-    fn builder(&self) -> Result<Builder<'_>, Error> {
+    pub(crate) fn builder(&self) -> Result<Builder<'_>, Error> {
         self.builder_with(self.substituters()?)
     }
 

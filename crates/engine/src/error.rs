@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use picnix_eval::flake::WRONG_HASH_STATUS;
 use picnix_store_core::{Hash, HashFormat};
 
 /// An error of the engine.
@@ -102,6 +103,17 @@ pub enum Error {
     /// A build did not give what it was asked for.
     #[error("the build of '{0}' gave no such output")]
     NoOutput(String),
+    /// A shell cannot be started.
+    #[error("executing shell '{program}'")]
+    NoShell {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A program cannot be let see the store.
+    #[error(transparent)]
+    View(#[from] picnix_sandbox::Error),
     /// Something could not be downloaded.
     #[error(transparent)]
     Download(#[from] picnix_fetch::Error),
@@ -163,6 +175,37 @@ pub enum Error {
     /// An evaluation failed; the text is complete, with places and trace.
     #[error("{0}")]
     Evaluation(String),
+    /// The same, where Nix's commands end with a status of their own.
+    #[error("{report}")]
+    EvaluationOutside {
+        /// The text.
+        report: String,
+        /// The exit status.
+        nix_status: u8,
+    },
+}
+
+impl Error {
+    /// The report of an evaluation that failed.
+    pub(crate) fn evaluation(error: &picnix_eval::Error, report: String) -> Self {
+        match error.report().nix_status {
+            1 => Self::Evaluation(report),
+            nix_status => Self::EvaluationOutside { report, nix_status },
+        }
+    }
+
+    /// The exit status that Nix's commands have for it.
+    #[must_use]
+    pub fn nix_status(&self) -> u8 {
+        match self {
+            Self::Build(picnix_build::Error::Failed(failure)) => {
+                failure.kinds.exit_status()
+            }
+            Self::HashMismatch { .. } | Self::TreeMismatch { .. } => WRONG_HASH_STATUS,
+            Self::EvaluationOutside { nix_status, .. } => *nix_status,
+            _ => 1,
+        }
+    }
 }
 
 fn did_you_mean(similar: &[String]) -> String {

@@ -11,7 +11,7 @@ use picnix_eval::flake::{
     Strictness, Url, percent_decode, split_path,
 };
 use picnix_eval::pos::Pos;
-use picnix_eval::{Value, World};
+use picnix_eval::{Value, World, err};
 
 use crate::Error;
 use crate::locking::{LockOptions, LockWriting};
@@ -294,32 +294,47 @@ impl<'h> Session<'_, 'h> {
     ) -> Result<Value<'h>, WorkError> {
         let flake = self.load_flake(&target.reference)?;
         let candidates = target.candidates(&self.config().system, roots);
+        let mut suggestions = Vec::new();
         for candidate in &candidates {
-            if self.has_attr(flake, candidate)? {
-                return Ok(self.select(flake, candidate)?);
+            match self.missing_attr(flake, candidate)? {
+                None => return Ok(self.select(flake, candidate)?),
+                Some(similar) => suggestions.extend(similar),
             }
         }
+        suggestions.sort();
+        suggestions.dedup();
         let listed: Vec<String> =
             candidates.iter().map(|name| format!("'{name}'")).collect();
-        let message = format!(
-            "error: flake '{}' does not provide attribute {}",
-            target.reference.show(),
-            listed.join(", ").as_str()
-        );
-        Err(Error::Evaluation(message).into())
+        let listed = match listed.as_slice() {
+            [many @ .., last] if !many.is_empty() => {
+                format!("{} or {last}", many.join(", "))
+            }
+            few => few.concat(),
+        };
+        let shown = target.reference.show();
+        let error = err!(Missing, "flake '{shown}' does not provide attribute {listed}");
+        Err(error.suggest(suggestions).into())
     }
 
-    /// Whether there is something at an attribute path.
-    fn has_attr(&self, value: Value<'h>, path: &str) -> picnix_eval::Result<bool> {
+    /// Nothing where there is something at an attribute path; else names that are like the one that is missing.
+    fn missing_attr(
+        &self,
+        value: Value<'h>,
+        path: &str,
+    ) -> picnix_eval::Result<Option<Vec<String>>> {
         let mut value = value;
         for name in crate::session::parse_attr_path(path)? {
-            let Value::Attrs(attrs) = self.ev.force(value)? else { return Ok(false) };
+            let Value::Attrs(attrs) = self.ev.force(value)? else {
+                return Ok(Some(Vec::new()));
+            };
             let Some(slot) = attrs.get(self.ev.symbol(name.as_bytes())) else {
-                return Ok(false);
+                let known = self.ev.sorted_by_name(attrs).into_iter();
+                let known = known.map(|attr| self.ev.symbols.text(attr.name));
+                return Ok(Some(picnix_eval::report::similar_names(&name, known)));
             };
             value = slot.get();
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// The outputs of a flake as a tree: sets without derivations are descended into.

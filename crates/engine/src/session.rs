@@ -159,7 +159,7 @@ fn attempt<T>(
             internal: &options.internal,
             layout: options.layout,
         };
-        Error::Evaluation(report::render(&ev, error, detail))
+        Error::evaluation(error, report::render(&ev, error, detail))
     };
     let arguments = match arguments(&ev, config, options) {
         Ok(arguments) => arguments,
@@ -280,7 +280,7 @@ impl<'h> Session<'_, 'h> {
                 let show_trace = self.ev.show_trace.get();
                 let layout = report::Layout::Nix;
                 let detail = report::Detail { show_trace, internal: &[], layout };
-                Error::Evaluation(report::render(self.ev, &error, detail))
+                Error::evaluation(&error, report::render(self.ev, &error, detail))
             }
         }
     }

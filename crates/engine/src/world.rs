@@ -313,6 +313,13 @@ impl<'a> RealWorld<'a> {
         self.engine.physical(path)
     }
 
+    /// What to say of a path that has another hash than it should have, where it was written.
+    fn other_hash(&self, path: &StorePath, wanted: &Hash) -> Option<String> {
+        let info = self.engine.store().ok()?.path_info(path).ok()?;
+        let got = info.content_address?.hash.print_prefixed(HashFormat::Sri);
+        Some(format!("wanted {}, got {got}", wanted.print_prefixed(HashFormat::Sri)))
+    }
+
     /// Lets a store object that evaluation has made or asked for be seen.
     fn allow(&self, path: &StorePath) {
         if self.access.is_limited() {
@@ -467,8 +474,9 @@ fn kind_of(file_type: fs::FileType) -> FileKind {
 }
 
 /// An error of a lower layer with its causes, as evaluation reports it.
-fn world_error(error: &dyn std::error::Error) -> WorldError {
-    WorldError::new(crate::chain(error))
+fn world_error(error: &(dyn std::error::Error + 'static)) -> WorldError {
+    let nix_status = error.downcast_ref::<Error>().map_or(1, Error::nix_status);
+    WorldError { nix_status, ..WorldError::new(crate::chain(error)) }
 }
 
 fn io_error(action: &str, path: &[u8], error: &std::io::Error) -> WorldError {
@@ -637,11 +645,12 @@ impl World for RealWorld<'_> {
         if let Some(expected) = expected
             && added != self.content_path(name, method, *expected, &references)?
         {
-            return Err(WorldError::new(format!(
-                "store path mismatch in (possibly filtered) path added from '{}': wanted {}",
+            let mut error = WorldError::new(format!(
+                "store path mismatch in (possibly filtered) path added from '{}'",
                 String::from_utf8_lossy(path),
-                expected.print_prefixed(HashFormat::Sri),
-            )));
+            ));
+            error.hint = self.other_hash(&added, expected);
+            return Err(error);
         }
         self.allow(&added);
         Ok(Ok(added))

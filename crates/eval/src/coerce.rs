@@ -246,7 +246,7 @@ impl<'h> Evaluator<'h> {
             WorldError { is_forbidden: true, .. } => Kind::Forbidden,
             _ => Kind::World,
         };
-        let made = Error::new(kind, error.message).at(pos);
+        let made = Error::new(kind, error.message).at(pos).with_status(error.nix_status);
         match error.hint {
             Some(hint) => made.hint(hint),
             None => made,

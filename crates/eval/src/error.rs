@@ -70,6 +70,8 @@ pub struct Report {
     pub suggestions: Vec<String>,
     /// What was being done, innermost first.
     pub trace: Vec<Frame>,
+    /// The exit status that Nix's commands have for it: mostly 1.
+    pub nix_status: u8,
     /// Of an infinite recursion: what needs itself.
     pub recursion: Option<Recursion>,
 }
@@ -102,6 +104,7 @@ impl Error {
             hints: Vec::new(),
             suggestions: Vec::new(),
             trace: Vec::new(),
+            nix_status: 1,
             recursion: None,
         }))
     }
@@ -135,8 +138,16 @@ impl Error {
             hints: report.hints.clone(),
             suggestions: report.suggestions.clone(),
             trace: trace.to_vec(),
+            nix_status: report.nix_status,
             recursion: None,
         }))
+    }
+
+    /// Sets the exit status that Nix's commands have for it.
+    #[must_use]
+    pub fn with_status(mut self, nix_status: u8) -> Self {
+        self.0.nix_status = nix_status;
+        self
     }
 
     /// Adds a hint.

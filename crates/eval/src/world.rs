@@ -27,6 +27,8 @@ pub struct WorldError {
     pub hint: Option<String>,
     /// Whether a build failed, rather than a read.
     pub is_build_failure: bool,
+    /// The exit status that Nix's commands have for it: mostly 1.
+    pub nix_status: u8,
     /// Whether the thing may be there, but must not be seen: `builtins.pathExists` says no to it.
     pub is_forbidden: bool,
 }
@@ -39,6 +41,7 @@ impl WorldError {
             message: message.into(),
             hint: None,
             is_build_failure: false,
+            nix_status: 1,
             is_forbidden: false,
         }
     }

@@ -247,7 +247,7 @@ fn parent_is_gone() -> bool {
     matches!(poll(&mut fds, Some(&now)), Ok(1..)) && fds[0].revents().intersects(gone)
 }
 
-fn perform(op: &Op) -> Result<()> {
+pub(crate) fn perform(op: &Op) -> Result<()> {
     match op {
         Op::Tmpfs { target, data } => {
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
@@ -359,7 +359,7 @@ fn protect_switches() -> Result<()> {
 }
 
 /// Makes the current directory the root and forgets the host's.
-fn leave_old_root() -> Result<()> {
+pub(crate) fn leave_old_root() -> Result<()> {
     rustix::process::pivot_root(c".", c".")?;
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     rustix::process::chdir(c"/")

@@ -14,6 +14,8 @@
 //! What the crate does not do: it knows no derivations and no store; it moves no outputs; it never
 //! falls back to running the program without a box.
 //!
+//! Beside boxes there is [`view`], which lets a person's own programs see the store at its logical place.
+//!
 //! **Linux 5.12 or newer** is needed (`mount_setattr`).
 
 mod error;
@@ -33,6 +35,7 @@ mod running;
 mod tree;
 
 pub mod memory;
+pub mod view;
 pub mod worker;
 
 pub use error::Error;

@@ -139,13 +139,12 @@ pub(super) fn find_file(
     name: &str,
 ) -> picnix_eval::Result<Vec<u8>> {
     let ev = session.ev;
-    let builtin = |name: &str| {
-        Value::Builtin(picnix_eval::builtins::find(name).expect("the builtin exists"))
-    };
     let Value::Attrs(builtins) = ev.builtins() else { unreachable!("it is a set") };
     let nix_path = builtins.get(ev.symbol(b"nixPath")).expect("it is among them").get();
     let arguments = [nix_path, ev.string(name.as_bytes())];
-    match ev.call(builtin("findFile"), &arguments, Pos::NONE)? {
+    let find = picnix_eval::builtins::find("findFile").expect("the builtin exists");
+    // As in Nix, no trace tells of the builtin, which nobody has called by name.
+    match (find.function)(ev, &arguments, Pos::NONE)? {
         Value::Path(path) => Ok(path.bytes.to_vec()),
         other => bail!(Type, "findFile gave {}", other.type_phrase()),
     }

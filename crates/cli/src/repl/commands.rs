@@ -120,15 +120,10 @@ pub(super) const COMMANDS: &[Command] = &[
         &[":sh"],
         What::Shell,
         "<expr>",
-        "Refused: picnix has no shell for derivations",
+        "Build dependencies of derivation, then start nix-shell",
     ),
     command(&[":t"], What::Type, "<expr>", "Describe result of evaluation"),
-    command(
-        &[":u"],
-        What::UseShell,
-        "<expr>",
-        "Refused: picnix has no shell for derivations",
-    ),
+    command(&[":u"], What::UseShell, "<expr>", "Build derivation, then start nix-shell"),
     command(
         &[":doc"],
         What::Doc,
@@ -172,10 +167,14 @@ impl<'h> Repl<'_, 'h> {
                 Ok(())
             }
             What::Reload => self.reload(),
-            What::Shell | What::UseShell => Err(Failure::Message(format!(
-                "'{name}' is not supported: picnix has no shell for derivations\nhint: ':b' \
-                 builds it; 'picnix build --keep-failed' keeps the directory of a failed build"
-            ))),
+            What::Shell => {
+                let drv_path = self.derivation(argument)?;
+                self.shell(&drv_path)
+            }
+            What::UseShell => {
+                let using = self.using(argument)?;
+                self.shell(&self.derivation_of(using)?)
+            }
             What::Type => {
                 let text = self.evaluate(argument)?.type_phrase();
                 self.write(format!("{text}\n").as_bytes())
@@ -303,8 +302,11 @@ impl<'h> Repl<'_, 'h> {
 
     /// The derivation that an expression evaluates to, written to the store.
     fn derivation(&self, text: &str) -> Step<StorePath> {
+        self.derivation_of(self.evaluate(text)?)
+    }
+
+    pub(super) fn derivation_of(&self, value: Value<'h>) -> Step<StorePath> {
         let ev = self.session.ev;
-        let value = self.evaluate(text)?;
         let attrs = match value {
             Value::Attrs(attrs) if ev.is_derivation(attrs)? => attrs,
             _ => {

@@ -8,6 +8,7 @@ mod commands;
 mod complete;
 mod docs;
 mod input;
+mod shell;
 
 use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;

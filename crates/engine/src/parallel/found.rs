@@ -50,7 +50,17 @@ impl<'h> Search<'_, '_, 'h> {
                 let value = self.session.select(self.root, &self.attrs[index])?;
                 self.session.look_at_root(value)
             }
-            Part::Member(member) => self.session.look(member),
+            Part::Member(member) => {
+                self.session.look(member).map_err(|error| self.traced(error, &part))
+            }
+        }
+    }
+
+    /// An error of a member, with the name of the member.
+    fn traced(&self, error: Error, part: &Part<'h>) -> Error {
+        match part {
+            Part::Member(member) => self.session.trace_member(error, *member),
+            Part::All | Part::At(_) => error,
         }
     }
 }
@@ -85,7 +95,8 @@ impl<'h> Work for Search<'_, '_, 'h> {
             None => self.look(*part)?,
         };
         let mut found = Vec::new();
-        self.session.collect(look, &mut found)?;
+        let collected = self.session.collect(look, &mut found);
+        collected.map_err(|error| self.traced(error, part))?;
         let mut writer = Writer(out);
         for Found { drv_path, output } in found {
             writer.bytes(drv_path.to_string().as_bytes());
@@ -96,7 +107,8 @@ impl<'h> Work for Search<'_, '_, 'h> {
 
     fn repeat(&mut self, part: &Part<'h>) -> Result<()> {
         let look = self.look(*part)?;
-        self.session.collect(look, &mut Vec::new())
+        let collected = self.session.collect(look, &mut Vec::new());
+        collected.map_err(|error| self.traced(error, part))
     }
 
     fn tell(&self, error: Error, _: &[(Part<'h>, u32)]) -> Option<Error> {

@@ -36,11 +36,21 @@ pub enum RefError {
     /// It is a reference, and wrong.
     #[error("{0}")]
     Wrong(String),
+    /// A tree has another hash than its reference says.
+    #[error("{0}")]
+    WrongHash(String),
 }
+
+/// The exit status of Nix's commands where a hash is not what it should be.
+pub const WRONG_HASH_STATUS: u8 = 102;
 
 impl From<RefError> for crate::Error {
     fn from(error: RefError) -> Self {
-        crate::err!(Other, "{error}")
+        let status = match error {
+            RefError::WrongHash(_) => WRONG_HASH_STATUS,
+            RefError::BadUrl(_) | RefError::Wrong(_) => 1,
+        };
+        crate::err!(Other, "{error}").with_status(status)
     }
 }
 

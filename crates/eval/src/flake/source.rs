@@ -35,7 +35,7 @@ impl<'h> Evaluator<'h> {
             );
         }
         if input.scheme.is_none() {
-            bail!(pos => World, "cannot fetch unsupported input '{}'", input.show());
+            bail!(pos => World, "cannot show unsupported input '{}'", input.show());
         }
         let doing = || format!("while fetching the input '{}'", input.show());
         let fetched = self
@@ -144,11 +144,11 @@ fn checked(wanted: &Input, mut got: Input) -> std::result::Result<Input, RefErro
             || "none".to_owned(),
             |hash| format!("'{}'", hash.print(HashFormat::Sri)),
         );
-        return fail(format!(
+        return Err(RefError::WrongHash(format!(
             "NAR hash mismatch in input '{}', expected '{}' but got {found}",
             wanted.show(),
             expected.print(HashFormat::Sri)
-        ));
+        )));
     }
     for name in ["lastModified", "revCount"] {
         if let Some(InputValue::Number(expected)) = wanted.attrs.get(name)
