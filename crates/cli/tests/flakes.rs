@@ -35,6 +35,10 @@ fn values_and_packages_are_named_by_fragments() {
         test.succeeds(&["eval", ".#where", "--raw"]),
         "/nix/store/<digest>-source"
     );
+    let said = test.fails(&["eval", ".#answe"]);
+    let missing = "'legacyPackages.x86_64-linux.answe' or 'answe'\n";
+    assert!(said.replace("aarch64", "x86_64").contains(missing), "{said}");
+    assert!(said.contains("Did you mean answer?"), "{said}");
     let built = test.succeeds(&["build", ".#built", "--no-link"]);
     assert_eq!(built, "/nix/store/<digest>-built\n");
     let said = test.fails(&["eval", ".#nothing"]);

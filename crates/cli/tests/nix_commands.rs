@@ -311,6 +311,40 @@ fn derivations_are_instantiated_and_queried() {
 }
 
 #[test]
+fn derivations_are_searched_under_plain_names_only() {
+    let commands = Commands::new();
+    let program =
+        "let d = name: derivation { inherit name; builder = \"b\"; system = \"s\"; };
+         in { \"a.b\" = d \"x\"; \"1\" = d \"y\"; \"c+-_1\" = d \"z\"; }";
+    let found = commands.agrees(&["nix-instantiate", "-E", program]);
+    assert!(found.ends_with("-z.drv\n") && found.lines().count() == 1, "{found}");
+    let program = "{ a = 1; b = throw \"no\"; }";
+    let said = commands.complains(&["nix-instantiate", "-E", program]);
+    assert!(said.contains("… while evaluating the attribute 'b'\n"), "{said}");
+}
+
+#[test]
+fn a_wrong_hash_has_a_status_of_its_own() {
+    let commands = Commands::new();
+    commands.write("file", "contents");
+    let url = format!("file://{}", commands.folder().join("file").display());
+    let wrong = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for fetch in [
+        format!("builtins.fetchurl {{ url = \"{url}\"; sha256 = \"{wrong}\"; }}"),
+        format!(
+            "builtins.fetchTree {{ type = \"file\"; url = \"{url}\"; narHash = \"{wrong}\"; }}"
+        ),
+    ] {
+        let words = ["--eval", "--option", "extra-experimental-features", "fetch-tree"];
+        let words = [&["nix-instantiate"], words.as_slice(), &["-E", &fetch]].concat();
+        let output = commands.run(&words, b"");
+        assert_eq!(output.status.code(), Some(102), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(wrong) || said.contains(&"0".repeat(52)), "{said}");
+    }
+}
+
+#[test]
 fn flags_that_other_commands_share_are_taken_or_refused_by_name() {
     let commands = Commands::new();
     commands.write("a.nix", "1");

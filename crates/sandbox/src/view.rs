@@ -10,7 +10,7 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::process::Command;
 
 use rustix::fs::{Mode, OFlags};
@@ -113,7 +113,7 @@ impl From<Error> for Shown {
     }
 }
 
-fn show_entry(script: &mut Script, host: &PathBuf) -> Result<(), Shown> {
+fn show_entry(script: &mut Script, host: &Path) -> Result<(), Shown> {
     let kind = fs::symlink_metadata(host).map_err(Shown::Unreadable)?.file_type();
     let place = relative(host);
     let target = c_path(place)?;
