@@ -13,7 +13,7 @@ use picnix_store_core::{
 };
 
 use crate::error::{Error, Result};
-use crate::pipe::{HashPipe, Maybe, Tee};
+use crate::pipe::{HashPipe, HashedSource, Maybe, Tee};
 use crate::place::Placement;
 use crate::store::Store;
 use crate::tree::{
@@ -291,11 +291,11 @@ impl Store {
     }
 
     /// Adds an object from elsewhere by its NAR, checked against its info: the hash, the size, and
-    /// the content address if it claims one.
+    /// the content address if it claims one. What follows the NAR in the source may be read, too.
     ///
     /// Whether the info may be believed is the caller's question. References must be valid. If the
     /// path is valid already, nothing is read.
-    pub fn add_nar(&self, source: impl BufRead, info: &PathInfo) -> Result<()> {
+    pub fn add_nar(&self, source: impl Read, info: &PathInfo) -> Result<()> {
         if self.is_kept(&info.path)? {
             return Ok(());
         }
@@ -373,13 +373,13 @@ impl Store {
 
 /// Restores a NAR that must have the hash and the size in the info.
 pub(crate) fn checked_restore(
-    source: impl BufRead,
+    source: impl Read,
     to: &Path,
     info: &PathInfo,
 ) -> Result<()> {
-    let mut source = HashingReader { source, pipe: HashPipe::new(HashAlgo::Sha256) };
+    let mut source = HashedSource::new(source, HashAlgo::Sha256);
     restore(&mut source, to)?;
-    let (hash, size) = source.pipe.finish();
+    let (hash, size) = source.finish();
     let path = info.path.clone();
     if size != info.nar_size {
         let (expected, actual) = (info.nar_size, size);
