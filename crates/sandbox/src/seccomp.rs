@@ -87,7 +87,9 @@ fn programs(
         for (call, rules) in rules {
             let number = u32::try_from(call).expect("call numbers are small");
             let program = match rules.is_empty() {
-                true => vec![step(RETURN, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs())],
+                true => {
+                    vec![step(RETURN, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs())]
+                }
                 false => compile(errno, Rules::from([(call, rules)])),
             };
             let other = programs.insert(number, program);
