@@ -190,25 +190,27 @@ fn the_transcripts_of_nixs_own_suite_are_ours() {
         return;
     };
     let suite = Path::new(&source).join("tests/functional/repl");
-    // Its trace has a frame for each of a hundred calls in tail position, which are a loop here.
-    const OTHER_TRACES: &[&str] = &["doc-functor"];
     let mut names: Vec<String> = std::fs::read_dir(&suite)
         .unwrap()
         .filter_map(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
             Some(name.strip_suffix(".in")?.to_owned())
         })
-        .filter(|name| !OTHER_TRACES.contains(&name.as_str()))
         .collect();
     names.sort();
     assert!(names.len() > 5, "{names:?}");
+    let flags = |name: &str| {
+        let file = std::fs::read_to_string(suite.join(format!("{name}.flags")));
+        file.unwrap_or_default().trim().to_owned()
+    };
     let mut wrong = Vec::new();
     for name in names {
         let test = TestEnvironment::new();
         let input = std::fs::read_to_string(suite.join(format!("{name}.in"))).unwrap();
         // Both outputs are one in the suite, which shows whole traces.
         let mut command = test.program("sh");
-        command.args(["-c", "exec \"$0\" repl --show-trace 2>&1"]);
+        let run = format!("exec \"$0\" repl --show-trace {} 2>&1", flags(&name));
+        command.args(["-c", &run]);
         command.arg(crate::common::picnix());
         command.current_dir(&suite).env("_NIX_TEST_REPL_ECHO", "1");
         let output = feed(&mut command, &input);

@@ -492,6 +492,7 @@ impl<'h> Evaluator<'h> {
                 // The most frequent call by far: one argument, no pattern.
                 if let Value::Lambda(closure) = function
                     && let Parameter::Ident(_) = closure.lambda.parameter
+                    && !self.show_trace.get()
                 {
                     self.count_call(pos)?;
                     let env = self.heap.scope_of_one(argument, closure.env);
@@ -503,7 +504,7 @@ impl<'h> Evaluator<'h> {
                 let arguments = [self.delay(one, env), self.delay(two, env)];
                 if let Value::Lambda(closure) = function
                     && let Some(inner) = curried(closure.lambda)
-                    && !self.settings.show_trace
+                    && !self.show_trace.get()
                 {
                     self.count_call(pos)?;
                     let outer = self.heap.scope_of_one(arguments[0], closure.env);

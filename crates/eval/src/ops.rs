@@ -9,6 +9,21 @@ use crate::pos::Pos;
 use crate::symbol::sym;
 use crate::value::{Attrs, Env, Items, Value};
 
+/// What is still to be done for operands that are joined at once.
+enum Join<'h> {
+    /// An operand is to be evaluated.
+    Operand(&'h Expr<'h>),
+    /// The left operand is there: the right one is next.
+    Right { left: &'h Expr<'h>, right: &'h Expr<'h>, pos: Pos },
+    /// Both are there and must be lists. What was joined is one: the left operand is a value of its own, with this
+    /// index, or was joined; the right one likewise is the last value, or was joined.
+    Check { left: Option<usize>, right: &'h Expr<'h>, pos: Pos },
+}
+
+fn is_concat(expr: &Expr<'_>) -> bool {
+    matches!(expr.kind, ExprKind::Binary(Operator::Concat, _))
+}
+
 impl<'h> Evaluator<'h> {
     pub(crate) fn binary(
         &self,
@@ -42,10 +57,10 @@ impl<'h> Evaluator<'h> {
                 Ok(Value::Attrs(base.update(over, self.heap)))
             }
             Operator::Concat => {
-                let first = self.eval(left, env)?;
-                if let ExprKind::Binary(Operator::Concat, _) = right.kind {
-                    return self.concat_chain(first, right, env, pos);
+                if is_concat(left) || is_concat(right) {
+                    return self.concat_tree(left, right, env, pos);
                 }
+                let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
                 self.concat_lists(first, second, pos)
             }
@@ -164,35 +179,49 @@ impl<'h> Evaluator<'h> {
         Ok(self.list(&items))
     }
 
-    /// `first ++ (a ++ (b ++ ...))`, joined at once: one by one, a long chain would copy its end for every list before
-    /// it. The operands are evaluated from the left and checked from the right, as they would be.
-    fn concat_chain(
+    /// `++` of which an operand is written with `++` itself, joined at once: one by one, a long chain would copy the
+    /// same elements for every list before or after them. Operands are evaluated and checked in the order in which
+    /// they would be one by one.
+    #[inline(never)]
+    fn concat_tree(
         &self,
-        first: Value<'h>,
+        left: &'h Expr<'h>,
         right: &'h Expr<'h>,
         env: Env<'h>,
         pos: Pos,
     ) -> Result<Value<'h>> {
         let doing = "while evaluating one of the elements to concatenate";
         let mut operands = Items::new(self.heap);
-        operands.push(first);
-        let (mut positions, mut rest) = (vec![pos], right);
-        while let ExprKind::Binary(Operator::Concat, (left, right)) = rest.kind {
-            operands.push(self.eval(left, env)?);
-            positions.push(rest.pos);
-            rest = right;
-        }
-        operands.push(self.eval(rest, env)?);
         let check = |operands: &mut Items<'h, Value<'h>>, index: usize, pos: Pos| {
             let list = self.expect_list(operands[index], pos, doing)?;
             operands.set(index, Value::List(list));
             Result::Ok(())
         };
-        let last = positions.len();
-        check(&mut operands, last - 1, positions[last - 1])?;
-        check(&mut operands, last, positions[last - 1])?;
-        for index in (0..last - 1).rev() {
-            check(&mut operands, index, positions[index])?;
+        let mut tasks = vec![Join::Right { left, right, pos }, Join::Operand(left)];
+        while let Some(task) = tasks.pop() {
+            match task {
+                Join::Operand(expr) => match expr.kind {
+                    ExprKind::Binary(Operator::Concat, (left, right)) => {
+                        tasks.push(Join::Right { left, right, pos: expr.pos });
+                        tasks.push(Join::Operand(left));
+                    }
+                    _ => operands.push(self.eval(expr, env)?),
+                },
+                Join::Right { left, right, pos } => {
+                    let index = (!is_concat(left)).then(|| operands.len() - 1);
+                    tasks.push(Join::Check { left: index, right, pos });
+                    tasks.push(Join::Operand(right));
+                }
+                Join::Check { left, right, pos } => {
+                    if let Some(index) = left {
+                        check(&mut operands, index, pos)?;
+                    }
+                    if !is_concat(right) {
+                        let last = operands.len() - 1;
+                        check(&mut operands, last, pos)?;
+                    }
+                }
+            }
         }
         let lists = || {
             operands.iter().filter_map(|operand| match operand {

@@ -38,6 +38,9 @@ pub enum Locations {
 
 /// Writes a value as XML. What its strings depend on is added to `context`.
 ///
+/// Decision: the text is measured first, and what has to be evaluated is evaluated then. A set within itself would
+/// otherwise, as every level is further to the right, be written to gigabytes before it is found to be too deep.
+///
 /// # Errors
 /// The value cannot be evaluated.
 pub fn write<'h>(
@@ -47,20 +50,56 @@ pub fn write<'h>(
     (locations, forcing): (Locations, Forcing),
     context: &mut Vec<ContextElement>,
 ) -> Result<Vec<u8>> {
-    let out = b"<?xml version='1.0' encoding='utf-8'?>\n<expr>\n".to_vec();
-    let seen = HashSet::default();
-    let mut writer = Writer { ev, locations, forcing, context, out, depth: 1, seen };
-    writer.value(value, pos)?;
-    writer.out.extend_from_slice(b"</expr>\n");
+    let mut lengths = Writer::new(ev, (locations, forcing), Length(0));
+    lengths.document(value, pos)?;
+    let out = Vec::with_capacity(lengths.out.0);
+    let mut writer = Writer::new(ev, (locations, forcing), out);
+    writer.document(value, pos)?;
+    context.append(&mut writer.context);
     Ok(writer.out)
 }
 
-struct Writer<'e, 'h> {
+/// Where text goes.
+trait Sink {
+    fn text(&mut self, bytes: &[u8]);
+    fn spaces(&mut self, count: usize);
+    /// What a string in the text depends on.
+    fn depends(_context: &mut Vec<ContextElement>, _on: &[ContextElement]) {}
+}
+
+/// Text of which only the length is wanted.
+struct Length(usize);
+
+impl Sink for Length {
+    fn text(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+
+    fn spaces(&mut self, count: usize) {
+        self.0 += count;
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn text(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn spaces(&mut self, count: usize) {
+        self.extend(std::iter::repeat_n(b' ', count));
+    }
+
+    fn depends(context: &mut Vec<ContextElement>, on: &[ContextElement]) {
+        context.extend_from_slice(on);
+    }
+}
+
+struct Writer<'e, 'h, Out> {
     ev: &'e Evaluator<'h>,
     locations: Locations,
     forcing: Forcing,
-    context: &'e mut Vec<ContextElement>,
-    out: Vec<u8>,
+    context: Vec<ContextElement>,
+    out: Out,
     depth: usize,
     /// The derivations that were written already.
     seen: HashSet<Vec<u8>, FxBuildHasher>,
@@ -69,7 +108,23 @@ struct Writer<'e, 'h> {
 /// Attributes of an element, in the order of their names.
 type XmlAttrs<'a> = [(&'a str, &'a [u8])];
 
-impl<'h> Writer<'_, 'h> {
+impl<'e, 'h, Out: Sink> Writer<'e, 'h, Out> {
+    fn new(
+        ev: &'e Evaluator<'h>,
+        (locations, forcing): (Locations, Forcing),
+        out: Out,
+    ) -> Self {
+        let (context, seen) = (Vec::new(), HashSet::default());
+        Self { ev, locations, forcing, context, out, depth: 1, seen }
+    }
+
+    fn document(&mut self, value: Value<'h>, pos: Pos) -> Result<()> {
+        self.out.text(b"<?xml version='1.0' encoding='utf-8'?>\n<expr>\n");
+        self.value(value, pos)?;
+        self.out.text(b"</expr>\n");
+        Ok(())
+    }
+
     fn value(&mut self, value: Value<'h>, pos: Pos) -> Result<()> {
         let value = match self.forcing {
             Forcing::Deep => self.ev.force(value)?,
@@ -88,7 +143,7 @@ impl<'h> Writer<'_, 'h> {
                 self.empty("float", &[("value", float_text(float).as_bytes())]);
             }
             Value::String(string) => {
-                self.context.extend_from_slice(string.context);
+                Out::depends(&mut self.context, string.context);
                 self.empty("string", &[("value", string.bytes)]);
             }
             Value::Path(path) => self.empty("path", &[("value", path.bytes)]),
@@ -213,39 +268,39 @@ impl<'h> Writer<'_, 'h> {
 
     fn open(&mut self, element: &str, xml_attrs: &XmlAttrs<'_>) {
         self.start(element, xml_attrs);
-        self.out.extend_from_slice(b">\n");
+        self.out.text(b">\n");
         self.depth += 1;
     }
 
     fn empty(&mut self, element: &str, xml_attrs: &XmlAttrs<'_>) {
         self.start(element, xml_attrs);
-        self.out.extend_from_slice(b" />\n");
+        self.out.text(b" />\n");
     }
 
     fn close(&mut self, element: &str) {
         self.depth -= 1;
         self.indent();
-        self.out.extend_from_slice(b"</");
-        self.out.extend_from_slice(element.as_bytes());
-        self.out.extend_from_slice(b">\n");
+        self.out.text(b"</");
+        self.out.text(element.as_bytes());
+        self.out.text(b">\n");
     }
 
     fn indent(&mut self) {
         #[cfg(fuzzing)]
         crate::fuel::burn(1 + self.depth as u64 / 32);
-        self.out.extend(std::iter::repeat_n(b' ', self.depth * 2));
+        self.out.spaces(self.depth * 2);
     }
 
     fn start(&mut self, element: &str, xml_attrs: &XmlAttrs<'_>) {
         self.indent();
-        self.out.push(b'<');
-        self.out.extend_from_slice(element.as_bytes());
+        self.out.text(b"<");
+        self.out.text(element.as_bytes());
         for (name, value) in xml_attrs {
-            self.out.push(b' ');
-            self.out.extend_from_slice(name.as_bytes());
-            self.out.extend_from_slice(b"=\"");
+            self.out.text(b" ");
+            self.out.text(name.as_bytes());
+            self.out.text(b"=\"");
             self.escaped(value);
-            self.out.push(b'"');
+            self.out.text(b"\"");
         }
     }
 
@@ -261,10 +316,10 @@ impl<'h> Writer<'_, 'h> {
                 b'\n' => b"&#xA;",
                 _ => continue,
             };
-            self.out.extend_from_slice(&text[plain..index]);
-            self.out.extend_from_slice(escape);
+            self.out.text(&text[plain..index]);
+            self.out.text(escape);
             plain = index + 1;
         }
-        self.out.extend_from_slice(&text[plain..]);
+        self.out.text(&text[plain..]);
     }
 }
