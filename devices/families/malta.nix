@@ -23,6 +23,8 @@
       NET_CORE = "y";
       NET_VENDOR_AMD = "y";
       PCI = "y";
+      # How the board's interrupts are found: from its bridge to ISA, by what Linux calls a quirk.
+      PCI_QUIRKS = "y";
       PCNET32 = "y";
       POWER_RESET_PIIX4_POWEROFF = "y";
     };
@@ -30,6 +32,7 @@
 
   virtualisation.qemu = {
     devices = [ ];
-    networkDevice = "pcnet,romfile=";
+    # The board's own place for it; most others have no interrupts.
+    networkDevice = "pcnet,romfile=,addr=0b";
   };
 }

@@ -1,4 +1,4 @@
-//! Any bytes are unpacked, as an archive of tar and as a package of Debian.
+//! Any bytes are unpacked, as an archive of tar or zip and as a package of Debian.
 
 #![no_main]
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Unpacks any bytes as an archive of tar, and as a package of Debian, below a folder of their own.
+/// Unpacks any bytes as an archive of tar or zip, and as a package of Debian, below a folder of their own.
 ///
 /// # Panics
 /// Something is changed elsewhere, or an unpacker panics.
@@ -11,7 +11,7 @@ pub fn unpacks(bytes: &[u8], scratch: &Path) {
     std::fs::create_dir_all(&inner).expect("the folder can be made");
     let archive = scratch.join("archive");
     std::fs::write(&archive, bytes).expect("the archive can be written");
-    let _ = picnix_engine::fuzzing::unpack_tarball(&archive, &inner.join("tar"));
+    let _ = picnix_engine::fuzzing::unpack_archive(&archive, &inner.join("tree"));
     let recipe = r#"{"debs": ["archive.deb"], "formatVersion": 1}"#;
     let _ =
         picnix_engine::deb::build_debs(recipe, &|_| archive.clone(), &inner.join("deb"));

@@ -3,6 +3,7 @@
   debianMirror,
   debianPatches,
   fetchurl,
+  hostPlatform,
   stdenvNoLibc,
   # Whether there is a library that programs load, too.
   shared ? false,
@@ -51,6 +52,10 @@ stdenvNoLibc.mkDerivation {
   postInstall = ''
     # The wrapper script itself names a compiler by a path that is not there later.
     rm -r "$out/bin"
+  ''
+  # Division in libgcc needs `raise` of this library, which needs division: neither can come first.
+  + lib.optionalString (hostPlatform.isAarch32 && !shared) ''
+    printf '*link_gcc_c_sequence:\n--start-group %%G %%L --end-group\n\n' >>"$out/lib/musl-gcc.specs"
   '';
 
   meta = {

@@ -696,17 +696,55 @@ fn we_copy_from_caches_of_the_real_nix() {
     }
 }
 
+/// HMAC (RFC 2104) with SHA-256, of keys that are no longer than its block.
+fn keyed_hash(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut block = key.to_vec();
+    block.resize(64, 0);
+    let pad = |with: u8| block.iter().map(|byte| byte ^ with).collect::<Vec<u8>>();
+    let inner = Sha256::of(&[pad(0x36), text.to_vec()].concat());
+    Sha256::of(&[pad(0x5c), inner.0.to_vec()].concat()).0
+}
+
+/// Whether a request has the signature that follows from it and from the key `KEY` with its secret, in the
+/// region `eu-test-1`. (AWS signature version 4, worked out as the server has to.)
+fn is_signed(method: &str, path: &str, query: &str, host: &str) -> bool {
+    let Some((signed, signature)) = query.rsplit_once("&X-Amz-Signature=") else {
+        return false;
+    };
+    let values: BTreeMap<&str, &str> =
+        signed.split('&').map(|pair| pair.split_once('=').unwrap()).collect();
+    let time = values["X-Amz-Date"];
+    let scope = format!("{}/eu-test-1/s3/aws4_request", &time[..8]);
+    let names: Vec<&str> =
+        signed.split('&').map(|pair| pair.split_once('=').unwrap().0).collect();
+    let request =
+        format!("{method}\n{path}\n{signed}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
+    let digest = Sha256::of(request.as_bytes()).base16();
+    let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{digest}");
+    let mut key = b"AWS4of the bucket".to_vec();
+    for part in scope.split('/') {
+        key = keyed_hash(&key, part.as_bytes()).to_vec();
+    }
+    names.is_sorted()
+        && values["X-Amz-SignedHeaders"] == "host"
+        && values["X-Amz-Credential"] == format!("KEY/{scope}").replace('/', "%2F")
+        && signature == Sha256(keyed_hash(&key, text.as_bytes())).base16()
+}
+
 /// A bucket in memory that serves only what is signed with the right key and for the right method.
 fn bucket(listener: TcpListener, objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>) {
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let (mut line, mut length) = (String::new(), 0);
+        let (mut line, mut length, mut host) = (String::new(), 0, String::new());
         reader.read_line(&mut line).unwrap();
         loop {
             let mut header = String::new();
             reader.read_line(&mut header).unwrap();
             let header = header.trim_end().to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("host:") {
+                value.trim().clone_into(&mut host);
+            }
             if let Some(value) = header.strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap();
             }
@@ -721,9 +759,7 @@ fn bucket(listener: TcpListener, objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>)
             return;
         }
         let (path, query) = words[1].split_once('?').unwrap_or((words[1], ""));
-        let is_signed = query.contains("X-Amz-Credential=KEY%2F")
-            && query.contains("%2Feu-test-1%2Fs3%2Faws4_request&")
-            && query.contains("&X-Amz-SignedHeaders=host&X-Amz-Signature=");
+        let is_signed = is_signed(words[0], path, query, &host);
         let mut objects = objects.lock().unwrap();
         let (status, body) = match (is_signed, words[0], objects.get(path)) {
             (false, _, _) => ("403 Forbidden", Vec::new()),
@@ -753,14 +789,23 @@ fn a_bucket_of_s3_is_a_cache_both_ways() {
     let kept = objects.clone();
     let server = std::thread::spawn(move || bucket(listener, kept));
     let url = format!(
-        "s3://store/sub?endpoint={address}&scheme=http&region=eu-test-1&trusted=1"
+        "s3://store/sub?endpoint={address}&scheme=http&region=eu-test-1&trusted=1&profile=upload"
     );
-    let keys = picnix_fetch::S3Keys {
-        id: "KEY".into(),
-        secret: "of the bucket".into(),
-        session: None,
+    let files = tempfile::tempdir().unwrap();
+    let with_secret = |secret: &str| {
+        let file = files.path().join(secret.replace(' ', "-"));
+        let text = format!(
+            "[default]\naws_access_key_id = OTHER\naws_secret_access_key = other\n\
+             [upload]\naws_access_key_id = KEY\naws_secret_access_key = {secret}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let s3 = picnix_fetch::S3Access {
+            credentials_file: Some(file),
+            ..picnix_fetch::S3Access::default()
+        };
+        picnix_fetch::Config { s3, ..patient() }
     };
-    let fetch = picnix_fetch::Config { s3_keys: Some(keys), ..patient() };
+    let fetch = with_secret("of the bucket");
     let world = World::new();
     let path = world.store.add_text("text", b"in a bucket", &BTreeSet::new()).unwrap();
     let cancel = Cancel::new();
@@ -775,7 +820,10 @@ fn a_bucket_of_s3_is_a_cache_both_ways() {
         };
         upload(&world.store, &BTreeSet::from([path.clone()]), &options)
     };
-    assert!(send(patient()).unwrap_err().to_string().contains("403"));
+    let text = send(patient()).unwrap_err().to_string();
+    assert!(text.contains("the profile 'upload' has no keys"), "{text}");
+    let text = send(with_secret("of somebody else")).unwrap_err().to_string();
+    assert!(text.contains("403"), "{text}");
     assert_eq!(send(fetch.clone()).unwrap().sent, 1);
     assert_eq!(send(fetch.clone()).unwrap().present, 1);
     assert!(objects.lock().unwrap().contains_key("/store/sub/nix-cache-info"));

@@ -88,6 +88,65 @@ fn why_names_the_definitions_that_ask_for_a_kernel_option() {
     assert!(env.objects().is_empty(), "{:?}", env.objects());
 }
 
+/// The names of the derivations that tiny.nix needs only with a change, without versions.
+fn built_again_after(change: &str) -> Vec<String> {
+    let env = TestEnvironment::new();
+    let example = workspace().join("examples/tiny.nix");
+    let objects_with = |change: &str| {
+        let expr = format!(
+            "(import <picnix> {{ configuration.imports = [ {} ({change}) ]; }})\
+             .config.system.build.images.initramfs",
+            example.display()
+        );
+        env.succeeds(&["instantiate", "-E", &expr]);
+        env.objects()
+    };
+    let before = objects_with("{ }");
+    let mut after = objects_with(change);
+    for name in before {
+        let index = after.binary_search(&name).expect("nothing is deleted");
+        after.remove(index);
+    }
+    let plain = |file: String| {
+        let name = file.strip_suffix(".drv").expect("derivations refer to them only");
+        match name.rsplit_once('-') {
+            Some((name, rest)) if rest.starts_with(|c: char| c.is_ascii_digit()) => name,
+            _ => name,
+        }
+        .to_owned()
+    };
+    after.into_iter().map(plain).collect()
+}
+
+#[test]
+fn another_applet_builds_busybox_and_the_image_again() {
+    // The others are text that names busybox.
+    let expected = [
+        "busybox-x86_64-unknown-linux-musl",
+        "etc",
+        "poweroff",
+        "services",
+        "system-path",
+        "system-tiny",
+        "tiny-initramfs",
+    ];
+    let again = built_again_after("{ programs.busybox.applets = [ \"grep\" ]; }");
+    assert_eq!(again, expected);
+}
+
+#[test]
+fn another_kernel_option_builds_the_kernel_and_the_image_again() {
+    let expected = [
+        "linux-config-check",
+        "linux-config-x86_64-unknown-linux-musl",
+        "linux-x86_64-unknown-linux-musl",
+        "system-tiny",
+        "tiny-initramfs",
+    ];
+    let again = built_again_after("{ boot.kernel.config.SHMEM = \"y\"; }");
+    assert_eq!(again, expected);
+}
+
 /// Runs a script of the tree's shell code; `None` where this machine lacks a tool.
 fn shell(test: &str, shell: &str, dir: &Path, script: &str) -> Option<(bool, String)> {
     let command = Command::new(shell)

@@ -52,7 +52,7 @@ impl Engine {
         let mut policy = self.config.settings.cache_policy()?;
         let var =
             |name: &str| self.config.var(name).and_then(|value| value.into_string().ok());
-        policy.fetch.s3_keys = picnix_fetch::S3Keys::from_lookup(&var);
+        policy.fetch.s3 = picnix_fetch::S3Access::from_lookup(&var);
         policy.fetch.proxies = picnix_fetch::Proxies::from_lookup(&var);
         Ok(policy)
     }

@@ -31,7 +31,7 @@ pub mod world;
 /// What the fuzzer reaches that nobody else may.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::fetchers::unpack_tarball;
+    pub use crate::fetchers::unpack_archive;
 }
 
 pub use access::Visibility;

@@ -290,11 +290,14 @@ impl<'a> RealWorld<'a> {
                 .add_source(path, request, &mut |_, _| Ok(true))
                 .map_err(|error| world_error(&error))?;
         }
-        let mut objects = Vec::new();
+        let (mut objects, mut foreign) = (Vec::new(), Vec::new());
         for path in texts.paths() {
             let Some(contents) = contents_of(&texts, path)? else { continue };
             let references = self.references_of(&texts, path, &contents)?;
-            objects.push((path, contents, references));
+            // A program may write what looks like a derivation.
+            let is_foreign = path.is_derivation() && texts.references(path).is_some();
+            if is_foreign { &mut foreign } else { &mut objects }
+                .push((path, contents, references));
         }
         let objects: Vec<TextObject<'_>> = objects
             .iter()
@@ -305,6 +308,11 @@ impl<'a> RealWorld<'a> {
             })
             .collect();
         store.add_texts(&objects).map_err(|error| world_error(&error))?;
+        for (path, contents, references) in &foreign {
+            store
+                .add_text(path.name(), contents, references)
+                .map_err(|error| world_error(&error))?;
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ureq::Agent;
@@ -22,6 +22,7 @@ use crate::fetch::{file_path, open_file};
 use crate::http::{self, Answer, Refusal};
 use crate::part::{Validator, fail};
 use crate::s3::resolve;
+use crate::s3_keys::Profiles;
 use crate::stream::Stream;
 
 /// How often a question is asked.
@@ -46,6 +47,7 @@ pub enum Upload<'a> {
 pub struct Client {
     config: Config,
     agents: Mutex<BTreeMap<Option<String>, Agent>>,
+    s3_profiles: OnceLock<Result<Profiles, String>>,
     /// Numbers the temporary files of uploads to folders.
     next_temp: AtomicU64,
 }
@@ -60,7 +62,12 @@ impl Client {
     /// A client without connections yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, agents: Mutex::default(), next_temp: AtomicU64::new(0) }
+        Self {
+            config,
+            agents: Mutex::default(),
+            s3_profiles: OnceLock::new(),
+            next_temp: AtomicU64::new(0),
+        }
     }
 
     /// Opens a URL for reading; `None` if the server has no such thing.
@@ -120,10 +127,10 @@ impl Client {
                 Ok(false) => Ok(Err(Refusal::absent("no such file"))),
                 Err(error) => Ok(Err(Refusal::lasting(error.to_string()))),
             },
-            _ => {
-                let url = self.resolve(url, "HEAD");
-                Ok(http::look(&self.agent(&url)?, &url))
-            }
+            _ => match self.resolve(url, "HEAD") {
+                Ok(url) => Ok(http::look(&self.agent(&url)?, &url)),
+                Err(refusal) => Ok(Err(refusal)),
+            },
         });
         match looked? {
             Ok(()) => Ok(true),
@@ -149,7 +156,11 @@ impl Client {
             return self.put_file(&file_path(path), upload);
         }
         let put = self.persist(Patience::Retry, || {
-            let url = &*self.resolve(url, "PUT");
+            let url = match self.resolve(url, "PUT") {
+                Ok(url) => url,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let url = &*url;
             let agent = self.agent(url)?;
             Ok(match upload {
                 Upload::Bytes(bytes) => {
@@ -173,7 +184,11 @@ impl Client {
         start: u64,
         validator: Option<&Validator>,
     ) -> Result<Result<Answer, Refusal>, Error> {
-        let url = &*self.resolve(url, "GET");
+        let url = match self.resolve(url, "GET") {
+            Ok(url) => url,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let url = &*url;
         Ok(match url.split_once("://") {
             Some(("file", path)) => open_file(path, start),
             Some(("http" | "https", _)) => {
@@ -183,8 +198,10 @@ impl Client {
         })
     }
 
-    fn resolve<'u>(&self, url: &'u str, method: &str) -> Cow<'u, str> {
-        resolve(url, method, self.config.s3_keys.as_ref())
+    fn resolve<'u>(&self, url: &'u str, method: &str) -> Result<Cow<'u, str>, Refusal> {
+        let keys_of =
+            |profile: Option<&str>| self.config.s3.keys_of(profile, &self.s3_profiles);
+        resolve(url, method, keys_of).map_err(Refusal::lasting)
     }
 
     /// How often a stream that broke off is continued without getting anywhere.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::s3::S3Keys;
+use crate::s3_keys::S3Access;
 
 /// How patient the client is.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub struct Config {
     pub stall_timeout: Duration,
     /// The proxies to use.
     pub proxies: Proxies,
-    /// What objects in S3 are asked for with, if anything.
-    pub s3_keys: Option<S3Keys>,
+    /// What objects in S3 are asked for with.
+    pub s3: S3Access,
     /// What to tell servers about this program.
     pub user_agent: String,
 }
@@ -33,7 +33,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(15),
             stall_timeout: Duration::from_secs(30),
             proxies: Proxies::default(),
-            s3_keys: None,
+            s3: S3Access::default(),
             user_agent: concat!("picnix/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

@@ -338,11 +338,14 @@ pub(crate) fn open_file(path: &str, start: u64) -> Result<Answer, Refusal> {
 /// The file of a `file` URL, given what follows its `file://`.
 pub(crate) fn file_path(path: &str) -> PathBuf {
     // `file://host/path`: only the empty host and this one make sense.
-    percent_decode(path.strip_prefix("localhost").unwrap_or(path))
+    use std::os::unix::ffi::OsStringExt;
+    let path = percent_decode(path.strip_prefix("localhost").unwrap_or(path));
+    PathBuf::from(std::ffi::OsString::from_vec(path))
 }
 
-fn percent_decode(text: &str) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
+/// A part of a URL without percent signs. One that no two digits follow stands for itself.
+#[must_use]
+pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -352,5 +355,5 @@ fn percent_decode(text: &str) -> PathBuf {
         bytes.push(code.unwrap_or(*first));
         rest = if code.is_some() { &tail[2..] } else { tail };
     }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
+    bytes
 }

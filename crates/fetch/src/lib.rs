@@ -21,13 +21,14 @@ mod fetch;
 mod http;
 mod part;
 mod s3;
+mod s3_keys;
 mod stream;
 
 pub use apt::{debian_mirrors, read_apt_sources};
 pub use client::{Client, Patience, Upload};
 pub use config::{Config, Proxies};
 pub use error::{Attempt, Error};
-pub use fetch::{Fetched, Progress, Request, fetch};
+pub use fetch::{Fetched, Progress, Request, fetch, percent_decode};
 pub use mirrors::{Mirrors, SNAPSHOT_KEY};
-pub use s3::S3Keys;
+pub use s3_keys::{S3Access, S3Keys};
 pub use stream::Stream;

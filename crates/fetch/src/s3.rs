@@ -1,8 +1,8 @@
 //! URLs of objects in S3, signed (AWS signature version 4, in the query of the URL).
 //!
 //! A signature in the URL needs no header and says nothing of the contents, so everything else here works as
-//! with any server. A caller writes `s3+https://REGION@HOST/PATH` (or `s3+http`); without keys the URL is
-//! used unsigned, as public buckets want it. What is signed is described in Amazon's "Authenticating
+//! with any server. A caller writes `s3+https://REGION@HOST/PATH` (or `s3+http`), with `;PROFILE` after the region
+//! where a profile is named; without keys the URL is used unsigned, as public buckets want it. What is signed is described in Amazon's "Authenticating
 //! Requests: Using Query Parameters".
 
 use std::borrow::Cow;
@@ -11,6 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use picnix_store_core::Sha256;
 use picnix_store_core::encoding::date_digits;
 
+use crate::s3_keys::S3Keys;
+
 /// How long a signed URL is good for: longer than any one download.
 const EXPIRES_SECONDS: u64 = 12 * 3600;
 /// The block size of SHA-256, for the keyed hash.
@@ -18,55 +20,29 @@ const BLOCK_LEN: usize = 64;
 /// Hours, minutes and seconds.
 const TIME_DIGITS: usize = 6;
 
-/// What S3 knows its users by.
-#[derive(Clone, PartialEq, Eq)]
-pub struct S3Keys {
-    /// The name of the key.
-    pub id: String,
-    /// The key itself.
-    pub secret: String,
-    /// Of a key that was lent: by whom.
-    pub session: Option<String>,
-}
-
-impl std::fmt::Debug for S3Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("S3Keys").field(&self.id).finish()
-    }
-}
-
-impl S3Keys {
-    /// The keys that the usual variables name: `AWS_ACCESS_KEY_ID` and its kin.
-    #[must_use]
-    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
-        let get = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        Some(Self {
-            id: get("AWS_ACCESS_KEY_ID")?,
-            secret: get("AWS_SECRET_ACCESS_KEY")?,
-            session: get("AWS_SESSION_TOKEN"),
-        })
-    }
-}
-
 /// A URL as a server is asked for it: one of S3 is signed for the method, any other is left as it is.
+///
+/// # Errors
+/// `keys_of`, which is told the profile, finds none where there should be some.
 pub(crate) fn resolve<'u>(
     url: &'u str,
     method: &str,
-    keys: Option<&S3Keys>,
-) -> Cow<'u, str> {
-    let Some(place) = Place::parse(url) else { return Cow::Borrowed(url) };
+    keys_of: impl FnOnce(Option<&str>) -> Result<Option<S3Keys>, String>,
+) -> Result<Cow<'u, str>, String> {
+    let Some(place) = Place::parse(url) else { return Ok(Cow::Borrowed(url)) };
     let now =
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    Cow::Owned(match keys {
-        Some(keys) => place.sign(method, keys, now, EXPIRES_SECONDS),
+    Ok(Cow::Owned(match keys_of(place.profile)? {
+        Some(keys) => place.sign(method, &keys, now, EXPIRES_SECONDS),
         None => place.unsigned(),
-    })
+    }))
 }
 
 /// The parts of a URL.
 struct Place<'u> {
     scheme: &'u str,
     region: &'u str,
+    profile: Option<&'u str>,
     host: &'u str,
     path: String,
 }
@@ -75,9 +51,19 @@ impl<'u> Place<'u> {
     fn parse(url: &'u str) -> Option<Self> {
         let (scheme, rest) = url.strip_prefix("s3+")?.split_once("://")?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (region, host) = authority.split_once('@')?;
+        let (user, host) = authority.split_once('@')?;
+        let (region, profile) = match user.split_once(';') {
+            Some((region, profile)) => (region, Some(profile)),
+            None => (user, None),
+        };
         let parts: Vec<String> = path.split('/').map(encode).collect();
-        Some(Self { scheme, region, host, path: format!("/{}", parts.join("/")) })
+        Some(Self {
+            scheme,
+            region,
+            profile,
+            host,
+            path: format!("/{}", parts.join("/")),
+        })
     }
 
     fn unsigned(&self) -> String {
@@ -171,14 +157,29 @@ mod tests {
 
     #[test]
     fn other_urls_and_callers_without_keys_sign_nothing() {
-        assert_eq!(resolve("https://a/b", "GET", Some(&keys())), "https://a/b");
+        let with = |url: &str, method: &str, keys: Option<S3Keys>| {
+            resolve(url, method, |_| Ok(keys)).unwrap().into_owned()
+        };
+        assert_eq!(with("https://a/b", "GET", Some(keys())), "https://a/b");
         let url = "s3+http://r@host:9000/bucket/a b";
-        assert_eq!(resolve(url, "GET", None), "http://host:9000/bucket/a%20b");
-        let signed = resolve(url, "PUT", Some(&keys()));
-        assert_ne!(signed, resolve(url, "GET", Some(&keys())));
+        assert_eq!(with(url, "GET", None), "http://host:9000/bucket/a%20b");
+        let signed = with(url, "PUT", Some(keys()));
+        assert_ne!(signed, with(url, "GET", Some(keys())));
         let lent = S3Keys { session: Some("to+ken".into()), ..keys() };
-        assert!(
-            resolve(url, "GET", Some(&lent)).contains("X-Amz-Security-Token=to%2Bken&")
-        );
+        assert!(with(url, "GET", Some(lent)).contains("X-Amz-Security-Token=to%2Bken&"));
+    }
+
+    #[test]
+    fn a_profile_is_told_to_who_has_the_keys() {
+        let named = resolve("s3+http://r;some@host/a", "GET", |profile| {
+            assert_eq!(profile, Some("some"));
+            Ok(Some(keys()))
+        });
+        assert!(named.unwrap().contains("%2Fr%2Fs3%2Faws4_request&"));
+        let without = resolve("s3+http://r@host/a", "GET", |profile| {
+            assert_eq!(profile, None);
+            Err("no keys".to_owned())
+        });
+        assert_eq!(without.unwrap_err(), "no keys");
     }
 }

@@ -4,8 +4,9 @@
 //! empty namespaces without capabilities. Refused is what would leave a trace in an output that a
 //! NAR cannot hold (set-id bits, extended attributes), what could widen the box (mounts, new user
 //! namespaces), and kernel surface that no build needs. Each entry has its reason. The compiler makes a
-//! program for each call; a tree of comparisons leads to them, because the kernel tries a program on every
-//! call there is when it is installed: with a list, that was a tenth of what a trivial build costs.
+//! program for each call that is refused for some arguments only; a tree of comparisons leads to them. The kernel
+//! translates the program for each box and tries it on every call there is: as a list it took a tenth of what
+//! a trivial build costs.
 //!
 //! 32-bit programs on a 64-bit machine are killed: their call numbers mean something else.
 
@@ -24,6 +25,11 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 const ARCH: TargetArch = TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
 const ARCH: TargetArch = TargetArch::aarch64;
+/// `AUDIT_ARCH_*` of the machine.
+#[cfg(target_arch = "x86_64")]
+const ARCH_NUMBER: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCH_NUMBER: u32 = 0xc000_00b7;
 
 /// The compiled program.
 pub(crate) fn program() -> &'static BpfProgram {
@@ -35,20 +41,30 @@ pub(crate) fn program() -> &'static BpfProgram {
             (libc::ENOTSUP, unsupported()),
             (libc::EAFNOSUPPORT, foreign_sockets()),
         ];
-        let mut program = vec![step(LOAD, 0)];
+        let mut program = vec![
+            step(LOAD, ARCH_WORD),
+            sock_filter { jt: 1, ..step(JUMP_EQUAL, ARCH_NUMBER) },
+            step(RETURN, libc::SECCOMP_RET_KILL_PROCESS),
+            step(LOAD, NUMBER_WORD),
+        ];
         if cfg!(target_arch = "x86_64") {
             // Call numbers of the x32 interface do not exist.
             let absent = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
             program.push(sock_filter { jf: 1, ..step(JUMP_AT_LEAST, X32_BIT) });
             program.push(step(RETURN, absent));
         }
-        program.extend(tree(&leaves(answers)));
+        program.extend(tree(&spans(&programs(answers))));
         program
     })
 }
 
-/// `BPF_LD | BPF_W | BPF_ABS`: loads a word of the call's description; its number is the first.
+/// `BPF_LD | BPF_W | BPF_ABS`: loads a word of the call's description.
 const LOAD: u16 = 0x20;
+/// Where the description has the call's number, and the architecture (`struct seccomp_data`).
+const NUMBER_WORD: u32 = 0;
+const ARCH_WORD: u32 = 4;
+/// `BPF_JMP | BPF_JEQ | BPF_K`
+const JUMP_EQUAL: u16 = 0x15;
 /// `BPF_JMP | BPF_JGE | BPF_K`
 const JUMP_AT_LEAST: u16 = 0x35;
 /// `BPF_JMP | BPF_JA`: goes on so many steps later.
@@ -62,31 +78,57 @@ fn step(code: u16, k: u32) -> sock_filter {
     sock_filter { code, jt: 0, jf: 0, k }
 }
 
-/// A program for each call that has rules, by the call's number. Each looks at the architecture, too.
-fn leaves(answers: impl IntoIterator<Item = (i32, Rules)>) -> Vec<(u32, BpfProgram)> {
-    let mut leaves = BTreeMap::new();
+/// A program for each call that has rules, by the call's number.
+fn programs(
+    answers: impl IntoIterator<Item = (i32, Rules)>,
+) -> BTreeMap<u32, BpfProgram> {
+    let mut programs = BTreeMap::new();
     for (errno, rules) in answers {
         for (call, rules) in rules {
             let number = u32::try_from(call).expect("call numbers are small");
-            let program = compile(errno, Rules::from([(call, rules)]));
-            let other = leaves.insert(number, program);
+            let program = match rules.is_empty() {
+                true => {
+                    vec![step(RETURN, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs())]
+                }
+                false => compile(errno, Rules::from([(call, rules)])),
+            };
+            let other = programs.insert(number, program);
             assert!(other.is_none(), "a call has one answer");
         }
     }
-    leaves.into_iter().collect()
+    programs
 }
 
-/// A program that leads a number, which is loaded, to the leaf that is for it; to any where there is none.
-fn tree(leaves: &[(u32, BpfProgram)]) -> BpfProgram {
-    if let [(_, only)] = leaves {
+/// All numbers in order: from each on, what to do until the next. What has no program is allowed.
+fn spans(programs: &BTreeMap<u32, BpfProgram>) -> Vec<(u32, BpfProgram)> {
+    let allow = vec![step(RETURN, libc::SECCOMP_RET_ALLOW)];
+    let mut spans: Vec<(u32, BpfProgram)> = vec![(0, allow.clone())];
+    for (number, program) in programs {
+        spans.pop_if(|(from, _)| from == number);
+        if spans.last().is_none_or(|(_, last)| last != program) {
+            spans.push((*number, program.clone()));
+        }
+        spans.push((number + 1, allow.clone()));
+    }
+    spans
+}
+
+/// A program that leads a number, which is loaded, to what is to be done from there on.
+fn tree(spans: &[(u32, BpfProgram)]) -> BpfProgram {
+    if let [(_, only)] = spans {
         return only.clone();
     }
-    let (lower, upper) = leaves.split_at(leaves.len() / 2);
+    let (lower, upper) = spans.split_at(spans.len() / 2);
     let below = tree(lower);
-    let over = u32::try_from(below.len()).expect("programs are short");
-    // A conditional jump does not reach far enough.
-    let mut program =
-        vec![sock_filter { jf: 1, ..step(JUMP_AT_LEAST, upper[0].0) }, step(JUMP, over)];
+    let upper_from = step(JUMP_AT_LEAST, upper[0].0);
+    let mut program = match u8::try_from(below.len()) {
+        Ok(over) => vec![sock_filter { jt: over, ..upper_from }],
+        // A conditional jump does not reach far enough.
+        Err(_) => {
+            let over = u32::try_from(below.len()).expect("programs are short");
+            vec![sock_filter { jf: 1, ..upper_from }, step(JUMP, over)]
+        }
+    };
     program.extend(below);
     program.extend(tree(upper));
     program
@@ -284,8 +326,8 @@ mod tests {
             let calls: Vec<i64> = (0..count).map(|number| 10 + 3 * number).collect();
             let answers =
                 calls.iter().map(|call| (i32::try_from(*call).unwrap(), only(*call)));
-            let mut program = vec![step(LOAD, 0)];
-            program.extend(tree(&leaves(answers)));
+            let mut program = vec![step(LOAD, NUMBER_WORD)];
+            program.extend(tree(&spans(&programs(answers))));
             for call in 0..100 {
                 let wanted = match calls.contains(&i64::from(call)) {
                     true => libc::SECCOMP_RET_ERRNO | call,
@@ -316,10 +358,10 @@ mod tests {
             steps += 1;
             let branch = |holds: bool| usize::from(if holds { jt } else { jf });
             match code {
-                LOAD if k == 0 => value = call,
-                LOAD if k == 4 => value = ARCH_NUMBER,
+                LOAD if k == NUMBER_WORD => value = call,
+                LOAD if k == ARCH_WORD => value = ARCH_NUMBER,
                 LOAD => return (libc::SECCOMP_RET_ALLOW, steps),
-                0x15 => at += branch(value == k),
+                JUMP_EQUAL => at += branch(value == k),
                 JUMP_AT_LEAST => at += branch(value >= k),
                 JUMP => at += k as usize,
                 RETURN => return (k, steps),
@@ -327,9 +369,4 @@ mod tests {
             }
         }
     }
-
-    #[cfg(target_arch = "x86_64")]
-    const ARCH_NUMBER: u32 = 0xc000_003e;
-    #[cfg(target_arch = "aarch64")]
-    const ARCH_NUMBER: u32 = 0xc000_00b7;
 }

@@ -13,7 +13,7 @@ use picnix_store_core::{
 };
 
 use crate::error::{Error, Result};
-use crate::pipe::{HashPipe, Maybe, Tee};
+use crate::pipe::{HashPipe, HashedSource, Maybe, Tee};
 use crate::place::Placement;
 use crate::store::Store;
 use crate::tree::{
@@ -102,21 +102,41 @@ fn content_path(
 }
 
 impl Store {
-    /// Adds a text.
+    /// Adds a text, whoever has written it.
+    ///
+    /// # Errors
+    /// It is a derivation whose outputs are not those that follow from it.
     pub fn add_text(
         &self,
         name: &str,
         contents: &[u8],
         references: &BTreeSet<StorePath>,
     ) -> Result<StorePath> {
-        let path = self.add_texts(&[TextObject { name, contents, references }])?.pop();
-        Ok(path.expect("there is one path for each text"))
+        let text = TextObject { name, contents, references };
+        let (mut paths, placements) = self.prepare_texts(&[text])?;
+        if !placements.is_empty() {
+            self.place(placements)?;
+        }
+        Ok(paths.pop().expect("there is one path for each text"))
     }
 
     /// Adds many texts in one transaction; those that are valid cost a query each.
     ///
-    /// The paths are in the order of the texts. They are temporary roots afterwards.
+    /// The paths are in the order of the texts. They are temporary roots afterwards. Derivations are believed to
+    /// be what this process has made itself.
     pub fn add_texts(&self, texts: &[TextObject<'_>]) -> Result<Vec<StorePath>> {
+        let (paths, placements) = self.prepare_texts(texts)?;
+        if !placements.is_empty() {
+            self.place_own(placements)?;
+        }
+        Ok(paths)
+    }
+
+    /// The paths of texts; those that are not valid lie under temporary names.
+    fn prepare_texts(
+        &self,
+        texts: &[TextObject<'_>],
+    ) -> Result<(Vec<StorePath>, Vec<Placement>)> {
         let mut paths = Vec::with_capacity(texts.len());
         for TextObject { name, contents, references } in texts {
             let hash = Sha256::of(contents);
@@ -138,10 +158,7 @@ impl Store {
                 placements.push(Placement { from, info });
             }
         }
-        if !placements.is_empty() {
-            self.place(placements)?;
-        }
-        Ok(paths)
+        Ok((paths, placements))
     }
 
     /// Computes the path that [`Store::add_source`] would give, without adding anything.
@@ -291,11 +308,11 @@ impl Store {
     }
 
     /// Adds an object from elsewhere by its NAR, checked against its info: the hash, the size, and
-    /// the content address if it claims one.
+    /// the content address if it claims one. What follows the NAR in the source may be read, too.
     ///
     /// Whether the info may be believed is the caller's question. References must be valid. If the
     /// path is valid already, nothing is read.
-    pub fn add_nar(&self, source: impl BufRead, info: &PathInfo) -> Result<()> {
+    pub fn add_nar(&self, source: impl Read, info: &PathInfo) -> Result<()> {
         if self.is_kept(&info.path)? {
             return Ok(());
         }
@@ -373,13 +390,13 @@ impl Store {
 
 /// Restores a NAR that must have the hash and the size in the info.
 pub(crate) fn checked_restore(
-    source: impl BufRead,
+    source: impl Read,
     to: &Path,
     info: &PathInfo,
 ) -> Result<()> {
-    let mut source = HashingReader { source, pipe: HashPipe::new(HashAlgo::Sha256) };
+    let mut source = HashedSource::new(source, HashAlgo::Sha256);
     restore(&mut source, to)?;
-    let (hash, size) = source.pipe.finish();
+    let (hash, size) = source.finish();
     let path = info.path.clone();
     if size != info.nar_size {
         let (expected, actual) = (info.nar_size, size);

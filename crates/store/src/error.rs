@@ -92,6 +92,17 @@ pub enum Error {
         /// What it refers to.
         reference: StorePath,
     },
+    /// A derivation whose outputs are not the paths that follow from it, or cannot be checked.
+    #[error("cannot add derivation '{path}': {source}")]
+    WrongDerivation {
+        /// The derivation.
+        path: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// Derivations that need each other.
+    #[error("derivation '{0}' is needed to build itself")]
+    DerivationCycle(String),
     /// A stream that no `nix-store --export` wrote.
     #[error("input doesn't look like something created by 'nix-store --export'")]
     NotAnExport,

@@ -25,6 +25,7 @@ mod add;
 mod answers;
 mod config;
 mod database;
+mod derivations;
 mod error;
 mod export;
 mod gc;

@@ -3,7 +3,7 @@
 //! SHA-256 is as fast as reading files, so that a tree is dumped twice as fast when both happen at
 //! once. Small streams, which are most, never start the thread.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -11,6 +11,8 @@ use picnix_store_core::{Hash, HashAlgo, HashSink};
 
 /// How much is handed over at once.
 const CHUNK_SIZE: usize = 256 * 1024;
+/// What is read at first of a stream that may be short.
+const FIRST_SIZE: usize = 4096;
 /// How many pieces may wait; with their size this bounds the memory.
 const QUEUE_LEN: usize = 4;
 
@@ -54,6 +56,7 @@ impl HashPipe {
         }
     }
 
+    /// Gives the piece to the thread; the one that is in its place has any length and contents.
     fn hand_over(&mut self) -> io::Result<()> {
         let chunk = std::mem::take(&mut self.chunk);
         if let State::Here(sink) = &mut self.state {
@@ -68,13 +71,72 @@ impl HashPipe {
     }
 }
 
+/// Hashes what is consumed of a stream that nobody else reads on: the buffers that it fills go to the
+/// hasher as they are, without a copy.
+pub(crate) struct HashedSource<R> {
+    source: R,
+    /// Its piece is the buffer; all of it may be written to.
+    pipe: HashPipe,
+    filled: usize,
+    consumed: usize,
+}
+
+impl<R: Read> HashedSource<R> {
+    pub(crate) fn new(source: R, algo: HashAlgo) -> Self {
+        Self { source, pipe: HashPipe::new(algo), filled: 0, consumed: 0 }
+    }
+
+    /// The hash and the length of what was consumed.
+    pub(crate) fn finish(mut self) -> (Hash, u64) {
+        self.pipe.chunk.truncate(self.consumed);
+        self.pipe.finish()
+    }
+
+    /// Makes room behind what is filled. Short streams, which are most, have a small buffer.
+    fn make_room(&mut self) -> io::Result<()> {
+        let len = self.pipe.chunk.len();
+        if len == CHUNK_SIZE {
+            self.pipe.hand_over()?;
+        } else if let State::Here(sink) = &mut self.pipe.state {
+            sink.update(&self.pipe.chunk);
+        }
+        let wanted = if len == 0 { FIRST_SIZE } else { (4 * len).min(CHUNK_SIZE) };
+        self.pipe.chunk.resize(wanted, 0);
+        (self.filled, self.consumed) = (0, 0);
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for HashedSource<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let len = self.fill_buf()?.read(bytes)?;
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl<R: Read> BufRead for HashedSource<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.consumed == self.filled {
+            if self.filled == self.pipe.chunk.len() {
+                self.make_room()?;
+            }
+            self.filled += self.source.read(&mut self.pipe.chunk[self.filled..])?;
+        }
+        Ok(&self.pipe.chunk[self.consumed..self.filled])
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.consumed = self.filled.min(self.consumed + len);
+    }
+}
+
 fn start(mut sink: HashSink) -> io::Result<Thread> {
     let (full, full_receiver) = sync_channel::<Vec<u8>>(QUEUE_LEN);
     let (empty_sender, empty) = sync_channel::<Vec<u8>>(QUEUE_LEN + 2);
     let work = move || {
-        while let Ok(mut chunk) = full_receiver.recv() {
+        while let Ok(chunk) = full_receiver.recv() {
             sink.update(&chunk);
-            chunk.clear();
             // Nobody minds if the buffer is not wanted back.
             let _ = empty_sender.try_send(chunk);
         }
@@ -92,6 +154,7 @@ impl Write for HashPipe {
         self.chunk.extend_from_slice(bytes);
         if self.chunk.len() >= CHUNK_SIZE {
             self.hand_over()?;
+            self.chunk.clear();
         }
         Ok(bytes.len())
     }
@@ -144,6 +207,38 @@ mod tests {
             }
             let wanted = Hash::of(HashAlgo::Sha256, &bytes);
             assert_eq!(pipe.finish(), (wanted, len as u64));
+            for limit in [1, 70_001, usize::MAX] {
+                let source = Pieces { bytes: &bytes, limit };
+                let mut source = HashedSource::new(source, HashAlgo::Sha256);
+                let mut read = Vec::new();
+                source.read_to_end(&mut read).unwrap();
+                assert!(read == bytes);
+                assert_eq!(source.finish(), (wanted, len as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_consumed_is_not_hashed() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(2 * CHUNK_SIZE).collect();
+        let mut source = HashedSource::new(bytes.as_slice(), HashAlgo::Sha256);
+        let mut start = vec![0; CHUNK_SIZE + 9];
+        source.read_exact(&mut start).unwrap();
+        assert!(source.fill_buf().unwrap().len() > 1);
+        let wanted = Hash::of(HashAlgo::Sha256, &bytes[..start.len()]);
+        assert_eq!(source.finish(), (wanted, start.len() as u64));
+    }
+
+    /// Gives at most so many bytes at once.
+    struct Pieces<'a> {
+        bytes: &'a [u8],
+        limit: usize,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let most = buffer.len().min(self.limit);
+            self.bytes.read(&mut buffer[..most])
         }
     }
 }

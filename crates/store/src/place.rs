@@ -31,7 +31,16 @@ impl Store {
     ///
     /// An object that is valid already stays; the new one is dropped. Infos with a registration time
     /// of 0 get the present one.
-    pub(crate) fn place(&self, mut placements: Vec<Placement>) -> Result<()> {
+    ///
+    /// # Errors
+    /// One of them is a derivation whose outputs are not those that follow from it.
+    pub(crate) fn place(&self, placements: Vec<Placement>) -> Result<()> {
+        self.check_placements(&placements)?;
+        self.place_own(placements)
+    }
+
+    /// As [`Store::place`], for derivations that this process has made, if there are any.
+    pub(crate) fn place_own(&self, mut placements: Vec<Placement>) -> Result<()> {
         self.require_writable()?;
         self.add_temp_roots(placements.iter().map(|placement| &placement.info.path))?;
         let now = now();
@@ -59,6 +68,7 @@ impl Store {
             self.sync_placed(new.iter().map(|placement| &placement.info.path))?;
             let infos: Vec<PathInfo> = new.into_iter().map(|p| p.info).collect();
             self.database.register(&infos)?;
+            self.forget_derivations(infos.iter().map(|info| &info.path));
             placed.extend(infos.into_iter().map(|info| info.path));
         }
         drop(lock);
@@ -98,6 +108,11 @@ impl Store {
             rustix::fs::statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW)
                 .context("examine", &place)?;
         }
+        self.forget_derivations(infos.iter().map(|info| &info.path));
+        let places: Vec<PathBuf> =
+            infos.iter().map(|info| self.layout.object(&info.path)).collect();
+        let paths = infos.iter().map(|info| &info.path);
+        self.check_arriving(paths.zip(places.iter().map(PathBuf::as_path)))?;
         self.sync()?;
         self.database.register(&infos)
     }

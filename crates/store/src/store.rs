@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use picnix_closure::{Graph, Node};
 use picnix_store_core::{
-    Derivation, OutputName, PathInfo, Signature, StoreDir, StorePath,
+    Derivation, DrvHash, OutputName, PathInfo, Signature, StoreDir, StorePath,
 };
 
 use crate::config::{Access, Durability, Layout, StoreConfig};
@@ -27,7 +27,9 @@ pub struct Store {
     session: Mutex<Session>,
     /// The folder of the objects, for syncing its file system.
     objects: File,
-    derivations: Mutex<BTreeMap<StorePath, Arc<Derivation>>>,
+    pub(crate) derivations: Mutex<BTreeMap<StorePath, Arc<Derivation>>>,
+    /// Hashes modulo of valid derivations.
+    pub(crate) derivation_hashes: Mutex<BTreeMap<StorePath, Arc<DrvHash>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -89,6 +91,7 @@ impl Store {
             session: Mutex::default(),
             objects,
             derivations: Mutex::default(),
+            derivation_hashes: Mutex::default(),
         })
     }
 
@@ -209,21 +212,6 @@ impl Store {
         dump(&self.real_path(path), &mut sink).map(|_| ())
     }
 
-    /// Reads and remembers a derivation, valid or not, as long as its file is there.
-    pub fn read_derivation(&self, path: &StorePath) -> Result<Arc<Derivation>> {
-        if let Some(drv) = lock(&self.derivations).get(path) {
-            return Ok(drv.clone());
-        }
-        let name = path.derivation_name()?;
-        let file = self.real_path(path);
-        let text = std::fs::read(&file).context("read the derivation", &file)?;
-        let drv = Derivation::parse(self.store_dir(), &text, name)
-            .map_err(|source| Error::FormatIn { path: file, source: Box::new(source) })?;
-        let drv = Arc::new(drv);
-        lock(&self.derivations).insert(path.clone(), drv.clone());
-        Ok(drv)
-    }
-
     /// The outputs of a derivation in the store with their paths, where these are known.
     pub fn derivation_outputs(
         &self,
@@ -317,6 +305,6 @@ impl Store {
 }
 
 /// Locks a value whose state is sound even if a thread died.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Is the store what the database says it is?
 
 use std::collections::BTreeSet;
-use std::io::BufRead;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -171,7 +171,7 @@ impl Store {
     /// Replaces the files of a valid path by those of a NAR with the registered hash.
     ///
     /// For repairing from another store. The exchange is one step: there is never no object.
-    pub fn repair_path(&self, path: &StorePath, nar: impl BufRead) -> Result<()> {
+    pub fn repair_path(&self, path: &StorePath, nar: impl Read) -> Result<()> {
         self.require_writable()?;
         self.add_temp_roots([path])?;
         let info: PathInfo = self.path_info(path)?;

@@ -672,7 +672,8 @@ fn derivers_live_as_long_as_their_outputs() {
     let dir = TempDir::new().unwrap();
     let (drv, path) = {
         let store = open(&dir);
-        let drv = store.add_text("x.drv", b"x", &none()).unwrap();
+        let text = TextObject { name: "x.drv", contents: b"x", references: &none() };
+        let drv = store.add_texts(&[text]).unwrap().remove(0);
         let real_path = store.temp_path().unwrap();
         fs::write(&real_path, "").unwrap();
         let path = StorePath::from_parts([1; 20], b"x").unwrap();

@@ -1,7 +1,8 @@
 //! Where a binary cache is, and what its address says about it.
 //!
 //! An address is a URL, `file`, `http`, `https` or `s3`, with Nix's parameters after a `?`:
-//! `priority`, `compression`, `compression-level`, `trusted`; for S3 `region`, `endpoint`, `scheme`. Parameters that Nix knows and we do not
+//! `priority`, `compression`, `compression-level`, `trusted`; for S3
+//! `region`, `endpoint`, `scheme`, `profile`, `addressing-style`. Parameters that Nix knows and we do not
 //! need are skipped, so that an address works in both programs.
 
 use crate::cache::compression::Compression;
@@ -64,7 +65,7 @@ impl CacheAddress {
         }
         let mut address = Self {
             url: match url.strip_prefix("s3://") {
-                Some(rest) => s3_url(rest, parameters),
+                Some(rest) => s3_url(rest, parameters).map_err(|why| fail(&why))?,
                 None => url.to_owned(),
             },
             priority: None,
@@ -93,30 +94,56 @@ impl CacheAddress {
     }
 }
 
-/// The URL by which the client knows a bucket; with an endpoint of its own the bucket is a part of the path.
-fn s3_url(rest: &str, parameters: &str) -> String {
+/// The URL by which the client knows a bucket, which is a part of the host's name or of the path: of the path where the
+/// endpoint is not Amazon's, or where the bucket's name has dots, which no certificate covers.
+fn s3_url(rest: &str, parameters: &str) -> Result<String, String> {
     let value = |wanted: &str| {
         let pairs = parameters.split('&').filter_map(|pair| pair.split_once('='));
         let mut values =
             pairs.filter(|(name, value)| *name == wanted && !value.is_empty());
-        values.next().map(|(_, value)| value)
+        let decode = |(_, value): (_, &str)| {
+            let text = String::from_utf8(picnix_fetch::percent_decode(value));
+            text.map_err(|_| format!("'{value}' is no UTF-8"))
+        };
+        values.next().map(decode).transpose()
     };
-    let region = value("region").unwrap_or(S3_REGION);
-    let scheme = value("scheme").unwrap_or("https");
+    let word = |name: &str| {
+        let found = value(name)?;
+        let is_word = |text: &String| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
+        };
+        match found {
+            Some(text) if !is_word(&text) => Err(format!("'{text}' is no {name}")),
+            found => Ok(found),
+        }
+    };
+    let region = word("region")?.unwrap_or_else(|| S3_REGION.to_owned());
+    let profile = word("profile")?.map(|name| format!(";{name}")).unwrap_or_default();
+    let scheme = word("scheme")?.unwrap_or_else(|| "https".to_owned());
     let (bucket, folder) = match rest.split_once('/') {
         Some((bucket, folder)) => (bucket, format!("/{folder}")),
         None => (rest, String::new()),
     };
-    match value("endpoint") {
+    let endpoint = value("endpoint")?;
+    let (scheme, host) = match &endpoint {
         Some(endpoint) => {
-            let (scheme, host) = endpoint.split_once("://").unwrap_or((scheme, endpoint));
-            let host = host.trim_end_matches('/');
-            format!("s3+{scheme}://{region}@{host}/{bucket}{folder}")
+            let (scheme, host) =
+                endpoint.split_once("://").unwrap_or((&scheme, endpoint));
+            (scheme, host.trim_end_matches('/').to_owned())
         }
-        None => {
-            format!("s3+{scheme}://{region}@{bucket}.s3.{region}.amazonaws.com{folder}")
-        }
-    }
+        None => (&*scheme, format!("s3.{region}.amazonaws.com")),
+    };
+    let is_in_path = match word("addressing-style")?.as_deref() {
+        None | Some("auto") => endpoint.is_some() || bucket.contains('.'),
+        Some("path") => true,
+        Some("virtual") => false,
+        Some(other) => return Err(format!("unknown S3 addressing style '{other}'")),
+    };
+    Ok(match is_in_path {
+        true => format!("s3+{scheme}://{region}{profile}@{host}/{bucket}{folder}"),
+        false => format!("s3+{scheme}://{region}{profile}@{bucket}.{host}{folder}"),
+    })
 }
 
 #[cfg(test)]
@@ -148,6 +175,19 @@ mod tests {
         let own = "s3://b/x?endpoint=host:9000&scheme=http";
         assert_eq!(url(own), "s3+http://us-east-1@host:9000/b/x");
         assert_eq!(url("s3://b?endpoint=http://host/"), "s3+http://us-east-1@host/b");
+        assert_eq!(
+            url("s3://b?endpoint=http%3A%2F%2Fhost:1&profile=cache-upload"),
+            "s3+http://us-east-1;cache-upload@host:1/b"
+        );
+        assert_eq!(
+            url("s3://a.b"),
+            "s3+https://us-east-1@s3.us-east-1.amazonaws.com/a.b"
+        );
+        let styled = |style: &str| {
+            url(&format!("s3://b/x?endpoint=host&addressing-style={style}"))
+        };
+        assert_eq!(styled("virtual"), "s3+https://us-east-1@b.host/x");
+        assert_eq!(styled("path"), "s3+https://us-east-1@host/b/x");
     }
 
     #[test]
@@ -158,5 +198,8 @@ mod tests {
         assert!(error("gopher://a").contains("'gopher' caches are not supported"));
         assert!(error("http://a?priority=x").contains("'priority' is not a number"));
         assert!(error("http://a?compression=rar").contains("'rar'"));
+        assert!(error("s3://a?profile=b@c").contains("'b@c' is no profile"));
+        assert!(error("s3://a?region=%40").contains("'@' is no region"));
+        assert!(error("s3://a?addressing-style=x").contains("addressing style 'x'"));
     }
 }

@@ -14,6 +14,8 @@ use crate::cancel::Cancel;
 
 /// How much is read at a time.
 const BUFFER_SIZE: usize = 256 * 1024;
+/// For who reads little at once; larger reads pass the buffer by.
+const SMALL_BUFFER_SIZE: usize = 16 * 1024;
 
 /// A copy to be made.
 pub(crate) struct Download<'a> {
@@ -87,7 +89,7 @@ fn with_nar<T>(
         fail(CacheError::Io { action: "decompress", path, source })
     })?;
     let bounded = Bounded { source: decoder, left: job.offer.info.nar_size };
-    work(&mut BufReader::with_capacity(BUFFER_SIZE, bounded)).map_err(fail)
+    work(&mut BufReader::with_capacity(SMALL_BUFFER_SIZE, bounded)).map_err(fail)
 }
 
 /// A stream that reports how far it is and ends when the caller asks for it.

@@ -13,7 +13,6 @@ use picnix_store_core::{Derivation, Hash, StorePath};
 
 use super::session::{Context, Refusal, Session, Wire};
 use crate::error::{Error, StepError, chain};
-use crate::hashes::{Hashes, hash_of};
 use crate::plan::{Outputs, Plan, Purpose, Target};
 
 /// What a client may want: nothing but the number of paths would bound the pairs of a message.
@@ -225,7 +224,7 @@ impl<W: Write + Send> Context<'_, W> {
             WantedPath::Built(drv_path, names) => (drv_path, names),
         };
         // A derivation may lack what it was built from, and then has no realisation.
-        let hash = hash_of(self.store, drv_path, &mut Hashes::new()).ok();
+        let hash = self.store.derivation_hash(drv_path).ok();
         let mut outputs = Vec::new();
         for (name, path) in self.store.derivation_outputs(drv_path)? {
             let is_wanted = match names {

@@ -7,6 +7,7 @@ mod cache;
 mod forge;
 mod git;
 mod unpack;
+mod zip;
 
 pub(crate) use unpack::decompress;
 
@@ -30,11 +31,12 @@ use crate::Error;
 use crate::engine::Engine;
 use cache::Cache;
 use forge::Forge;
+use zip::Attributes;
 
-/// Unpacks an archive of tar, compressed or not, for the fuzzer.
+/// Unpacks an archive of tar, compressed or not, or of zip, for the fuzzer.
 #[cfg(fuzzing)]
-pub fn unpack_tarball(archive: &Path, to: &Path) -> std::io::Result<()> {
-    unpack::unpack_tarball(archive, to).map(|_| ())
+pub fn unpack_archive(archive: &Path, to: &Path) -> std::io::Result<()> {
+    unpack::unpack_archive(archive, to, Attributes::Known).map(|_| ())
 }
 
 /// How long an answer of the network is believed: Nix's `tarball-ttl`.
@@ -334,7 +336,7 @@ impl<'e> Fetchers<'e> {
         let store = self.engine.store()?;
         let (archive, to) = (store.temp_path()?, store.temp_path()?);
         self.download(url, &archive, None)?;
-        let unpacked = unpack::unpack_tarball(&archive, &to)
+        let unpacked = unpack::unpack_archive(&archive, &to, Attributes::of_url(url))
             .map_err(|source| Error::Archive { url: url.to_owned(), source });
         self.remove(&archive);
         let result = unpacked.and_then(|unpacked| {

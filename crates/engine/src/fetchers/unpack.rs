@@ -13,12 +13,14 @@ use std::path::{Path, PathBuf};
 
 use tar::EntryType;
 
+use super::zip::{self, Attributes};
+
 /// The most bytes that an archive may unpack to.
 const MAX_BYTES: u64 = 32 << 30;
 /// The most files and directories in an archive.
-const MAX_ENTRIES: usize = 8 << 20;
+pub(super) const MAX_ENTRIES: usize = 8 << 20;
 /// A stream of xz that wants more memory is hostile.
-const XZ_MEMORY_BYTES: u64 = 512 << 20;
+pub(super) const XZ_MEMORY_BYTES: u64 = 512 << 20;
 /// The largest file whose contents are looked at to recognise its format.
 const MAGIC_LEN: usize = 6;
 
@@ -157,7 +159,7 @@ impl TreeWriter {
     }
 }
 
-fn refuse<T>(path: &Path, why: &str) -> io::Result<T> {
+pub(super) fn refuse<T>(path: &Path, why: &str) -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::InvalidData, format!("'{}' {why}", path.display())))
 }
 
@@ -177,7 +179,7 @@ fn clean(path: &[u8]) -> io::Result<PathBuf> {
     Ok(cleaned)
 }
 
-/// A tarball that was unpacked.
+/// An archive that was unpacked.
 #[derive(Debug)]
 pub(super) struct Unpacked {
     /// The directory with what was in it, below the one that was named.
@@ -186,11 +188,25 @@ pub(super) struct Unpacked {
     pub(super) last_modified: u64,
 }
 
-/// Unpacks a tarball, plain or compressed, to a path at which nothing is.
-pub(super) fn unpack_tarball(archive: &Path, to: &Path) -> io::Result<Unpacked> {
-    let mut archive =
-        tar::Archive::new(decompress(BufReader::new(File::open(archive)?))?);
+/// Unpacks a tarball, plain or compressed, or a zip archive to a path at which nothing is.
+pub(super) fn unpack_archive(
+    archive: &Path,
+    to: &Path,
+    zip_attributes: Attributes,
+) -> io::Result<Unpacked> {
     let mut writer = TreeWriter::create(to)?;
+    let mut archive = BufReader::new(File::open(archive)?);
+    let last_modified = if zip::is_zip(archive.fill_buf()?) {
+        zip::unpack_zip(archive.into_inner(), zip_attributes, &mut writer)?
+    } else {
+        unpack_tar(decompress(archive)?, &mut writer)?
+    };
+    Ok(Unpacked { tree: writer.into_tree(), last_modified })
+}
+
+/// Unpacks an archive of tar; gives the latest time of change among its entries.
+fn unpack_tar(archive: impl Read, writer: &mut TreeWriter) -> io::Result<u64> {
+    let mut archive = tar::Archive::new(archive);
     let mut last_modified = 0;
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -215,7 +231,7 @@ pub(super) fn unpack_tarball(archive: &Path, to: &Path) -> io::Result<Unpacked> 
             }
         }
     }
-    Ok(Unpacked { tree: writer.into_tree(), last_modified })
+    Ok(last_modified)
 }
 
 /// When an entry was changed: what an extended header says wins.
@@ -250,10 +266,10 @@ pub(crate) fn decompress(mut archive: BufReader<File>) -> io::Result<Box<dyn Rea
         Box::new(liblzma::read::XzDecoder::new_stream(archive, stream))
     } else if magic.starts_with(b"\x28\xb5\x2f\xfd") {
         Box::new(zstd::Decoder::with_buffer(archive)?)
-    } else if magic.starts_with(b"PK\x03\x04") {
+    } else if zip::is_zip(magic) {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "it is a zip file, which picnix does not unpack",
+            "it is a zip archive, not a tarball",
         ));
     } else {
         Box::new(archive)
@@ -293,7 +309,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("archive");
         fs::write(&archive, tarball(entries)).unwrap();
-        let unpacked = unpack_tarball(&archive, &dir.path().join("out"))?;
+        let unpacked =
+            unpack_archive(&archive, &dir.path().join("out"), Attributes::Known)?;
         Ok((dir, unpacked))
     }
 
@@ -362,8 +379,12 @@ mod tests {
         {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join("x"), archive).unwrap();
-            let found =
-                unpack_tarball(&dir.path().join("x"), &dir.path().join("out")).unwrap();
+            let found = unpack_archive(
+                &dir.path().join("x"),
+                &dir.path().join("out"),
+                Attributes::Known,
+            )
+            .unwrap();
             assert_eq!(fs::read(found.tree.join("b")).unwrap(), b"2");
         }
     }

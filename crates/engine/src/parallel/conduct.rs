@@ -10,15 +10,17 @@ use super::helper::{self, SHARE};
 use super::notes::{Effect, Source, read_effects};
 use super::territory::{Place, Territory};
 use super::wire::Report;
-use super::{MAX_DEATHS, MEMORY_PER_WORK, MIN_SHARE_BYTES, PATIENCE, WARM_UP_BYTES};
+use super::{
+    MAX_DEATHS, MEMORY_PER_WORK, MIN_SHARE_BYTES, PATIENCE, Pace, WARM_UP_BYTES,
+};
 use crate::session::{Session, WorkError};
 
 /// After so many places, or so much memory taken in bytes, helpers are listened to.
 const PLACES_PER_VISIT: usize = 16;
 const BYTES_PER_VISIT: usize = 1 << 20;
 
-/// How many of the last places tell how much work the next ones are.
-const REMEMBERED_PLACES: usize = 16;
+/// A new helper gets the last of so many equal parts.
+const HELPERS_PART: u64 = 4;
 
 /// This process, among those that numbered objects.
 pub(super) const OURSELVES: u32 = 0;
@@ -46,6 +48,22 @@ struct Province {
     helper: Option<u32>,
     /// The first place is for this process alone.
     needs_us: bool,
+    /// All of it is done.
+    is_done: bool,
+}
+
+impl Province {
+    fn new(territory: Territory) -> Self {
+        Self { territory, helper: None, needs_us: false, is_done: false }
+    }
+
+    /// Whether somebody who is free could work here.
+    fn is_free(&self) -> bool {
+        self.helper.is_none()
+            && !self.needs_us
+            && !self.is_done
+            && self.territory.len() > 0
+    }
 }
 
 struct Helper {
@@ -76,11 +94,7 @@ pub(super) fn conduct<'h, W: Work>(
     let Ok(step) = conductor.explorer.enter_top() else { return Err(WorkError::Again) };
     let Some(count) = step else { return Ok(None) };
     conductor.learn_own();
-    conductor.provinces.push_back(Province {
-        territory: Territory::members(&[], count),
-        helper: None,
-        needs_us: false,
-    });
+    conductor.provinces.push_back(Province::new(Territory::members(&[], count)));
     conductor.run()?;
     Ok(Some(conductor.harvest))
 }
@@ -115,9 +129,7 @@ struct Conductor<'s, 'e, 'h, W: Work> {
     visit_bytes: usize,
     /// Places handled here since the last visit.
     visit_places: usize,
-    /// Memory taken when the last place was done, and what each of the last ones took.
-    place_bytes: usize,
-    recent_bytes: usize,
+    pace: Pace,
     deaths: usize,
     left_to_us: usize,
     taken_over: usize,
@@ -125,7 +137,7 @@ struct Conductor<'s, 'e, 'h, W: Work> {
 
 impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
     fn new(session: &'s Session<'e, 'h>, explorer: Explorer<W>) -> Self {
-        let bytes = session.ev.heap.allocated_bytes();
+        let bytes = session.ev.heap.given_bytes();
         Self {
             session,
             explorer,
@@ -142,8 +154,7 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
             start_bytes: bytes,
             visit_bytes: bytes,
             visit_places: 0,
-            place_bytes: bytes,
-            recent_bytes: 0,
+            pace: Pace::new(bytes),
             deaths: 0,
             left_to_us: 0,
             taken_over: 0,
@@ -196,11 +207,7 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
             return Err(WorkError::Again);
         }
         self.learn_own();
-        let bytes = self.session.ev.heap.allocated_bytes();
-        let taken = bytes.saturating_sub(self.place_bytes);
-        self.place_bytes = bytes;
-        self.recent_bytes = self.recent_bytes - self.recent_bytes / REMEMBERED_PLACES
-            + taken / REMEMBERED_PLACES;
+        self.pace.note(self.session.ev.heap.given_bytes());
         match step {
             Step::Split { count } => {
                 if let Some(province) = self.provinces.front_mut() {
@@ -269,7 +276,7 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
     /// Listens to helpers, and makes new ones, once in a while.
     fn visit(&mut self) -> Result<(), Again> {
         self.visit_places += 1;
-        let bytes = self.session.ev.heap.allocated_bytes();
+        let bytes = self.session.ev.heap.given_bytes();
         if self.visit_places < PLACES_PER_VISIT
             && bytes.saturating_sub(self.visit_bytes) < BYTES_PER_VISIT
         {
@@ -279,7 +286,9 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
         for index in (0..self.helpers.len()).rev() {
             self.listen(index)?;
         }
-        while self.find_help(bytes.saturating_sub(self.start_bytes)) {}
+        if bytes.saturating_sub(self.start_bytes) >= WARM_UP_BYTES {
+            while self.find_help(self.session.cores - 1) {}
+        }
         Ok(())
     }
 
@@ -294,14 +303,19 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
         if self.listen(index)? {
             return Ok(());
         }
+        // One part at a time is offered to others.
+        let may_have_help = self.helpers.len() < self.session.cores
+            && !self.provinces.iter().any(Province::is_free);
         let helper = &mut self.helpers[index];
         let channel = &mut helper.worker.channel;
-        if !helper.was_asked {
+        if may_have_help && !helper.was_asked {
             helper.was_asked = true;
             // If it is gone, that is found out by listening.
             let _ = channel.post(SHARE).and_then(|()| channel.push_and_wait());
         }
-        channel.wait().map_err(|_| Again)
+        // Who waits leaves a core to somebody else.
+        while self.find_help(self.session.cores) {}
+        self.helpers[index].worker.channel.wait().map_err(|_| Again)
     }
 
     /// Reads what a helper says; whether it said anything.
@@ -315,9 +329,7 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
                 Incoming::End => {
                     self.deaths += usize::from(!helper.is_ending);
                     self.helpers.remove(index);
-                    if let Some(province) = self.province_of(number) {
-                        province.helper = None;
-                    }
+                    self.leave(number);
                     return Ok(true);
                 }
                 Incoming::Frame(frame) => {
@@ -368,54 +380,68 @@ impl<'s, 'e, 'h, W: Work> Conductor<'s, 'e, 'h, W> {
         let splits = &self.harvest.splits;
         let count = |place: &[u32]| splits.get(place).map_or(0, |known| known.count);
         let rest = self.provinces[at].territory.split_off(place, count);
-        self.provinces[at].helper = None;
-        let rest = Province { territory: rest, helper: Some(number), needs_us: false };
-        self.provinces.insert(at + 1, rest);
+        self.provinces.insert(at + 1, Province::new(rest));
+    }
+
+    /// A helper is gone. What is done of its province is no work for another one.
+    fn leave(&mut self, number: u32) {
+        let is_its = |province: &Province| province.helper == Some(number);
+        let Some(at) = self.provinces.iter().position(is_its) else { return };
+        let province = &mut self.provinces[at];
+        province.helper = None;
+        let splits = &self.harvest.splits;
+        let rest = province.territory.split_off_undone(
+            |place| splits.get(place).map(|known| known.count),
+            |place| self.reported.contains_key(place),
+        );
+        if rest.len() == 0 {
+            province.is_done = true;
+            return;
+        }
+        let rest = Province { needs_us: province.needs_us, ..Province::new(rest) };
+        if province.territory.len() > 0 {
+            (province.is_done, province.needs_us) = (true, false);
+            self.provinces.insert(at + 1, rest);
+        } else {
+            *province = rest;
+        }
     }
 
     // ---- new helpers ----------------------------------------------------------------------------
 
-    /// Makes a helper, if one may be made and there is work for it.
-    fn find_help(&mut self, grown: usize) -> bool {
-        if grown < WARM_UP_BYTES
-            || self.helpers.len() + 1 >= self.session.cores
+    /// Makes a helper, if there are less than `most` and there is work for it.
+    fn find_help(&mut self, most: usize) -> bool {
+        if self.helpers.len() >= most
             || self.deaths >= MAX_DEATHS
             || (self.left_to_us >= PATIENCE && self.left_to_us * 4 > self.taken_over)
         {
             return false;
         }
         // Whether so many places are work enough, judged by those that were handled here last.
-        let each = self.recent_bytes;
         let cost = self.session.ev.heap.allocated_bytes() / MEMORY_PER_WORK;
         let least = MIN_SHARE_BYTES.max(cost);
-        let is_worth = |places: u64| {
-            usize::try_from(places).unwrap_or(usize::MAX).saturating_mul(each) >= least
-        };
-        let is_free = |province: &Province| {
-            province.helper.is_none()
-                && !province.needs_us
-                && province.territory.len() > 0
-        };
+        let pace = self.pace;
+        let is_worth = |places: u64| pace.work(places) >= least;
         // First what a helper has left behind: that is as far away from here as can be.
         let is_worth_it = |index: &usize| {
             let province = &self.provinces[*index];
-            is_free(province) && is_worth(province.territory.len())
+            province.is_free() && is_worth(province.territory.len())
         };
         let abandoned = (1..self.provinces.len()).rev().find(is_worth_it);
         if let Some(index) = abandoned {
             return self.start_helper(index);
         }
-        let Some(front) = self.provinces.front_mut().filter(|front| is_free(front))
+        let Some(front) = self.provinces.front_mut().filter(|front| front.is_free())
         else {
             return false;
         };
-        let places = front.territory.len() / 2;
-        let Some(middle) = front.territory.middle().filter(|_| is_worth(places)) else {
+        let places = front.territory.len() / HELPERS_PART;
+        let begin = front.territory.last_part(HELPERS_PART);
+        let Some(begin) = begin.filter(|_| is_worth(places)) else {
             return false;
         };
-        let half = front.territory.split_off(&middle, |_| 0);
-        let half = Province { territory: half, helper: None, needs_us: false };
-        self.provinces.insert(1, half);
+        let part = Province::new(front.territory.split_off(&begin, |_| 0));
+        self.provinces.insert(1, part);
         // If none can be made nothing is lost: the places follow those of the front all the same.
         self.start_helper(1)
     }

@@ -2,20 +2,23 @@
 
 use picnix_sandbox::worker::{Channel, Incoming};
 
-use super::MAX_GROWTH_BYTES;
 use super::explore::{Explorer, Step, Work};
 use super::notes::Notes;
 use super::territory::{Place, Territory};
 use super::wire::Report;
+use super::{MAX_GROWTH_BYTES, Pace};
 use crate::session::Session;
 
-/// What it takes to look whether somebody asks for something: places, or memory taken in bytes.
+/// What it takes to look whether somebody asks for something: places, or memory given out in bytes.
 const PLACES_PER_LOOK: usize = 16;
 const BYTES_PER_LOOK: usize = 256 << 10;
+/// The least work that is given back, in bytes that the heap gives out for it: somebody else has to evaluate first what
+/// was evaluated here already.
+const MIN_GIVEN_BACK_BYTES: usize = 64 << 20;
 /// Reports are sent in larger pieces.
 const BYTES_PER_PUSH: usize = 32 << 10;
 
-/// The one thing that a helper is asked: to give back half of what it has left.
+/// The one thing that a helper is asked: to give back the later half of what it has left.
 pub(super) const SHARE: &[u8] = b"share";
 
 /// Why a helper ends early: nobody listens, or it has said all that is to be said.
@@ -29,10 +32,18 @@ pub(super) fn run<W: Work>(
     channel: Channel,
 ) {
     session.world.take_notes(Notes::new(channel));
-    let mut helper =
-        Helper { session, explorer, territory, looked_at: 0, places: 0, start: 0 };
+    let given = session.ev.heap.given_bytes();
+    let mut helper = Helper {
+        session,
+        explorer,
+        territory,
+        start: 0,
+        pace: Pace::new(given),
+        looked_at: given,
+        places: 0,
+        is_asked: false,
+    };
     helper.start = helper.taken();
-    helper.looked_at = helper.start;
     let _ = helper.work();
     if let Some(notes) = session.world.notes() {
         let _ = notes.channel().push_and_wait();
@@ -43,10 +54,14 @@ struct Helper<'s, 'e, 'h, W: Work> {
     session: &'s Session<'e, 'h>,
     explorer: &'s mut Explorer<W>,
     territory: Territory,
-    /// Memory taken at the start, and when it last looked for questions.
+    /// Memory taken at the start.
     start: usize,
+    pace: Pace,
+    /// What was given out when it last looked for questions, and the places handled since.
     looked_at: usize,
     places: usize,
+    /// Whether it was asked and has not answered.
+    is_asked: bool,
 }
 
 impl<W: Work> Helper<'_, '_, '_, W> {
@@ -67,6 +82,7 @@ impl<W: Work> Helper<'_, '_, '_, W> {
             }
             self.territory.pop();
             let step = self.explorer.step(&place);
+            self.pace.note(self.session.ev.heap.given_bytes());
             self.report(place, step)?;
         }
         self.say(&Report::Ended)
@@ -115,31 +131,30 @@ impl<W: Work> Helper<'_, '_, '_, W> {
         Ok(())
     }
 
-    /// Looks whether half of the rest is wanted back.
+    /// Looks whether the later half of the rest is wanted back.
     fn look(&mut self) -> Result<(), Stop> {
         self.places += 1;
-        let taken = self.taken();
-        let grown = taken.saturating_sub(self.looked_at);
+        let given = self.session.ev.heap.given_bytes();
+        let grown = given.saturating_sub(self.looked_at);
         if self.places < PLACES_PER_LOOK && grown < BYTES_PER_LOOK {
             return Ok(());
         }
-        (self.places, self.looked_at) = (0, taken);
+        (self.places, self.looked_at) = (0, given);
         let incoming = self.session.world.notes().ok_or(Stop)?.channel().take();
         match incoming {
-            Incoming::Nothing => return Ok(()),
+            Incoming::Nothing => {}
             Incoming::End => return Err(Stop),
-            Incoming::Frame(_) => {}
+            Incoming::Frame(_) => self.is_asked = true,
         }
-        match self.territory.middle() {
-            Some(place) => {
-                self.territory = self.territory.split_off(&place, |_| 0);
-                self.say(&Report::GaveBack { place })?;
-            }
-            None => {
-                self.say(&Report::Ended)?;
-                return Err(Stop);
-            }
+        if !self.is_asked
+            || self.pace.work(self.territory.len() / 2) < MIN_GIVEN_BACK_BYTES
+        {
+            return Ok(());
         }
+        let Some(place) = self.territory.middle() else { return Ok(()) };
+        self.is_asked = false;
+        self.territory.split_off(&place, |_| 0);
+        self.say(&Report::GaveBack { place })?;
         let mut channel = self.session.world.notes().ok_or(Stop)?.channel();
         channel.push_and_wait().map_err(|_| Stop)
     }

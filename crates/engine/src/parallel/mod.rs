@@ -2,9 +2,10 @@
 //!
 //! Decision: helpers are copies of this process (`fork`), which share what was evaluated before they began. The
 //! evaluator needs no atomics and no locks for that, and one core runs as fast as ever. The process itself does
-//! what it would do alone, in the same order; helpers work on what comes later. Where it arrives at a helper's
-//! territory it takes over what is done there, and half of the rest. So there is nothing to guess beforehand about
-//! how much work is where.
+//! what it would do alone, in the same order; helpers work on what comes later, from the last part on, so that it
+//! arrives at their territories late. There it takes over what is done and waits for the rest, as the helper
+//! has evaluated already what comes next needs; the later half of that rest goes to another helper, if it is much. So
+//! there is nothing to guess beforehand about how much work is where.
 //!
 //! **Everything that can be seen is what one core would do**: output, messages and their order, errors, what is
 //! written to the store. Why that holds:
@@ -49,17 +50,45 @@ const MIN_SHARE_BYTES: usize = 8 << 20;
 /// Copying a process costs as much as work that takes this part of its memory.
 const MEMORY_PER_WORK: usize = 16;
 /// A helper that has taken this much memory ends, and a new one goes on from what this process has by then.
-const MAX_GROWTH_BYTES: usize = 256 << 20;
+const MAX_GROWTH_BYTES: usize = 384 << 20;
 /// Below this many members a set or list is handled as a whole, unless it stands near the top.
 const MIN_MEMBERS: usize = 32;
 /// Above this many members a set or list is handled as a whole: keeping its parts would take too much memory.
 const MAX_MEMBERS: usize = 1 << 20;
 /// How deep small sets and lists are entered.
 const MAX_ENTERED_DEPTH: usize = 3;
+/// How many of the last places tell how much work the next ones are.
+const REMEMBERED_PLACES: usize = 16;
 /// How often helpers may die before no new ones are made.
 const MAX_DEATHS: usize = 3;
 /// How many places helpers may leave to this process before it is asked whether help is of any use.
 const PATIENCE: usize = 32;
+
+/// How much work places are, in bytes that the heap gave out, judged by the last ones.
+#[derive(Clone, Copy)]
+struct Pace {
+    given_bytes: usize,
+    recent_bytes: usize,
+}
+
+impl Pace {
+    fn new(given_bytes: usize) -> Self {
+        Self { given_bytes, recent_bytes: 0 }
+    }
+
+    /// A place was handled.
+    fn note(&mut self, given_bytes: usize) {
+        let taken = given_bytes.saturating_sub(self.given_bytes);
+        self.given_bytes = given_bytes;
+        self.recent_bytes = self.recent_bytes - self.recent_bytes / REMEMBERED_PLACES
+            + taken / REMEMBERED_PLACES;
+    }
+
+    /// What so many more places will take.
+    fn work(self, places: u64) -> usize {
+        usize::try_from(places).unwrap_or(usize::MAX).saturating_mul(self.recent_bytes)
+    }
+}
 
 impl<'h> Session<'_, 'h> {
     /// Forces a value deeply, and prints it as [`picnix_eval::Evaluator::print_ambiguous`] does.

@@ -68,11 +68,16 @@ impl Territory {
 
     /// The place in the middle of at least two.
     pub(super) fn middle(&self) -> Option<Place> {
+        self.last_part(2)
+    }
+
+    /// Where the last of so many equal parts begins, if there are places enough.
+    pub(super) fn last_part(&self, parts: u64) -> Option<Place> {
         let len = self.len();
-        if len < 2 {
+        if len < parts {
             return None;
         }
-        let mut left = u32::try_from(len / 2).ok()?;
+        let mut left = u32::try_from(len - len / parts).ok()?;
         for segment in &self.0 {
             let here = segment.end - segment.start;
             if left < here {
@@ -104,6 +109,27 @@ impl Territory {
         }
         *self = front;
         back
+    }
+
+    /// Cuts off what begins at the first place that is not done. `count` says how many members there are at a
+    /// place that was split.
+    pub(super) fn split_off_undone(
+        &mut self,
+        count: impl Fn(&[u32]) -> Option<u32>,
+        is_done: impl Fn(&Place) -> bool,
+    ) -> Self {
+        let mut rest = self.clone();
+        while let Some(place) = rest.first() {
+            if let Some(count) = count(&place) {
+                rest.pop();
+                rest.enter(&place, count);
+            } else if is_done(&place) {
+                rest.pop();
+            } else {
+                return self.split_off(&place, |place| count(place).unwrap_or(0));
+            }
+        }
+        rest
     }
 }
 
@@ -187,6 +213,20 @@ mod tests {
             ]
         );
         assert_eq!(all(back), [vec![2, 1, 4], vec![2, 1, 5], vec![2, 2]]);
+    }
+
+    #[test]
+    fn what_is_not_done_is_cut_off() {
+        let count = |place: &[u32]| (place == [1]).then_some(3);
+        let in_order = [vec![0], vec![1, 0], vec![1, 1], vec![1, 2], vec![2], vec![3]];
+        for done in 0..=in_order.len() {
+            let mut front = Territory::members(&[], 4);
+            let is_done = |place: &Place| in_order[..done].contains(place);
+            let rest = front.split_off_undone(count, is_done);
+            assert_eq!(rest.first(), in_order.get(done).cloned());
+            let split_front = all(front).iter().any(|place| place.len() == 2);
+            assert_eq!(split_front, (2..4).contains(&done), "{done}");
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) enum Report {
     Split { place: Place, count: u32, shape: Vec<u8>, spoke: bool },
     /// A place is done.
     Done { place: Place, result: Vec<u8>, effects: Vec<u8>, spoke: bool },
-    /// Everything of the territory before this place that is not done is given back.
+    /// Everything of the territory from this place on is given back.
     GaveBack { place: Place },
     /// The evaluation of a place failed.
     Failed,

@@ -273,6 +273,13 @@ impl Heap {
         self.space.borrow().allocated_bytes()
     }
 
+    /// The bytes that were given out so far, collected or not: a measure of work that depends on nothing else.
+    /// What was taken back as scratch does not count.
+    #[must_use]
+    pub fn given_bytes(&self) -> usize {
+        self.space.borrow().given_bytes(self.at.get())
+    }
+
     // ---- scratch ---------------------------------------------------------------------------------
 
     /// Suspends an expression.

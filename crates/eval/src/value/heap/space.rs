@@ -61,7 +61,9 @@ pub(super) struct Space {
     next_line: (usize, usize),
     /// The same for the second region.
     next_apart: (usize, usize),
+    /// What was given out since the last collection, and before that, without what is in use of the present region.
     given_bytes: usize,
+    given_before: usize,
     budget_bytes: Option<usize>,
     next_chunk_bytes: usize,
     allocated_bytes: usize,
@@ -128,6 +130,15 @@ impl Space {
 
     pub(super) fn allocated_bytes(&self) -> usize {
         self.allocated_bytes
+    }
+
+    /// All that was given out, if the present region is in use up to `at`.
+    pub(super) fn given_bytes(&self, at: *mut u8) -> usize {
+        let present = match self.region {
+            Some(region) if !self.is_immortal() => at.addr() - region.start.addr(),
+            _ => 0,
+        };
+        self.given_before + self.given_bytes + present
     }
 
     pub(super) fn is_immortal(&self) -> bool {
@@ -368,7 +379,7 @@ impl Space {
         }
         self.next_line = (0, 0);
         self.next_apart = (0, 0);
-        self.given_bytes = 0;
+        self.given_before += std::mem::take(&mut self.given_bytes);
         self.collections += 1;
         self.live_bytes = live;
         if is_anew {

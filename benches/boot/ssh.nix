@@ -1,0 +1,6 @@
+{
+  imports = [
+    ../../examples/ssh.nix
+    ./announce.nix
+  ];
+}

@@ -1,0 +1,6 @@
+{
+  imports = [
+    ../../examples/tiny.nix
+    ./announce.nix
+  ];
+}
