@@ -44,11 +44,14 @@ doClearStore() {
 # Who may use the store is a matter of its folder, not of a daemon: what a script expects of one must hold without.
 startDaemon() { :; }
 
-# The store directory is a link to the folder that a script may want to see empty.
+# The store directory is a link to the folder that a script may want to see empty; the links of equal files are
+# elsewhere.
 rmdir() {
   local folder
   for folder; do
-    if [ -L "$folder" ]; then
+    if [ "$folder" = "$NIX_STORE_DIR/.links" ]; then
+      [ ! -e "$folder" ]
+    elif [ -L "$folder" ]; then
       command rmdir "$(readlink -f "$folder")" && rm "$folder"
     else
       command rmdir "$folder"

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use picnix_store::{OutputContents, OutputToRegister, Store};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, DerivationOutput, HashFormat, OutputName,
-    References, StorePath,
+    ContentAddress, ContentAddressMethod, DerivationOutput, HashAlgo, HashFormat,
+    OutputName, References, StorePath,
 };
 
 use crate::checks::{NewOutputs, check_circles, check_outputs};
@@ -142,6 +142,19 @@ impl Made<'_> {
         let store_dir = self.store.store_dir();
         if address.method != ContentAddressMethod::Nar && !is_flat(physical)? {
             return Err(StepError::NotFlat { path: store_dir.print(path) });
+        }
+        let can_refer = match address.method {
+            ContentAddressMethod::Nar => address.hash.algo() == HashAlgo::Sha256,
+            ContentAddressMethod::Flat => false,
+            ContentAddressMethod::Text => true,
+        };
+        if !can_refer && !contents.references.is_empty() {
+            // No store path could be made of it, whatever its hash.
+            return Err(StepError::Check(format!(
+                "fixed output derivation '{}' is not allowed to refer to other store paths.\n\
+                 You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details.",
+                path.name()
+            )));
         }
         let got = self.store.hash_tree(physical, address.method, address.hash.algo())?;
         let drv = store_dir.print(&self.step.drv_path);

@@ -298,6 +298,19 @@ fn fixed_outputs_are_checked() {
     let info = world.store.path_info(&world.output(&good, "out")).unwrap();
     assert!(info.is_content_addressed(world.store.store_dir()));
 
+    let refers = world.script("source", "echo > $out", &[]);
+    let refers = world.derivation(&Recipe {
+        name: "refers",
+        script: "echo $source > $out",
+        env: &[("source", &world.print(&world.output(&refers, "out")))],
+        inputs: &[&refers],
+        fixed: Some((ContentAddressMethod::Flat, hash)),
+        ..Recipe::default()
+    });
+    let text = failure(&world, &refers);
+    let why = "fixed output derivation 'refers' is not allowed to refer to other store";
+    assert!(text.contains(why), "{text}");
+
     let bad = flat("bad", hash, "echo other > $out");
     let got = Hash::of(HashAlgo::Sha256, b"other\n");
     let sri = |hash: Hash| hash.print(picnix_store_core::HashFormat::Sri);

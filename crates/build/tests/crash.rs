@@ -2,7 +2,8 @@
 //!
 //! After each round the store must be sound to its last byte, and the next command must work. The child
 //! is this test program itself, started with the name of the child's "test" and the store in the
-//! environment; what it does follows from a seed. `PICNIX_CRASH_ROUNDS` sets how many rounds there are.
+//! environment; what it does follows from a seed. `PICNIX_CRASH_ROUNDS` sets how many rounds there are, and
+//! `PICNIX_CRASH_SERIES`, a number, makes them others than those of another series.
 //! System calls are made to fail by `strace`, which needs no privilege.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test says that it was skipped")]
@@ -30,6 +31,7 @@ const STEPS: &str = "PICNIX_TEST_CRASH_STEPS";
 /// Whether the child waits for the disk, as a store does that is not a test's.
 const SYNCED: &str = "PICNIX_TEST_CRASH_SYNCED";
 const ROUNDS: &str = "PICNIX_CRASH_ROUNDS";
+const SERIES: &str = "PICNIX_CRASH_SERIES";
 /// How many rounds an ordinary run of the tests has.
 const USUAL_ROUNDS: u64 = 24;
 
@@ -41,6 +43,12 @@ const MANY_ROUNDS: u64 = 200;
 
 fn rounds() -> u64 {
     std::env::var(ROUNDS).map_or(USUAL_ROUNDS, |text| text.parse().unwrap())
+}
+
+/// The numbers that a test's rounds follow from.
+fn random(seed: u64) -> Random {
+    let series: u64 = std::env::var(SERIES).map_or(0, |text| text.parse().unwrap());
+    Random(seed.wrapping_add(series << 32))
 }
 
 /// A small generator of numbers; the same seed gives the same ones.
@@ -244,7 +252,7 @@ fn killed_processes_leave_a_sound_store() {
     let root = dir.path();
     make_cache(root);
     next_command_works(root, u64::MAX);
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = random(0x9e37_79b9_7f4a_7c15);
     let mut interrupted = [0; KINDS.len()];
     for round in 0..rounds() {
         // Alone, and two at a time.
@@ -364,7 +372,7 @@ fn calls_that_fail_leave_a_sound_store() {
     }
     make_cache(root);
     next_command_works(root, u64::MAX);
-    let mut random = Random(31);
+    let mut random = random(31);
     let (mut failed, mut hit) = (0, 0);
     for round in 0..rounds() {
         let (what, calls) = run_faulty(root, &mut random, round);
@@ -387,7 +395,7 @@ fn processes_that_cannot_write_leave_a_sound_store() {
     let root = dir.path();
     make_cache(root);
     next_command_works(root, u64::MAX);
-    let mut random = Random(77);
+    let mut random = random(77);
     for round in 0..rounds() {
         // Files end at so many blocks of 512 bytes: the database, its log, objects, logs of builds.
         let blocks = random.next() % 400;
@@ -406,7 +414,7 @@ fn on_a_small_disk() {
     let root = Path::new(&root);
     make_cache(root);
     next_command_works(root, u64::MAX);
-    let mut random = Random(99);
+    let mut random = random(99);
     collects_on_a_full_disk(root);
     let mut full = 0;
     for round in 0..rounds() {

@@ -383,6 +383,14 @@ pub(crate) enum StoreCommand {
         /// Add the bytes of a regular file, without its executable bit.
         #[arg(long)]
         flat: bool,
+        /// Add the bytes of a regular file as 'builtins.toFile' does.
+        #[arg(long, conflicts_with = "flat")]
+        text: bool,
+    },
+    /// Print the object whose path begins with a hash.
+    Find {
+        /// The hash: the first 32 characters of the object's name.
+        hash: String,
     },
     /// Write a store object, or any file, to standard output as a NAR.
     Dump {

@@ -6,7 +6,7 @@
 //! instead; a box does not fail for want of a group.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,6 +49,8 @@ const PIDS: Controller = Controller {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     folders: Vec<PathBuf>,
+    /// The one of them that is in the unified hierarchy: a process can be in one group of it only.
+    unified: Option<PathBuf>,
     memory_events: Option<(PathBuf, &'static str)>,
     pids_events: Option<(PathBuf, &'static str)>,
 }
@@ -62,10 +64,13 @@ impl Group {
         }
         let Ok(own) = fs::read_to_string("/proc/self/cgroup") else { return group };
         let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return group };
-        let places = Places { own: &own, mounts: &mounts };
-        group.memory_events = group.limit(&places, &MEMORY, limits.memory_bytes);
-        group.pids_events = group.limit(&places, &PIDS, limits.processes);
+        group.make_in(&Places { own: &own, mounts: &mounts }, limits);
         group
+    }
+
+    fn make_in(&mut self, places: &Places<'_>, limits: &Limits) {
+        self.memory_events = self.limit(places, &MEMORY, limits.memory_bytes);
+        self.pids_events = self.limit(places, &PIDS, limits.processes);
     }
 
     /// Is the memory limited by a group?
@@ -104,21 +109,26 @@ impl Group {
         let limit = limit?.to_string();
         let Controller { unified_file, unified_events, old_file, old_events, .. } =
             controller;
-        for dir in &self.folders {
-            if fs::write(dir.join(unified_file), &limit).is_ok() {
-                return Some((dir.join(unified_events.0), unified_events.1));
-            }
+        // Asking for the places turns the controller on, in the group that there may be, too.
+        let unified = places.unified(controller);
+        if let Some(dir) = &self.unified
+            && set(&dir.join(unified_file), &limit).is_ok()
+        {
+            return Some((dir.join(unified_events.0), unified_events.1));
         }
-        let unified = places.unified(controller).into_iter();
-        let unified = unified.map(|dir| (dir, unified_file, unified_events));
+        let unified = unified.into_iter().filter(|_| self.unified.is_none());
+        let unified = unified.map(|dir| (dir, unified_file, unified_events, true));
         let old = places.old(controller).into_iter();
-        let old = old.map(|dir| (dir, old_file, old_events));
-        for (parent, file, (events, key)) in unified.chain(old) {
+        let old = old.map(|dir| (dir, old_file, old_events, false));
+        for (parent, file, events, is_unified) in unified.chain(old) {
             let Some(dir) = make_below(&parent) else { continue };
-            if fs::write(dir.join(file), &limit).is_ok() {
-                let events = dir.join(events);
+            if set(&dir.join(file), &limit).is_ok() {
+                if is_unified {
+                    self.unified = Some(dir.clone());
+                }
+                let found = (dir.join(events.0), events.1);
                 self.folders.push(dir);
-                return Some((events, key));
+                return Some(found);
             }
             // A group without this controller is of no use.
             let _ = fs::remove_dir(&dir);
@@ -149,6 +159,11 @@ fn count(events: Option<&(PathBuf, &'static str)>) -> u64 {
     line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
 }
 
+/// Writes to a file that the kernel has made.
+fn set(file: &Path, value: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
+}
+
 fn make_below(parent: &Path) -> Option<PathBuf> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -177,7 +192,7 @@ impl Places<'_> {
             }
             let enabled = format!("+{}", controller.name);
             names(&read("cgroup.controllers"))
-                && fs::write(dir.join("cgroup.subtree_control"), enabled).is_ok()
+                && set(&dir.join("cgroup.subtree_control"), &enabled).is_ok()
         };
         let own = self.group("", |kind, _| kind == "cgroup2");
         let beside = own.as_ref().and_then(|(root, own)| {

@@ -204,10 +204,11 @@ fn converse(
         Error::Setup { step, source }
     });
     let mapped = entered.and_then(|()| write_id_maps(pid, ids));
-    if mapped.is_ok() {
-        // A failure shows as the end of the conversation below.
-        let _ = rustix::io::retry_on_intr(|| rustix::io::write(ours, b"!"));
-    } else {
+    let mapped = mapped.and_then(|()| {
+        let told = rustix::io::retry_on_intr(|| rustix::io::write(ours, b"!"));
+        told.map(drop).map_err(setup("waking the child"))
+    });
+    if mapped.is_err() {
         // The child waits in a read; this end of file lets it end.
         let _ = rustix::net::shutdown(ours, rustix::net::Shutdown::Write);
     }

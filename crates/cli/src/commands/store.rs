@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use picnix_engine::Engine;
 use picnix_store::{AddRequest, Contents, Repair, Store};
-use picnix_store_core::{PathInfo, StorePath};
+use picnix_store_core::{ContentAddressMethod, DIGEST_CHARS, PathInfo, StorePath};
 use serde_json::json;
 
 use super::{Context, Outcome};
@@ -25,9 +25,15 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
     let engine = context.engine(&jobs, false);
     let shell = Shell { store: engine.store()?, engine: &engine };
     match command {
-        StoreCommand::Add { paths, name, flat } => {
-            shell.add(&paths, name.as_deref(), flat)
+        StoreCommand::Add { paths, name, flat, text } => {
+            let method = match (flat, text) {
+                (true, _) => ContentAddressMethod::Flat,
+                (_, true) => ContentAddressMethod::Text,
+                _ => ContentAddressMethod::Nar,
+            };
+            shell.add(&paths, name.as_deref(), method)
         }
+        StoreCommand::Find { hash } => shell.find(&hash),
         StoreCommand::Dump { path } => shell.dump(&path),
         StoreCommand::Restore { path } => shell.restore(&path),
         StoreCommand::Ls { path, long, recursive } => {
@@ -85,21 +91,43 @@ pub(crate) fn file_error(action: &str, path: &Path, error: &io::Error) -> Comman
 }
 
 impl Shell<'_> {
-    fn add(&self, paths: &[PathBuf], name: Option<&str>, flat: bool) -> Outcome {
+    fn add(
+        &self,
+        paths: &[PathBuf],
+        name: Option<&str>,
+        method: ContentAddressMethod,
+    ) -> Outcome {
         for path in paths {
             let path = self.engine.config.current_dir.join(path);
             let name = match name {
                 Some(name) => name.to_owned(),
                 None => base_name(&path)?,
             };
-            let request =
-                if flat { AddRequest::flat(name) } else { AddRequest::source(name) };
+            let request = AddRequest { method, ..AddRequest::source(name) };
             let added = self
                 .store
                 .add_source(&path, &request, &mut |_, _| Ok(true))
                 .map_err(store_error)?;
             output::line(&self.store.store_dir().print(&added))?;
         }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn find(&self, hash: &str) -> Outcome {
+        let digest = hash.as_bytes().try_into().ok();
+        let digest = digest.filter(|digest: &[u8; DIGEST_CHARS]| {
+            picnix_store_core::parse_digest(digest).is_some()
+        });
+        let Some(digest) = digest else {
+            let message = format!("'{hash}' is not the hash of a store path");
+            return Err(CommandError::user(message));
+        };
+        let found = self.store.path_from_digest(&digest).map_err(store_error)?;
+        let Some(path) = found else {
+            let message = format!("there is no store path with hash '{hash}'");
+            return Err(CommandError::user(message));
+        };
+        output::line(&self.store.store_dir().print(&path))?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -186,6 +186,13 @@ const OPERATIONS: &[Operation] = &[
         run: transfer::optimise,
     },
     Operation {
+        names: &["--generate-binary-cache-key"],
+        usage: "NAME SECRET-FILE PUBLIC-FILE",
+        help: "make a pair of keys for signing",
+        flags: &[],
+        run: transfer::generate_key_pair,
+    },
+    Operation {
         names: &["--init"],
         usage: "",
         help: "make the store",

@@ -1,15 +1,18 @@
-//! `nix-store --export | --import | --dump-db | --load-db | --optimise`: a store as a whole, or as a stream.
+//! `nix-store --export | --import | --dump-db | --load-db | --optimise`: a store as a whole, or as a stream; the keys
+//! that sign it.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::process::ExitCode;
 
+use picnix_engine::caches::generate_key;
 use picnix_store::{HashesFrom, Registration};
 use picnix_store_core::StorePath;
 
-use super::Stop;
 use super::query::references_first;
 use super::store::{Call, Shell, store_error};
+use super::{Stop, usage};
+use crate::commands::store::file_error;
 use crate::output;
 
 /// How much is written and read at once.
@@ -71,5 +74,20 @@ pub(super) fn optimise(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop>
     let report = shell.store.optimise().map_err(store_error)?;
     let text = super::store::size_text(report.freed_bytes);
     output::error(&format!("{text} freed by hard-linking {} files", report.linked));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn generate_key_pair(
+    shell: &Shell<'_>,
+    call: &Call,
+) -> Result<ExitCode, Stop> {
+    let [name, secret, public] = call.args.as_slice() else {
+        return usage("three arguments expected");
+    };
+    let dir = &shell.engine.config.current_dir;
+    let key = generate_key(name, &dir.join(secret))?;
+    let public = dir.join(public);
+    std::fs::write(&public, key.public_key().to_string())
+        .map_err(|error| file_error("write", &public, &error))?;
     Ok(ExitCode::SUCCESS)
 }
