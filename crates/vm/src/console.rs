@@ -25,6 +25,8 @@ const TYPED_LINE_BYTES: usize = 60;
 const LINES_PER_SYNC: usize = 16;
 /// How long a shell may take to answer before it is asked again.
 const SYNC_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a guest may be silent before something is typed.
+const SILENCE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
 /// How much of the console a message shows.
 const SHOWN_LINES: usize = 12;
 
@@ -210,6 +212,13 @@ impl Console {
         if self.shell_answered {
             return Ok(());
         }
+        // QEMU's PL011 gives no interrupt any more if much was typed before the guest set it up.
+        let silent_until = deadline.min(Instant::now() + SILENCE);
+        let spoke = |text: &str| (!text.is_empty()).then_some(());
+        match self.wait_until(0, silent_until, "say anything", spoke) {
+            Ok(()) | Err(VmError::Timeout { .. }) => {}
+            Err(error) => return Err(error),
+        }
         // Some consoles want to be activated by a key.
         self.type_line("")?;
         self.sync(deadline)?;
@@ -379,6 +388,7 @@ mod tests {
     use super::*;
     use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
     use std::process::{Command, Stdio};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
     /// How the fake guest misbehaves.
@@ -532,6 +542,26 @@ mod tests {
         // On a busy machine the shell is asked more than once whether it is there, and its late answers come last.
         let transcript = std::fs::read(console.transcript()).unwrap();
         assert!(String::from_utf8_lossy(&transcript).contains("poweroff\r\n~ # \x1b[6n"));
+    }
+
+    #[test]
+    fn nothing_is_typed_before_the_guest_has_spoken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from_guest, mut said) = io::pipe().unwrap();
+        let (mut typed, to_guest) = io::pipe().unwrap();
+        let mut console =
+            Console::open(from_guest, to_guest, &dir.path().join("t")).unwrap();
+        let has_spoken = Arc::new(AtomicBool::new(false));
+        let listening = has_spoken.clone();
+        let guest = thread::spawn(move || {
+            typed.read_exact(&mut [0]).unwrap();
+            listening.load(Ordering::SeqCst)
+        });
+        thread::sleep(Duration::from_millis(200));
+        has_spoken.store(true, Ordering::SeqCst);
+        said.write_all(b"booting\r\n").unwrap();
+        console.run_command("true", Instant::now() + Duration::from_secs(1)).unwrap_err();
+        assert!(guest.join().unwrap(), "it was typed before the guest spoke");
     }
 
     #[test]
