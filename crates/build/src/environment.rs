@@ -120,7 +120,7 @@ impl Environment {
         }
     }
 
-    /// The variables as the system takes them, placeholders replaced.
+    /// The variables as the system takes them, placeholders replaced; a person's shell has none.
     #[must_use]
     pub fn for_box(&self) -> Vec<(OsString, OsString)> {
         let os = |bytes: &[u8]| OsString::from_vec(self.rewrite(bytes));

@@ -60,3 +60,4 @@ pub use logs::{find_log, log_path};
 pub use observer::{Event, Observer, Silent, StepKind};
 pub use options::BOX_ROOT;
 pub use plan::{CopyStep, Outputs, Plan, PlanCounts, Purpose, Recipes, Step, Target};
+pub use structured::shell_quote;

@@ -34,7 +34,7 @@ fn declaration(name: &str, value: &Value) -> Option<String> {
         Value::Object(fields) => {
             let mut list = String::new();
             for (key, field) in fields {
-                let (key, field) = (quote(key), simple(field)?);
+                let (key, field) = (shell_quote(key), simple(field)?);
                 write!(list, "[{key}]={field} ")
                     .expect("writing to a string cannot fail");
             }
@@ -48,7 +48,7 @@ fn declaration(name: &str, value: &Value) -> Option<String> {
 
 fn simple(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(quote(text)),
+        Value::String(text) => Some(shell_quote(text)),
         Value::Number(number) => whole(number).map(|number| number.to_string()),
         Value::Null => Some("''".to_owned()),
         Value::Bool(true) => Some("1".to_owned()),
@@ -75,7 +75,9 @@ fn whole(number: &serde_json::Number) -> Option<i32> {
     }
 }
 
-fn quote(text: &str) -> String {
+/// A text as one word of a shell.
+#[must_use]
+pub fn shell_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

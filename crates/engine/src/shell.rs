@@ -6,11 +6,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
-use picnix_build::Environment;
+use picnix_build::{Environment, shell_quote};
 use picnix_store_core::StorePath;
 use tempfile::TempDir;
 
@@ -55,11 +54,7 @@ impl Engine {
         let mut command = Command::new(program);
         command.arg("--rcfile").arg(&rc_file).current_dir(&self.config.current_dir);
         command.env_clear().envs(self.config.env.iter().cloned());
-        let variables = environment.variables.iter();
-        command
-            .envs(variables.map(|(name, value)| {
-                (OsStr::from_bytes(name), OsStr::from_bytes(value))
-            }));
+        command.envs(environment.for_box());
         let store = self.store()?;
         let logical = Path::new(store.store_dir().as_str());
         if store.objects_dir() != logical {
@@ -92,9 +87,9 @@ fn write(path: &Path, contents: &[u8]) -> Result<(), Error> {
 /// `setup` runs and keeps the user's folders behind its own, and a failing command does not end the shell.
 fn script(environment: &Environment, program: &str, timezone: Option<&OsStr>) -> String {
     let folder = program.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let (folder, program) = (quoted(folder), quoted(program));
+    let (folder, program) = (shell_quote(folder), shell_quote(program));
     let timezone = timezone.map_or(String::new(), |zone| {
-        format!("export TZ={}\n", quoted(&zone.to_string_lossy()))
+        format!("export TZ={}\n", shell_quote(&zone.to_string_lossy()))
     });
     let color = if rustix::process::geteuid().is_root() { "31" } else { "32" };
     format!(
@@ -121,8 +116,4 @@ unset TZ
 "#,
         declarations = environment.declarations,
     )
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
