@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::fetchers::Freshness;
 use crate::flakes::FlakeTarget;
 use crate::locking::LockOptions;
+use crate::shadow::Shadow;
 use crate::world::{RealWorld, Remains, Writes};
 use crate::{Config, Error, Visibility};
 
@@ -83,8 +84,8 @@ pub struct Session<'s, 'h> {
     pub world: &'s RealWorld<'s>,
     /// The arguments for functions at the top.
     pub arguments: &'h Attrs<'h>,
-    /// How many processes may work at a time.
-    pub(crate) cores: usize,
+    /// The outside of each helper that there may be.
+    pub(crate) shadows: &'h [Shadow<'h>],
     /// How flakes are locked.
     pub(crate) locking: &'s LockOptions,
 }
@@ -152,6 +153,7 @@ fn attempt<T>(
         .with_freshness(options.freshness)
         .after(earlier);
     let config = &engine.config;
+    let shadows = world.shadows(cores - 1);
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
         let detail = report::Detail {
@@ -170,7 +172,7 @@ fn attempt<T>(
         engine,
         world: &world,
         arguments,
-        cores,
+        shadows: &shadows,
         locking: &options.locking,
     };
     ev.hold(Value::Attrs(arguments));
@@ -181,11 +183,17 @@ fn attempt<T>(
         if options.collect { heap.collected(|| work(&session)) } else { work(&session) };
     match result {
         Ok(result) => (Some(Ok(result)), Remains::default()),
+        Err(WorkError::Again) => (None, world.remains()),
+        // What it says may depend on what was forced before.
+        Err(WorkError::Language(_))
+            if ev.was_helped() && !options.interrupt.is_requested() =>
+        {
+            (None, world.remains())
+        }
         Err(WorkError::Language(error)) => {
             (Some(Err(render(&error))), Remains::default())
         }
         Err(WorkError::Engine(error)) => (Some(Err(error)), Remains::default()),
-        Err(WorkError::Again) => (None, world.remains()),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::err;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::value::{List, State, Thunk, Value, still_needed};
+use crate::value::{Claim, List, State, Thunk, Value, still_needed};
 
 /// Stack that must be left when evaluation goes one level deeper, in bytes.
 const RED_ZONE: usize = 128 * 1024;
@@ -13,6 +13,9 @@ const RED_ZONE: usize = 128 * 1024;
 const STACK_STEP: usize = 8 * 1024 * 1024;
 /// The most steps: 2 GiB of stack is a recursion that does not end.
 const MAX_STEPS: usize = 256;
+
+/// The number of an error that only a helper has seen.
+const ELSEWHERE: u32 = u32::MAX;
 
 /// The sets and lists that deep forcing has met.
 #[derive(Default)]
@@ -84,13 +87,22 @@ impl<'h> Evaluator<'h> {
 
     pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
         self.collect_if_due();
-        let state = thunk.enter();
-        let result = match state {
-            State::Done(value) => Ok(value),
-            State::Blackhole => {
+        let mut claim = thunk.claim(self.heap);
+        if let Claim::Taken(_) = claim {
+            claim = self.claim_later(thunk)?;
+        }
+        let state = match claim {
+            Claim::Ours(state) => state,
+            Claim::Done(value) => return Ok(value),
+            Claim::Taken(_) => {
                 return Err(err!(InfiniteRecursion, "infinite recursion encountered")
                     .came_back_to(std::ptr::from_ref(thunk).addr()));
             }
+        };
+        let result = match state {
+            // A claim gives no such state.
+            State::Done(value) => Ok(value),
+            State::Blackhole => Err(err!(Other, "a thunk is in no state")),
             State::Suspended(expr, env) => self.eval(expr, env),
             State::Failed(number) => Err(self.failure(number)),
             State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
@@ -105,6 +117,7 @@ impl<'h> Evaluator<'h> {
                 self.call(*function, &[slot.get().peek()], Pos::NONE)
             }
         };
+        let result = result.and_then(|value| self.check_doubts().map(|()| value));
         match result {
             Ok(value) => {
                 let value = self.own(value);
@@ -148,6 +161,9 @@ impl<'h> Evaluator<'h> {
         if !error.is_catchable() || matches!(state, State::Failed(_)) {
             return state;
         }
+        if self.is_helper {
+            return if self.has_doubts() { state } else { State::Failed(ELSEWHERE) };
+        }
         let mut failures = self.failures.borrow_mut();
         let Ok(number) = u32::try_from(failures.len()) else { return state };
         failures.push(error.without_long_trace());
@@ -156,6 +172,10 @@ impl<'h> Evaluator<'h> {
 
     #[cold]
     fn failure(&self, number: u32) -> Error {
+        if self.is_helper || number == ELSEWHERE {
+            // All of it that matters is that it can be caught.
+            return err!(Throw, "something has failed in another thread");
+        }
         self.failures.borrow()[number as usize].clone()
     }
 
@@ -202,7 +222,10 @@ impl<'h> Evaluator<'h> {
                 if !seen.0.insert(std::ptr::from_ref(attrs).addr()) {
                     return Ok(());
                 }
-                for attr in self.sorted_by_name(attrs) {
+                let sorted = self.sorted_by_name(attrs);
+                let visit = self.visiting(|| sorted.iter().map(|attr| attr.slot.get()));
+                for (index, attr) in sorted.into_iter().enumerate() {
+                    visit.at(index);
                     self.force_deep_seen(attr.slot.get(), attr.pos, seen).trace(
                         attr.pos,
                         || {
@@ -217,7 +240,9 @@ impl<'h> Evaluator<'h> {
                 if !seen.0.insert(std::ptr::from_ref(list).addr()) {
                     return Ok(());
                 }
+                let visit = self.visiting(|| list.iter());
                 for (index, slot) in list.items.iter().enumerate() {
+                    visit.at(index);
                     self.force_deep_seen(slot.get(), pos, seen)
                         .trace(Pos::NONE, || {
                             format!("while evaluating list element at index {index}")

@@ -10,6 +10,7 @@
 //! Memory: values are two words and `Copy`, and borrow from one [`value::Heap`] that is freed as a whole. See
 //! `ARCHITECTURE.md` for what was weighed against it.
 
+mod ahead;
 mod call;
 mod coerce;
 mod docs;
@@ -26,6 +27,7 @@ mod lower;
 mod ops;
 mod parsed;
 mod print;
+mod shared;
 
 pub mod builtins;
 pub mod error;
@@ -41,6 +43,7 @@ pub mod symbol;
 pub mod value;
 pub mod world;
 
+pub use ahead::{Ahead, Handled};
 pub use coerce::{Coercion, canonical_path};
 pub use error::{Error, Result};
 pub use evaluator::Evaluator;

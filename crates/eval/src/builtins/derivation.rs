@@ -22,7 +22,7 @@ use picnix_store_core::{
 
 use self::attributes::Recipe;
 pub(crate) use self::imported::imported;
-pub(crate) use self::inputs::Cache;
+pub(crate) use self::inputs::{Cache, Table};
 use super::{Builtin, Scope};
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;

@@ -15,19 +15,21 @@
 //!
 //! Why it is sound to look at the stack only: see `docs/evaluator.md`, "Collection".
 
+use std::sync::atomic::Ordering;
+
 use super::chunk::Kind;
 use super::space::Space;
 use super::{Env, Heap, Slot, State, Thunk, stack, thunk};
 use crate::value::{Attrs, Value, attrs};
 
 /// Hands addresses to its argument.
-type Roots<'r> = dyn Fn(&mut dyn FnMut(usize)) + 'r;
+pub(super) type Roots<'r> = dyn Fn(&mut dyn FnMut(usize)) + 'r;
 
 impl Heap {
     /// Whether it is time to collect. Evaluation asks at every thunk that it forces and at every call.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.due.get()
+        self.due.load(Ordering::Relaxed)
     }
 
     /// Runs `work`, during which the heap may be collected: what `work` and all that it calls hold is found on
@@ -49,14 +51,14 @@ impl Heap {
     /// Has the heap collected every `count` times that evaluation asks, which it does at every call and every
     /// thunk; less often if much lives. For tests.
     pub fn collect_every(&self, count: usize) {
-        self.space.borrow_mut().collect_every(count.max(1));
-        self.due.set(true);
+        self.space().collect_every(count.max(1));
+        self.set_due(true);
     }
 
     /// How many times the heap was collected.
     #[must_use]
     pub fn collections(&self) -> usize {
-        self.space.borrow().collections
+        self.space().collections
     }
 
     /// Notes that an object was changed that may be old.
@@ -64,38 +66,91 @@ impl Heap {
     #[inline(never)]
     pub(crate) fn remember(&self, addr: usize) {
         // Nothing is old before.
-        if self.collections() > 0 {
+        if self.has_collected.get() {
             self.remembered.borrow_mut().push(addr);
         }
     }
 
     /// Frees what is neither reachable from the stack, nor registered, nor from the addresses that `roots` hands
-    /// to its argument.
+    /// to its argument. Where there are other threads this waits until all have come here, each with its own.
     ///
     /// No object may be half made: evaluation asks only where nothing is being built.
     #[cold]
     #[inline(never)]
     pub(crate) fn collect(&self, roots: &Roots<'_>) {
-        let mut space = self.space.borrow_mut();
-        if !stack::IS_SUPPORTED || !self.stack.is_known() || space.is_immortal() {
-            self.due.set(false);
+        if self.has_company() {
+            self.collect_together(roots);
             return;
         }
-        if !space.is_turn() {
+        if !stack::IS_SUPPORTED
+            || !self.stack.is_known()
+            || self.local.borrow().is_immortal()
+        {
+            self.set_due(false);
             return;
         }
+        if !self.space().is_turn() {
+            return;
+        }
+        let mut found = Found::default();
+        self.contribute(roots, &mut found);
+        let mut space = self.space();
+        found.collect(&mut space);
+        self.begin_anew(space.is_over_budget());
+    }
+
+    /// Adds what this thread refers to, and leaves its regions.
+    pub(super) fn contribute(&self, roots: &Roots<'_>, found: &mut Found) {
         attrs::open::assert_none();
+        found.remembered.append(&mut self.remembered.borrow_mut());
+        roots(&mut |addr| found.addresses.push(addr));
+        self.roots.addresses(&mut |addr| found.addresses.push(addr));
+        if self.stack.is_known() {
+            self.stack.words(&mut |word| found.words.push(word));
+        }
+        self.leave_regions();
+    }
+
+    /// Leaves the present regions.
+    pub(super) fn leave_regions(&self) {
+        let (at, log) = (self.at.get(), self.log.get());
+        self.space().retire_all(&mut self.local.borrow_mut(), at, log);
+        self.at.set(std::ptr::null_mut());
+        self.log.set(std::ptr::null_mut());
+        self.kept.set(std::ptr::null_mut());
+        self.serial.set(self.serial.get() + 1);
+    }
+
+    /// The heap was collected.
+    pub(super) fn begin_anew(&self, is_due: bool) {
+        self.has_collected.set(true);
+        self.set_due(is_due);
+    }
+}
+
+/// Where a collection begins: what the threads refer to.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Objects that are old and were changed.
+    pub(super) remembered: Vec<usize>,
+    addresses: Vec<usize>,
+    /// What lies on the stacks.
+    words: Vec<usize>,
+}
+
+impl Found {
+    /// Marks what is reachable, and frees the rest. All threads have left their regions.
+    pub(super) fn collect(&mut self, space: &mut Space) {
         let is_anew = space.begins_anew();
-        space.enter_used(self.at.get(), self.log.get());
-        let mut marker = Marker { space: &mut space, pending: Vec::new() };
-        let remembered = std::mem::take(&mut *self.remembered.borrow_mut());
+        space.enter_used();
+        let mut marker = Marker { space: &mut *space, pending: Vec::new() };
+        let remembered = std::mem::take(&mut self.remembered);
         if !is_anew {
             remembered.iter().for_each(|addr| marker.look_again(*addr));
         }
-        roots(&mut |addr| marker.visit(addr));
-        self.roots.addresses(&mut |addr| marker.visit(addr));
+        self.addresses.drain(..).for_each(|addr| marker.visit(addr));
         marker.trace();
-        self.stack.words(&mut |word| {
+        for word in self.words.drain(..) {
             marker.visit(word);
             // The compiler may keep the packed words of a thunk, and unpack them later.
             if word > thunk::ADDRESS {
@@ -103,14 +158,9 @@ impl Heap {
             }
             // A loop may keep nothing but the address behind the last item.
             marker.visit(word.wrapping_sub(1));
-        });
+        }
         marker.trace();
         space.sweep(is_anew);
-        self.at.set(std::ptr::null_mut());
-        self.log.set(std::ptr::null_mut());
-        self.kept.set(std::ptr::null_mut());
-        self.serial.set(self.serial.get() + 1);
-        self.due.set(space.is_over_budget());
     }
 }
 
@@ -195,7 +245,7 @@ impl<'s> Marker<'s> {
             && kind == Some(Kind::Thunk)
             && first == word as usize
             && let Value::Thunk(thunk) = slot.get()
-            && let State::Done(value) = thunk.state()
+            && let Some(value) = thunk.value()
         {
             slot.settle(value);
             // A value that does not fit stays in its thunk.
@@ -248,9 +298,12 @@ impl<'s> Marker<'s> {
             }
             // SAFETY: the map says that a thunk was made here.
             Kind::Thunk => self.thunk(unsafe { &*start.cast::<Thunk<'_>>() }),
-            // SAFETY: the map says that a set was made here.
-            Kind::Attrs => unsafe { &*start.cast::<Attrs<'_>>() }
-                .references(&mut |addr| self.visit(addr)),
+            Kind::Attrs => {
+                // SAFETY: the map says that a set was made here.
+                let attrs = unsafe { &*start.cast::<Attrs<'_>>() };
+                attrs.settle();
+                attrs.references(&mut |addr| self.visit(addr));
+            }
             Kind::Words => {
                 for index in 0..chunk.bytes_of(first) / size_of::<usize>() {
                     let place = start.cast::<usize>().wrapping_add(index);
@@ -272,7 +325,7 @@ impl<'s> Marker<'s> {
                 Value::Thunk(thunk) => {
                     let addr = std::ptr::from_ref(thunk).addr();
                     if !self.visit_from(addr, Some(slot))
-                        && let State::Done(value) = thunk.state()
+                        && let Some(value) = thunk.value()
                     {
                         // An immortal one.
                         slot.settle(value);

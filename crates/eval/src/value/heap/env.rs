@@ -24,6 +24,11 @@ type Header = *const ();
 #[derive(Clone, Copy)]
 pub struct Env<'h>(NonNull<Header>, PhantomData<&'h Slot<'h>>);
 
+// SAFETY: a header never changes, and slots are atomic.
+unsafe impl Send for Env<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Env<'_> {}
+
 impl<'h> Env<'h> {
     #[inline]
     fn header(self) -> Header {
