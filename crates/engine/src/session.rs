@@ -184,9 +184,8 @@ fn attempt<T>(
     match result {
         Ok(result) => (Some(Ok(result)), Remains::default()),
         Err(WorkError::Again) => (None, world.remains()),
-        // What it says may depend on what was forced before.
-        Err(WorkError::Language(_))
-            if ev.was_helped() && !options.interrupt.is_requested() =>
+        Err(WorkError::Language(error))
+            if ev.was_helped() && is_other_alone(&error, options) =>
         {
             (None, world.remains())
         }
@@ -195,6 +194,12 @@ fn attempt<T>(
         }
         Err(WorkError::Engine(error)) => (Some(Err(error)), Remains::default()),
     }
+}
+
+/// Whether an error may be another one, or none, where there is no help: what it says may depend on what was forced before
+/// it. A build would fail again.
+fn is_other_alone(error: &picnix_eval::Error, options: &EvalOptions) -> bool {
+    error.kind() != picnix_eval::error::Kind::Build && !options.interrupt.is_requested()
 }
 
 /// Why the work of an evaluation failed.

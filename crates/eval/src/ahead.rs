@@ -344,11 +344,15 @@ impl<'h> Evaluator<'h> {
     fn begin_help(&self, expected: &Expected<'h>) {
         let base = self.base_scope();
         let ahead = &expected.ahead;
+        let hands = ahead.hands.load(Ordering::SeqCst);
+        if hands == 0 {
+            return;
+        }
         // The places of the outermost set or list come last, and are taken first.
         for open in expected.open.iter().rev() {
             ahead.add(open.members, Arc::clone(&open.floor));
         }
-        let seats = self.heap.seats(ahead.hands.load(Ordering::SeqCst));
+        let seats = self.heap.seats(hands);
         let recruits = seats.into_iter().map(|seat| Recruit {
             seat,
             names: self.symbols.share(),

@@ -212,10 +212,6 @@ impl<'h> Evaluator<'h> {
                 }
             });
         }
-        if what.iter().any(|item| !matches!(item, Realisation::Opaque(_))) {
-            // Builds are processes, which are not begun beside other threads that evaluate.
-            self.end_help();
-        }
         self.world.realise(&what).map_err(|error| self.world_error(error, pos))
     }
 

@@ -18,19 +18,7 @@ const MAX_STEPS: usize = 256;
 const ELSEWHERE: u32 = u32::MAX;
 
 /// The sets and lists that deep forcing has met.
-#[derive(Default)]
-pub struct Seen(rustc_hash::FxHashSet<usize>);
-
-impl Seen {
-    /// Notes a set or list whose members somebody else forces; whether it is new.
-    pub fn note(&mut self, value: Value<'_>) -> bool {
-        match value {
-            Value::Attrs(attrs) => self.0.insert(std::ptr::from_ref(attrs).addr()),
-            Value::List(list) => self.0.insert(std::ptr::from_ref(list).addr()),
-            _ => true,
-        }
-    }
-}
+type Seen = rustc_hash::FxHashSet<usize>;
 
 /// The address below which the present piece of stack is nearly used up; stacks grow downward.
 fn stack_limit() -> usize {
@@ -190,36 +178,11 @@ impl<'h> Evaluator<'h> {
         result
     }
 
-    /// Runs `work` as if it were a number of calls deeper.
-    ///
-    /// # Errors
-    /// Those of `work`.
-    pub fn deeper<T>(&self, calls: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let depth = self.call_depth.get();
-        self.call_depth.set(depth + calls);
-        let result = work();
-        self.call_depth.set(depth);
-        result
-    }
-
-    /// Forces a value and everything in it, except sets and lists that were met before.
-    ///
-    /// # Errors
-    /// Whatever the evaluation of a part fails with.
-    pub fn force_deep_further(
-        &self,
-        value: Value<'h>,
-        pos: Pos,
-        seen: &mut Seen,
-    ) -> Result<()> {
-        self.force_deep_seen(value, pos, seen)
-    }
-
     fn force_deep_seen(&self, value: Value<'h>, pos: Pos, seen: &mut Seen) -> Result<()> {
         let _call = self.enter_call(pos)?;
         self.with_stack(|| match self.force(value)? {
             Value::Attrs(attrs) => {
-                if !seen.0.insert(std::ptr::from_ref(attrs).addr()) {
+                if !seen.insert(std::ptr::from_ref(attrs).addr()) {
                     return Ok(());
                 }
                 let sorted = self.sorted_by_name(attrs);
@@ -237,7 +200,7 @@ impl<'h> Evaluator<'h> {
                 Ok(())
             }
             Value::List(list) => {
-                if !seen.0.insert(std::ptr::from_ref(list).addr()) {
+                if !seen.insert(std::ptr::from_ref(list).addr()) {
                     return Ok(());
                 }
                 let visit = self.visiting(|| list.iter());

@@ -33,7 +33,6 @@ pub mod builtins;
 pub mod error;
 pub mod expr;
 pub mod flake;
-pub mod fragment;
 #[cfg(fuzzing)]
 pub mod fuel;
 pub mod pos;
@@ -48,7 +47,6 @@ pub use coerce::{Coercion, canonical_path};
 pub use error::{Error, Result};
 pub use evaluator::Evaluator;
 pub use features::{Feature, Features};
-pub use force::Seen;
 pub use import::NIX_VERSION;
 pub use interactive::{Entry, Interactive};
 pub use interrupt::Interrupt;
