@@ -413,6 +413,9 @@ impl<'h> Evaluator<'h> {
     #[inline(never)]
     pub(crate) fn claim_later(&self, thunk: &Thunk<'h>) -> Result<Claim<'h>> {
         let mut rounds = 0;
+        if !self.heap.has_company() && !self.help.was_broken.get() {
+            return Ok(Claim::Taken(self.heap.thread()));
+        }
         let claim = loop {
             match thunk.claim(self.heap) {
                 Claim::Taken(owner) if owner != self.heap.thread() => {
@@ -443,6 +446,8 @@ impl<'h> Evaluator<'h> {
     }
 }
 
-fn given_up() -> Error {
+/// The error of what a helper has given up.
+#[cold]
+pub(crate) fn given_up() -> Error {
     err!(Interrupted, "interrupted by the user")
 }

@@ -75,22 +75,31 @@ impl<'h> Evaluator<'h> {
 
     pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
         self.collect_if_due();
-        let mut claim = thunk.claim(self.heap);
-        if let Claim::Taken(_) = claim {
-            claim = self.claim_later(thunk)?;
-        }
-        let state = match claim {
-            Claim::Ours(state) => state,
-            Claim::Done(value) => return Ok(value),
-            Claim::Taken(_) => {
-                return Err(err!(InfiniteRecursion, "infinite recursion encountered")
-                    .came_back_to(std::ptr::from_ref(thunk).addr()));
-            }
-        };
-        let result = match state {
-            // A claim gives no such state.
+        match thunk.enter(self.heap) {
             State::Done(value) => Ok(value),
-            State::Blackhole => Err(err!(Other, "a thunk is in no state")),
+            State::Blackhole => self.force_taken(thunk),
+            state => self.force_entered(thunk, state),
+        }
+    }
+
+    /// Forces a thunk that is being forced.
+    #[cold]
+    #[inline(never)]
+    fn force_taken(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
+        match self.claim_later(thunk)? {
+            Claim::Done(value) => Ok(value),
+            Claim::Ours(state) => self.force_entered(thunk, state),
+            Claim::Taken(_) => {
+                Err(err!(InfiniteRecursion, "infinite recursion encountered")
+                    .came_back_to(std::ptr::from_ref(thunk).addr()))
+            }
+        }
+    }
+
+    /// Does what is to be done for a thunk that this thread has marked.
+    #[inline(always)]
+    fn force_entered(&self, thunk: &'h Thunk<'h>, state: State<'h>) -> Result<Value<'h>> {
+        let result = match state {
             State::Suspended(expr, env) => self.eval(expr, env),
             State::Failed(number) => Err(self.failure(number)),
             State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
@@ -104,19 +113,20 @@ impl<'h> Evaluator<'h> {
             State::Mapped(function, slot) => {
                 self.call(*function, &[slot.get().peek()], Pos::NONE)
             }
+            State::Done(value) => return Ok(value),
+            State::Blackhole => return self.force_taken(thunk),
         };
-        let result = result.and_then(|value| self.check_doubts().map(|()| value));
-        match result {
-            Ok(value) => {
+        let error = match result {
+            Ok(value) if !self.has_doubts() => {
                 let value = self.own(value);
                 thunk.leave(State::Done(value), self.heap);
-                Ok(value)
+                return Ok(value);
             }
-            Err(error) => {
-                thunk.leave(self.failed_state(state, &error), self.heap);
-                Err(error.leaving(std::ptr::from_ref(thunk).addr()))
-            }
-        }
+            Ok(_) => crate::ahead::given_up(),
+            Err(error) => error,
+        };
+        thunk.leave(self.failed_state(state, &error), self.heap);
+        Err(error.leaving(std::ptr::from_ref(thunk).addr()))
     }
 
     /// What a thunk holds whose result is `value`. Nix copies results into thunks, and a list that was copied is another

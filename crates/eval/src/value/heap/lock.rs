@@ -38,6 +38,15 @@ impl<T> Lock<T> {
         Guard(self)
     }
 
+    /// What is inside, for several threads.
+    ///
+    /// # Safety
+    /// Nobody changes it in the meantime, but for what is atomic in it.
+    pub(super) unsafe fn peek(&self) -> &T {
+        // SAFETY: see above.
+        unsafe { &*self.inner.get() }
+    }
+
     #[inline(never)]
     fn wait(&self) {
         let mut spins = 0;

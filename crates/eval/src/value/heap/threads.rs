@@ -2,7 +2,7 @@
 //!
 //! The first thread's [`Heap`] has one for every other thread, which gets it with a [`Seat`] and gives it back by dropping
 //! that. A collection needs all threads: whoever finds that one is due says so to all, every thread comes where evaluation
-//! asks anyhow, hands in what it refers to, and waits; the last to come collects. So every thread looks at its own stack
+//! asks anyhow, hands in what it refers to, and waits; the last to come begins, and all of them mark. So every thread looks at its own stack
 //! and its own tables, and nobody at another's.
 //!
 //! A thread that meets a thunk which another one is forcing waits for it ([`Heap::wait_for`]). Who waits for whom is
@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::collect::{Found, Roots};
+use super::chunk::Markers;
+use super::collect::{Found, Roots, Work};
 use super::lock::Lock;
 use super::space::Space;
 use super::{Advise, Heap, Thunk, stack};
@@ -45,6 +46,9 @@ struct Gate {
     /// How many collections there were.
     turn: usize,
     found: Found,
+    /// What all that have come are marking, and how many of them are.
+    work: Option<Arc<Work>>,
+    marking: usize,
 }
 
 /// The address of a heap's `due`.
@@ -77,6 +81,50 @@ impl Common {
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'g>(&self, gate: MutexGuard<'g, Gate>) -> MutexGuard<'g, Gate> {
+        self.changed.wait(gate).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Collects, with the help of all that have come.
+    fn collect<'g>(&'g self, mut gate: MutexGuard<'g, Gate>) -> MutexGuard<'g, Gate> {
+        let mut space = self.space.hold(true);
+        let is_anew = space.begins_anew();
+        let work = std::mem::take(&mut gate.found).begin(&mut space, is_anew);
+        drop(space);
+        let work = Arc::new(work);
+        gate.work = Some(Arc::clone(&work));
+        self.changed.notify_all();
+        gate = self.mark(&work, gate);
+        while gate.marking > 0 {
+            gate = self.wait(gate);
+        }
+        self.space.hold(true).sweep(is_anew);
+        gate.work = None;
+        gate.turn += 1;
+        gate.stopped = 0;
+        gate.is_wanted = false;
+        self.changed.notify_all();
+        gate
+    }
+
+    /// Takes part in marking.
+    fn mark<'g>(
+        &'g self,
+        work: &Work,
+        mut gate: MutexGuard<'g, Gate>,
+    ) -> MutexGuard<'g, Gate> {
+        gate.marking += 1;
+        drop(gate);
+        // SAFETY: from when `work` is in the gate until nobody marks any more, no thread changes anything but marks, which are
+        // atomic: all threads have come, and those that do not mark wait.
+        let space = unsafe { self.space.peek() };
+        work.mark(space, Markers::Several);
+        let mut gate = self.gate();
+        gate.marking -= 1;
+        self.changed.notify_all();
+        gate
     }
 }
 
@@ -179,15 +227,15 @@ impl Heap {
         self.contribute(roots, &mut gate.found);
         gate.stopped += 1;
         let turn = gate.turn;
+        let mut has_marked = false;
         while gate.turn == turn {
-            if gate.stopped == gate.threads.len() {
-                gate.found.collect(&mut self.space());
-                gate.turn += 1;
-                gate.stopped = 0;
-                gate.is_wanted = false;
-                common.changed.notify_all();
+            if let Some(work) = gate.work.clone().filter(|_| !has_marked) {
+                has_marked = true;
+                gate = common.mark(&work, gate);
+            } else if gate.stopped == gate.threads.len() && gate.work.is_none() {
+                gate = common.collect(gate);
             } else {
-                gate = common.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
+                gate = common.wait(gate);
             }
         }
         // The next collection may be wanted already.

@@ -175,26 +175,27 @@ impl<'h> Thunk<'h> {
         self.first.load(Ordering::Acquire) == BLACKHOLE
     }
 
-    /// Marks the thunk as being forced, unless it is already, and tells what is to be done.
+    /// Marks the thunk as being forced and tells what is to be done. What is forced already stays what it is; so does what
+    /// another thread is forcing.
     #[inline]
-    pub(crate) fn claim(&self, heap: &Heap) -> Claim<'h> {
+    pub(crate) fn enter(&self, heap: &Heap) -> State<'h> {
         if heap.has_company() {
-            return self.claim_from_others(heap);
+            return match self.claim(heap) {
+                Claim::Done(value) => State::Done(value),
+                Claim::Ours(state) => state,
+                Claim::Taken(_) => State::Blackhole,
+            };
         }
-        let first = self.first.load(Ordering::Relaxed);
-        if first < EMPTY {
-            return Claim::Done(value((first, self.second())));
+        let words = (self.first.load(Ordering::Relaxed), self.second());
+        if words.0 >= EMPTY {
+            self.own(words, 0);
         }
-        let second = self.second();
-        if first == BLACKHOLE {
-            return Claim::Taken(second.addr() >> 1);
-        }
-        self.own((first, second), heap);
-        Claim::Ours(decode((first, second)))
+        decode(words)
     }
 
+    /// As [`Self::enter`], among several threads.
     #[inline(never)]
-    fn claim_from_others(&self, heap: &Heap) -> Claim<'h> {
+    pub(crate) fn claim(&self, heap: &Heap) -> Claim<'h> {
         let mut first = self.first.load(Ordering::Acquire);
         loop {
             if first < EMPTY {
@@ -209,7 +210,7 @@ impl<'h> Thunk<'h> {
                 Ok(_) => {
                     // Whoever had claimed it before has put the second word back before the first.
                     let words = (first, self.second());
-                    self.own(words, heap);
+                    self.own(words, heap.thread());
                     return Claim::Ours(decode(words));
                 }
                 Err(found) => first = found,
@@ -217,10 +218,10 @@ impl<'h> Thunk<'h> {
         }
     }
 
-    /// Makes the thunk a blackhole of the caller's thread.
+    /// Makes the thunk a blackhole of a thread.
     #[inline]
-    fn own(&self, words: Words, heap: &Heap) {
-        let number = usize::from(is_old(words)) | heap.thread() << 1;
+    fn own(&self, words: Words, thread: usize) {
+        let number = usize::from(is_old(words)) | thread << 1;
         self.second.store(std::ptr::without_provenance_mut(number), Ordering::Relaxed);
         self.first.store(BLACKHOLE, Ordering::Relaxed);
     }
@@ -401,7 +402,7 @@ mod tests {
         assert!(std::ptr::eq(s, slot));
         let empty = Thunk::application(&[]);
         assert!(matches!(empty.state(), State::Application([])));
-        assert!(matches!(empty.claim(&heap), Claim::Ours(State::Application([]))));
+        assert!(matches!(empty.enter(&heap), State::Application([])));
         assert!(matches!(empty.state(), State::Blackhole));
         empty.leave(State::Failed(9), &heap);
         assert!(matches!(empty.state(), State::Failed(9)));
