@@ -308,11 +308,12 @@ fn a_patch_that_does_not_apply_is_named() {
 }
 
 /// Those that are tested by systems that boot, or with what is made of them.
-const TESTED_ELSEWHERE: [&str; 11] = [
+const TESTED_ELSEWHERE: [&str; 12] = [
     "OVMF",
     "biosLoader",
     "busybox",
     "dropbear",
+    "efiLoader",
     "libevent",
     "libnl",
     "linux",

@@ -179,7 +179,7 @@ fn descriptions_that_cannot_be_written_are_refused() {
     let good = r#"{"format": "initramfs", "formatVersion": 1, "compression": "xz",
         "files": {"kernel": "/nix/store/b-data/index.html"}}"#;
     for (from, to, expected) in [
-        ("initramfs", "iso", "there are: disk, floppy, initramfs, squashfs"),
+        ("initramfs", "tape", "there are: disk, floppy, initramfs, iso, squashfs"),
         (": 1", ": 7", "version 7"),
         ("\"xz\"", "\"rar\"", "there are: none, gzip, xz, xz-x86, zstd"),
         ("\"kernel\"", "\"../kernel\"", "holds a slash"),
