@@ -47,7 +47,7 @@ fn run_online(env: &TestEnvironment, args: &[&str], config: &Path) -> Ran {
     let mut command = env.online(args.iter().copied());
     let ran = env.run(command.arg(config));
     assert!(
-        !ran.stderr.contains("cannot fetch "),
+        !ran.stderr.contains("unable to download "),
         "the seed cannot be fetched, and this test needs it: connect this machine to the network, \
          or name a Debian mirror in PICNIX_DEBIAN_MIRRORS\n{}",
         ran.stderr

@@ -139,7 +139,7 @@ fn without_a_network_every_url_is_named_with_the_reason() {
     picnix: 1 file to fetch, 0 derivations to build
     fetching thing
     error: Cannot build '/nix/store/<digest>-thing.drv'.
-    Reason: cannot fetch "http://127.0.0.1:1/a"; tried
+    Reason: unable to download 'http://127.0.0.1:1/a'; tried
       http://127.0.0.1:1/a: Connection refused (os error 111)
       http://127.0.0.1:2/b: Connection refused (os error 111)
       file:///nowhere/at/all: No such file or directory (os error 2)
@@ -154,7 +154,7 @@ fn the_proxy_of_the_environment_is_used() {
     let ran = env.run(command.env("http_proxy", "http://127.0.0.1:1"));
     assert_eq!(ran.code, 1);
     assert!(
-        ran.stderr.contains("http://example.invalid/a: Connection refused"),
+        ran.stderr.contains("'http://example.invalid/a': Connection refused"),
         "{ran:?}"
     );
 }
@@ -165,7 +165,7 @@ fn a_truncated_download_says_how_much_came() {
     let port = serve_truncated();
     let url = format!("http://127.0.0.1:{port}/a");
     let said = env.fails(&["build", "-E", &fetch(&url, WRONG)]);
-    assert!(said.contains(&format!("\n  {url}: download ended early: ")), "{said}");
+    assert!(said.contains(&format!("'{url}': download ended early: ")), "{said}");
     assert_eq!(env.objects(), ["thing.drv"]);
 }
 
