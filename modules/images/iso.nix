@@ -86,6 +86,12 @@ in
   };
 
   config = mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = pkgs.hostPlatform.isx86_64;
+        message = "images.iso.enable: the loaders are for PCs (x86_64); leave it out for ${pkgs.hostPlatform.config}";
+      }
+    ];
     boot.kernel.config =
       import ./_efi.nix lib // optionalAttrs (!isInMemory) (import ./_drives.nix lib);
   };

@@ -12,7 +12,8 @@
 //!   FAT volume.
 //!
 //! A BIOS runs the first sector of a disk from its first byte, which is the superblock: `mbr.S` says how
-//! that can be. Specifications are named in `iso9660.rs`, `fat.rs`, `squashfs.rs` and `disk.rs`.
+//! that can be. Programs that guess what a medium holds find several things here, and some then say
+//! nothing (blkid). Specifications are named in `iso9660.rs`, `fat.rs`, `squashfs.rs` and `disk.rs`.
 
 use crate::bios::{LOADER_BYTES, Places, SectorSize};
 use crate::disk::{Partition, TYPE_EFI, put_table};
