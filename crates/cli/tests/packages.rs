@@ -140,6 +140,16 @@ fn an_override_of_an_argument_that_is_not_there_names_one_that_is() {
 }
 
 #[test]
+fn u_boot_says_for_which_targets_it_has_no_board() {
+    let env = TestEnvironment::new();
+    env.write("x.nix", "{ }\n");
+    let said = env.fails(&["image", "--format", "uboot", "x.nix"]);
+    let expected = "error: u-boot: QEMU has no board for x86_64-unknown-linux-musl that U-Boot \
+                    starts on by itself; name a `board`\n";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn packages_that_need_each_other_are_named() {
     let env = TestEnvironment::new();
     let expr = "(import <picnix/pkgs> { overlays = [ (final: prev: {\n\
@@ -408,7 +418,7 @@ fn a_patch_that_does_not_apply_is_named() {
 }
 
 /// Those that are tested by systems that boot, or with what is made of them.
-const TESTED_ELSEWHERE: [&str; 11] = [
+const TESTED_ELSEWHERE: [&str; 12] = [
     "OVMF",
     "biosLoader",
     "busybox",
@@ -420,6 +430,7 @@ const TESTED_ELSEWHERE: [&str; 11] = [
     "musl",
     "skalibs",
     "toolchain",
+    "u-boot",
 ];
 
 #[test]
