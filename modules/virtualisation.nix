@@ -80,7 +80,18 @@ let
       };
       kernelParams = kernelParams ++ config.images.squashfs.kernelParams ++ [ "root=/dev/vda" ];
     };
+    uboot = {
+      image = "${config.images.uboot.image}";
+      drive = {
+        file = "disk.img";
+        kind = uboot.disk;
+      };
+    }
+    // (
+      if uboot.firmware == "kernel" then { kernel = "u-boot.bin"; } else { firmware = uboot.file; }
+    );
   };
+  uboot = config.images.uboot.package;
   # What EFI's own programs take, whatever the system needs.
   firmwareMemory = 128;
   # With so much a kernel of a few MiB is no matter.

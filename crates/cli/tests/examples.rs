@@ -113,6 +113,28 @@ fn examples_boot_on_every_device_that_they_are_recorded_for() {
     }
 }
 
+/// The devices whose boards U-Boot starts on.
+const UBOOT_DEVICES: [&str; 3] = ["qemu-aarch64", "qemu-armv7l", "qemu-riscv64"];
+
+#[test]
+fn u_boot_starts_the_smallest_example_on_every_board() {
+    let env = shared();
+    let example = workspace().join("examples/tiny.nix");
+    if is_too_slow(&example) {
+        let why = format!("{} builds from source: PICNIX_SLOW=1", example.display());
+        skip("u_boot_starts_the_smallest_example_on_every_board", &why);
+        return;
+    }
+    let text = format!(
+        "{{ imports = [ {} ]; virtualisation.format = \"uboot\"; }}",
+        example.display()
+    );
+    let config = env.write("uboot.nix", text);
+    for device in UBOOT_DEVICES {
+        boots(&env, &["--device", device], &config);
+    }
+}
+
 #[test]
 fn run_boots_with_the_console_on_its_pipes_and_ends_with_the_guest() {
     let env = shared();
