@@ -33,7 +33,7 @@ let
     disk = "sata";
     firmware = "bios";
     sources = "arch/mips/(dts/(mti|skeleton)|include/asm/mach-|mach-malta/)|board/imgtec/malta/";
-    patches = [ ./malta-disks.patch ];
+    patches = [ ./malta.patch ];
     config = {
       AUTOBOOT = "y";
       # As `distro_bootcmd` does on the others.

@@ -114,7 +114,8 @@ fn examples_boot_on_every_device_that_they_are_recorded_for() {
 }
 
 /// The devices whose boards U-Boot starts on.
-const UBOOT_DEVICES: [&str; 3] = ["qemu-aarch64", "qemu-armv7l", "qemu-riscv64"];
+const UBOOT_DEVICES: [&str; 5] =
+    ["qemu-aarch64", "qemu-armv7l", "qemu-mips", "qemu-mipsel", "qemu-riscv64"];
 
 #[test]
 fn u_boot_starts_the_smallest_example_on_every_board() {

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use picnix_eval::source::Origin;
-use picnix_eval::value::{Attrs, AttrsBuilder};
+use picnix_eval::value::{Advice, Attrs, AttrsBuilder};
 use picnix_eval::{Evaluator, Features, Heap, Interrupt, Lints, Settings, Value, report};
 
 use crate::engine::Engine;
@@ -144,7 +144,10 @@ fn attempt<T>(
     (cores, earlier): (usize, Remains),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> (Option<Result<T, Error>>, Remains) {
-    let heap = Heap::with_advice(Some(picnix_sandbox::memory::advise_large_pages));
+    let heap = Heap::with_advice(Some(Advice {
+        small: picnix_sandbox::memory::advise_large_pages,
+        large: picnix_sandbox::memory::populate,
+    }));
     let visibility = match (options.pure, options.restricted) {
         (true, _) => Visibility::Pure,
         (false, true) => Visibility::Restricted,

@@ -44,6 +44,8 @@ pub struct Evaluator<'h> {
     pub(crate) call_depth: Cell<usize>,
     /// The errors that thunks failed with and `tryEval` may have caught.
     pub(crate) failures: RefCell<Vec<crate::error::Error>>,
+    /// The error that an argument failed with before the call, until the function finds it.
+    pub(crate) argument_error: Cell<Option<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
     /// Files that were imported: resolved path to value. Roots (no evaluation).
@@ -105,6 +107,7 @@ impl<'h> Evaluator<'h> {
             stack_steps: Cell::new(0),
             call_depth: Cell::new(0),
             failures: RefCell::default(),
+            argument_error: Cell::default(),
             base: OnceCell::new(),
             imports: RefCell::default(),
             copied_paths: RefCell::default(),

@@ -25,6 +25,7 @@ mod lints;
 mod lower;
 mod ops;
 mod parsed;
+mod peek;
 mod print;
 
 pub mod builtins;

@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
-use crate::value::Heap;
+use crate::value::{Heap, Str};
 
 /// An interned name. Two symbols of one evaluation are equal if and only if their names are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,8 @@ struct Name<'h> {
     bytes: &'h [u8],
     /// Its first eight bytes as a number, which sorts as they do.
     prefix: u64,
+    /// The name as a string of the language, once it was asked for.
+    string: Option<&'h Str<'h>>,
 }
 
 impl<'h> Name<'h> {
@@ -49,7 +51,7 @@ impl<'h> Name<'h> {
         let mut first = [0; 8];
         let length = bytes.len().min(first.len());
         first[..length].copy_from_slice(&bytes[..length]);
-        Self { bytes, prefix: u64::from_be_bytes(first) }
+        Self { bytes, prefix: u64::from_be_bytes(first), string: None }
     }
 }
 
@@ -107,6 +109,18 @@ impl<'h> Symbols<'h> {
     #[inline]
     pub fn name(&self, symbol: Symbol) -> &'h [u8] {
         self.names.borrow()[symbol.0 as usize].bytes
+    }
+
+    /// The name of a symbol as a string of the language: one for all who ask.
+    pub(crate) fn string(&self, symbol: Symbol) -> &'h Str<'h> {
+        let name = self.names.borrow()[symbol.0 as usize];
+        if let Some(string) = name.string {
+            return string;
+        }
+        let string = Str { bytes: name.bytes, context: &[] };
+        let string = self.heap.immortal(|| self.heap.alloc(string));
+        self.names.borrow_mut()[symbol.0 as usize].string = Some(string);
+        string
     }
 
     /// The order of distinct symbols by their names: the beginning of each name, and the symbol's index.

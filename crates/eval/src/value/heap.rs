@@ -67,6 +67,15 @@ const POISON: u8 = 0xEE;
 /// Tells the system how a piece of memory will be used: where it begins, and its bytes. Nothing is in it yet.
 pub type Advise = fn(*mut u8, usize);
 
+/// What to tell the system of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Advice {
+    /// Of large pieces, while the heap is small.
+    pub small: Advise,
+    /// Of large pieces, when it no longer is.
+    pub large: Advise,
+}
+
 /// The memory of one evaluation.
 pub struct Heap {
     /// Where the next object goes; never above `log`.
@@ -113,17 +122,17 @@ impl Heap {
         Self::with_advice(None)
     }
 
-    /// Makes an empty heap that says of each large piece of memory that it will be filled from end to end, before
-    /// it is.
+    /// Makes an empty heap that says of each large piece of memory that it will be filled from end to end, before it
+    /// is.
     #[must_use]
-    pub fn with_advice(advise: Option<Advise>) -> Self {
+    pub fn with_advice(advice: Option<Advice>) -> Self {
         Self {
             at: Cell::new(ptr::null_mut()),
             log: Cell::new(ptr::null_mut()),
             kept: Cell::new(ptr::null_mut()),
             serial: Cell::new(0),
             due: Cell::new(false),
-            space: RefCell::new(Space::new(advise)),
+            space: RefCell::new(Space::new(advice)),
             remembered: RefCell::default(),
             roots: rooted::Registry::default(),
             stack: stack::Stack::default(),

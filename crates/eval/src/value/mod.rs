@@ -11,7 +11,7 @@ mod string;
 
 pub use attrs::{Attr, Attrs, AttrsBuilder, Shape};
 pub(crate) use heap::still_needed;
-pub use heap::{Advise, Env, Heap, Held, Items, Slot, State, Thunk};
+pub use heap::{Advice, Advise, Env, Heap, Held, Items, Slot, State, Thunk};
 pub use string::{Context, ContextElement, PathId, Str};
 
 use crate::builtins::Builtin;

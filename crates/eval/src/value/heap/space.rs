@@ -7,7 +7,7 @@
 use std::ptr;
 
 use super::chunk::{CHUNK_ALIGN, Chunk, Kind, LINE_BYTES, Swept};
-use super::{ALIGN, Advise, MAX_LOG_BYTES, write_log};
+use super::{ALIGN, Advice, Advise, MAX_LOG_BYTES, write_log};
 
 /// The size of the first chunk. Each is twice as large as the one before it.
 const FIRST_CHUNK_BYTES: usize = 128 * 1024;
@@ -25,6 +25,8 @@ const MAX_LINES_OBJECT_BYTES: usize = 256;
 /// The size that the heap grows to before it is collected for the first time: a short run never is. Later it may
 /// always grow to this.
 pub(super) const FIRST_BUDGET_BYTES: usize = 368 * 1024 * 1024;
+/// A heap of at most so many bytes is small for [`Advice`].
+const SMALL_HEAP_BYTES: usize = 96 * 1024 * 1024;
 /// The least that is given out between two collections.
 const MIN_BUDGET_BYTES: usize = 48 * 1024 * 1024;
 /// The size that the heap is let grow to before it is collected, in hundredths of what lives.
@@ -77,7 +79,7 @@ pub(super) struct Space {
     wanted_every: Option<usize>,
     asked: usize,
     immortal: Immortal,
-    advise: Option<Advise>,
+    advice: Option<Advice>,
 }
 
 /// Memory to allocate from.
@@ -124,12 +126,17 @@ struct Immortal {
 }
 
 impl Space {
-    pub(super) fn new(advise: Option<Advise>) -> Self {
-        Self { advise, ..Self::default() }
+    pub(super) fn new(advice: Option<Advice>) -> Self {
+        Self { advice, ..Self::default() }
     }
 
     pub(super) fn allocated_bytes(&self) -> usize {
         self.allocated_bytes
+    }
+
+    fn advise(&self) -> Option<Advise> {
+        let is_small = self.allocated_bytes <= SMALL_HEAP_BYTES;
+        self.advice.map(|advice| if is_small { advice.small } else { advice.large })
     }
 
     /// All that was given out, if the present region is in use up to `at`.
@@ -213,7 +220,7 @@ impl Space {
 
     fn reserve_large(&mut self, bytes: usize, kind: Kind) -> *mut u8 {
         self.allocated_bytes += bytes;
-        let chunk = Chunk::new(bytes, Some(kind), self.advise);
+        let chunk = Chunk::new(bytes, Some(kind), self.advise());
         let place = chunk.start();
         if self.is_immortal() {
             self.immortal.chunks.push(chunk);
@@ -263,7 +270,7 @@ impl Space {
             let size = self.immortal.next_chunk_bytes.max(FIRST_CHUNK_BYTES);
             self.immortal.next_chunk_bytes = (size * 2).min(MAX_CHUNK_BYTES);
             self.allocated_bytes += size;
-            let chunk = Chunk::new(size, None, self.advise);
+            let chunk = Chunk::new(size, None, self.advise());
             let start = chunk.start();
             self.immortal.chunks.push(chunk);
             return Region { start, top: start.wrapping_add(size), is_lines: false };
@@ -281,7 +288,7 @@ impl Space {
         let size = self.next_chunk_bytes.max(FIRST_CHUNK_BYTES);
         self.next_chunk_bytes = (size * 2).min(MAX_CHUNK_BYTES);
         self.allocated_bytes += size;
-        let chunk = Chunk::new(size, None, self.advise);
+        let chunk = Chunk::new(size, None, self.advise());
         let start = chunk.start();
         self.add(chunk);
         Region { start, top: start.wrapping_add(size), is_lines: false }

@@ -112,6 +112,12 @@ impl<'h> Thunk<'h> {
         Self::from_state(State::Named(function, name, slot))
     }
 
+    /// Makes a thunk that was forced in vain.
+    #[must_use]
+    pub(crate) fn failed(number: u32) -> Self {
+        Self::from_state(State::Failed(number))
+    }
+
     /// Makes a thunk in some state.
     #[inline]
     #[must_use]
