@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use picnix_build::Target;
+use picnix_build::{Purpose, Target};
 use picnix_engine::session::evaluate_in_parallel;
 use picnix_engine::world::Writes;
 use picnix_engine::{Engine, Found, target};
@@ -16,8 +16,8 @@ use crate::output;
 
 /// `picnix instantiate`: the derivations of expressions, written to the store.
 pub(crate) fn instantiate(context: Context, args: &InstantiateArgs) -> Outcome {
-    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
-    let (engine, found) = found(context, &args.program, &jobs, false)?;
+    let jobs = JobArgs::default();
+    let (engine, found) = found(context, &args.program, &jobs, Purpose::Realise)?;
     for Found { drv_path, output } in found {
         let path = engine.config.store_dir.print(&drv_path);
         let suffix =
@@ -29,7 +29,12 @@ pub(crate) fn instantiate(context: Context, args: &InstantiateArgs) -> Outcome {
 
 /// `picnix build`: the outputs of derivations.
 pub(crate) fn build(context: Context, args: &BuildArgs) -> Outcome {
-    let (engine, found) = found(context, &args.program, &args.jobs, args.check)?;
+    let purpose = match (args.check, args.repair) {
+        (true, _) => Purpose::Check,
+        (_, true) => Purpose::Repair,
+        _ => Purpose::Realise,
+    };
+    let (engine, found) = found(context, &args.program, &args.jobs, purpose)?;
     let targets: Vec<Target> = found
         .iter()
         .map(|found| target(found.drv_path.clone(), [found.output.clone()]))
@@ -56,15 +61,16 @@ pub(crate) fn build(context: Context, args: &BuildArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn found(
+/// What is to be built, instantiated.
+pub(super) fn found(
     mut context: Context,
     program: &ProgramArgs,
     jobs: &JobArgs,
-    check: bool,
+    purpose: Purpose,
 ) -> Result<(Engine, Vec<Found>), CommandError> {
     let (program_text, options) = prepare(&mut context, program)?;
     let attrs = attr_paths(program);
-    let engine = context.engine(jobs, check);
+    let engine = context.engine_for(jobs, purpose);
     let (writes, show) = (Writes::Always, output::error);
     let found = evaluate_in_parallel(&engine, writes, &options, show, |session| {
         let value = session.load(&program_text, &session.config().current_dir)?;

@@ -130,7 +130,7 @@ pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
     let mut flags = Instantiate::default();
     flags::parse(&mut flags, args)?;
     let context = flags.common.context()?;
-    let engine = context.engine(&flags.common.jobs, false);
+    let engine = context.engine(&flags.common.jobs);
     let programs = if flags.find_file {
         Vec::new()
     } else {
