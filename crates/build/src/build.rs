@@ -388,6 +388,7 @@ impl Builder<'_> {
         Err(Error::Failed(Box::new(Failure {
             drv: self.store.store_dir().print(&drv_path),
             drv_path,
+            place: None,
             reason,
             dependents: schedule::count_dependents(nodes, index),
             others,

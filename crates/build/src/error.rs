@@ -102,12 +102,17 @@ pub enum Unsupported {
 
 /// The first step that failed, and what else did not come about.
 #[derive(Debug, thiserror::Error)]
-#[error("Cannot build '{drv}'.\nReason: {reason}{}", consequences(*dependents, others))]
+#[error(
+    "Cannot build '{drv}'.{}\nReason: {reason}{}",
+    on_lines_of_its_own(place.as_deref()), consequences(*dependents, others)
+)]
 pub struct Failure {
     /// The derivation path, printed.
     pub drv: String,
     /// The derivation path.
     pub drv_path: StorePath,
+    /// Where the derivation was written, in lines; whoever has evaluated it may know.
+    pub place: Option<String>,
     /// Why.
     #[source]
     pub reason: StepError,
@@ -165,6 +170,10 @@ impl FailureKinds {
             | u8::from(not_deterministic) << 3;
         if kinds == 0 { 1 } else { 0x60 | kinds }
     }
+}
+
+fn on_lines_of_its_own(place: Option<&str>) -> String {
+    place.map(|place| format!("\n{place}")).unwrap_or_default()
 }
 
 fn consequences(dependents: usize, others: &[StorePath]) -> String {
@@ -405,6 +414,12 @@ fn log_text(tail: &[String], log_command: &str) -> String {
              '{program}' to nativeBuildInputs"
         );
     }
+    if let Some(patch) = tail.iter().rev().find_map(|line| refused_patch(line)) {
+        text += &format!(
+            "\nhint: '{patch}' is for another version of the source: make it anew, or take it out of \
+             'patches' where the source has the change already"
+        );
+    }
     text + &format!("\nFor full logs, run:\n  {log_command}")
 }
 
@@ -434,6 +449,12 @@ fn wrong_machine(
     });
     let reasons: Vec<String> = systems.into_iter().chain(features).collect();
     reasons.join("\nReason: ")
+}
+
+/// The patch that did not apply, by what stdenv said.
+fn refused_patch(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(": patchPhase: '")?;
+    rest.split_once("' does not apply to ").map(|(patch, _)| patch)
 }
 
 fn tried(failures: &[(String, String)]) -> String {

@@ -687,7 +687,7 @@ fn files_are_fetched() {
     let gone = fetch("gone", "file:///nonexistent mirror://debian/x", b"x");
     let text = failure(&world, &gone);
     assert!(
-        text.contains("cannot fetch \"file:///nonexistent\"; tried\n  file:///nonex"),
+        text.contains("unable to download 'file:///nonexistent': No such file"),
         "{text}"
     );
     let downloads = world.dir.path().join("store/nix/var/picnix/downloads");

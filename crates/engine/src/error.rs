@@ -162,6 +162,12 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// There is nothing at a path.
+    #[error("path '{}' does not exist", .0.display())]
+    NoPath(PathBuf),
+    /// There is no repository at a path.
+    #[error("Git repository {0:?} does not exist.")]
+    NoRepository(PathBuf),
     /// `git` failed.
     #[error("'git {command}' failed in '{}': {reason}", dir.display())]
     Git {

@@ -29,6 +29,8 @@ pub struct EvalOptions {
     pub pure: bool,
     /// `|>` and `<|` are operators.
     pub pipe_operators: bool,
+    /// What is printed tells forced values from others, exactly as C++ Nix would.
+    pub unforced_shown: bool,
     /// Show what `builtins.traceVerbose` says.
     pub trace_verbose: bool,
     /// `builtins.warn` ends the evaluation.
@@ -225,6 +227,7 @@ fn settings(config: &Config, options: &EvalOptions) -> Settings {
         home_dir: config.home_dir.as_ref().map(|dir| dir.as_os_str().as_bytes().to_vec()),
         pure: options.pure,
         pipe_operators: options.pipe_operators,
+        unforced_shown: options.unforced_shown,
         trace_verbose: options.trace_verbose,
         abort_on_warn: options.abort_on_warn,
         show_trace: options.show_trace,

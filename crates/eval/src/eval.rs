@@ -203,6 +203,14 @@ impl<'h> Evaluator<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
             ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
+            ExprKind::Lambda(_)
+            | ExprKind::Attrs(_)
+            | ExprKind::Select(_)
+            | ExprKind::With(_)
+                if self.settings.unforced_shown =>
+            {
+                self.heap.suspend(expr, env)
+            }
             ExprKind::Lambda(lambda) => self.closure(lambda, env),
             ExprKind::List([]) => self.list(&[]),
             ExprKind::Attrs(bindings)

@@ -208,4 +208,6 @@ known_symbols! {
     HASH_ALGO = "hashAlgo",
     VERSION = "version",
     TOPLEVEL = "toplevel",
+    PNAME = "pname",
+    URLS = "urls",
 }

@@ -56,6 +56,7 @@ pub use keepers::Keeper;
 pub use lock::PathLocks;
 pub use optimise::OptimiseReport;
 pub use outputs::{OutputContents, OutputToRegister};
+pub use pipe::{DumpSink, Room};
 pub use profiles::{Generation, OldGenerations, SwitchTo};
 pub use roots::Root;
 pub use store::Store;

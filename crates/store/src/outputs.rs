@@ -15,7 +15,7 @@ use picnix_store_core::{
 };
 
 use crate::error::{Context, Error, Result};
-use crate::pipe::{HashPipe, Tee};
+use crate::pipe::{HashPipe, Tee, Written};
 use crate::place::Placement;
 use crate::store::Store;
 use crate::tree::{canonicalise, dump, read_flat};
@@ -80,7 +80,7 @@ impl Store {
         canonicalise(real_path)?;
         let scanner = RefScanner::new(candidates.iter().cloned());
         let sink = Tee(HashPipe::new(HashAlgo::Sha256), scanner);
-        let Tee(pipe, scanner) = dump(real_path, sink)?;
+        let Written(Tee(pipe, scanner)) = dump(real_path, Written(sink))?;
         let (hash, nar_size) = pipe.finish();
         let nar_hash = hash.sha256().expect("the pipe hashes with SHA-256");
         Ok(OutputContents { nar_hash, nar_size, references: scanner.finish() })
@@ -113,12 +113,13 @@ impl Store {
         algo: HashAlgo,
         own: &StorePath,
     ) -> Result<Hash> {
-        Ok(dump(real_path, HashModuloSink::new(algo, own))?.finish().0)
+        let sink = Written(HashModuloSink::new(algo, own));
+        Ok(dump(real_path, sink)?.0.finish().0)
     }
 
     /// Writes the NAR of any tree on disk.
-    pub fn dump_tree(&self, real_path: &Path, mut sink: impl Write) -> Result<()> {
-        dump(real_path, &mut sink).map(|_| ())
+    pub fn dump_tree(&self, real_path: &Path, sink: impl Write) -> Result<()> {
+        dump(real_path, Written(sink)).map(|_| ())
     }
 
     /// Moves outputs to their places and makes them valid, all or none.

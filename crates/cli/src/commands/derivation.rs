@@ -10,8 +10,9 @@ use picnix_store_core::{
 };
 use serde_json::{Map, Value, json};
 
+use super::build::Evaluated;
 use super::store::{Shell, store_error};
-use super::{Context, Outcome, build};
+use super::{Context, Outcome};
 use crate::args::{JobArgs, ProgramArgs, ShowArgs};
 use crate::error::CommandError;
 use crate::output;
@@ -42,8 +43,9 @@ pub(super) fn show(context: &Context, args: &ShowArgs) -> Outcome {
     }
     for program in programs {
         let jobs = JobArgs::default();
-        let found = build::found(context.clone(), &program, &jobs, Purpose::Realise)?.1;
-        todo.extend(found.into_iter().map(|found| found.drv_path));
+        let evaluated =
+            Evaluated::new(context.clone(), &program, &jobs, Purpose::Realise)?;
+        todo.extend(evaluated.found.into_iter().map(|found| found.drv_path));
     }
     shell.show_derivations(todo.into_iter().collect(), args.recursive)
 }
