@@ -668,7 +668,7 @@ pub(crate) struct OldArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum DerivationCommand {
     /// Print derivations as JSON, in Nix's format.
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
 }
 
 /// Derivations: store paths of them or of what they produced, files, flakes with an attribute, and texts.
