@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 /// What every command can be told.
 #[derive(Args, Debug)]
 pub(crate) struct GlobalArgs {
-    /// Where the store lies: a folder, `local?root=FOLDER`, or `auto` [default: the variable PICNIX_STORE, or below
+    /// Where the store lies: a folder, `local?root=FOLDER`, or `auto` [default: the variable `PICNIX_STORE`, or below
     /// the user's data directory].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
