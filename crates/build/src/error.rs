@@ -73,6 +73,14 @@ pub enum Error {
         /// Why it could not.
         reason: Box<crate::cache::CacheError>,
     },
+    /// A damaged object of which there is no good copy, and which cannot be made again.
+    #[error("cannot repair path '{path}': {reason}")]
+    Unrepairable {
+        /// The path, printed.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -275,19 +283,18 @@ pub enum StepError {
     #[error("{0}")]
     Attribute(String),
     /// The machine cannot run such a builder.
-    #[error(
-        "required system or feature not available\nRequired system: '{required}' with features {{{required_features}}}\nCurrent system: '{current}' with features {{{current_features}}}"
-    )]
+    #[error("{}", wrong_machine(systems.as_ref(), features.as_ref()))]
     WrongMachine {
-        /// The system asked for.
-        required: String,
-        /// The features asked for.
-        required_features: String,
-        /// The system of this machine.
-        current: String,
-        /// Its features.
-        current_features: String,
+        /// The system asked for and that of this machine, where they differ.
+        systems: Option<[String; 2]>,
+        /// The features asked for and those of this machine, where some are missing.
+        features: Option<[String; 2]>,
     },
+    /// Nothing is built on this machine.
+    #[error(
+        "local builds are disabled (max-jobs = 0)\nHint: set 'max-jobs' to a non-zero value to enable local builds, or configure remote builders via 'builders'"
+    )]
+    NoLocalBuilds,
     /// Building again gave something else.
     #[error("may not be deterministic: output '{path}' differs{}", kept(kept_at.as_deref()))]
     NotDeterministic {
@@ -299,6 +306,14 @@ pub enum StepError {
     /// An output is to be compared that is not there.
     #[error("some outputs are not valid, so checking is not possible")]
     NothingToCheck,
+    /// The program that is run after each build failed.
+    #[error("the post-build hook '{}' failed: {status}", hook.display())]
+    Hook {
+        /// The program.
+        hook: PathBuf,
+        /// How it ended.
+        status: String,
+    },
     /// No box could be made or watched.
     #[error("{}", chain(.0))]
     Box(picnix_sandbox::Error),
@@ -416,6 +431,24 @@ fn missing_program(line: &str) -> Option<&str> {
     let name = rest.rsplit(": ").next()?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
     (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+}
+
+fn wrong_machine(
+    systems: Option<&[String; 2]>,
+    features: Option<&[String; 2]>,
+) -> String {
+    let systems = systems.map(|[required, current]| {
+        format!(
+            "platform mismatch\nRequired system: '{required}'\nCurrent system: '{current}'"
+        )
+    });
+    let features = features.map(|[required, current]| {
+        format!(
+            "missing system features\nRequired features: {{{required}}}\nAvailable features: {{{current}}}"
+        )
+    });
+    let reasons: Vec<String> = systems.into_iter().chain(features).collect();
+    reasons.join("\nReason: ")
 }
 
 /// The patch that did not apply, by what stdenv said.

@@ -223,6 +223,70 @@ fn a_store_of_a_newer_picnix_is_left_alone() {
     env.assert_store_is_sound();
 }
 
+#[test]
+fn objects_whose_database_is_gone_are_counted() {
+    let env = TestEnvironment::new();
+    env.write("file", "hello\n");
+    env.succeeds(&["store", "add", "file"]);
+    let folder = find_database(&env).parent().unwrap().to_owned();
+    fs::remove_dir_all(folder).unwrap();
+    let said = env.succeeds(&["store", "verify"]);
+    assert!(
+        said.starts_with("1 files that the database does not know; 'picnix store gc'"),
+        "{said}"
+    );
+    env.succeeds(&["store", "gc"]);
+    assert!(!env.succeeds(&["store", "verify"]).contains("does not know"));
+}
+
+/// What runs picnix with its store on a file system that cannot be written, and says how it ended.
+const READ_ONLY: &str = r#"
+mount --bind "$PICNIX_STORE" "$PICNIX_STORE"
+mount -o remount,bind,ro "$PICNIX_STORE" || { echo 'cannot be mounted read-only'; exit 77; }
+exec "$@"
+"#;
+
+#[test]
+fn what_cannot_be_written_can_be_read() {
+    let test = "what_cannot_be_written_can_be_read";
+    let env = TestEnvironment::new();
+    env.add_shell();
+    env.write("file", "hello\n");
+    env.write("other", "other\n");
+    let expr = script("thing", "echo thing >$out");
+    env.succeeds(&["build", "-E", &expr]);
+    env.succeeds(&["store", "add", "file"]);
+    let run = |args: &[&str]| in_namespace(&env, test, "-Urm", READ_ONLY, args);
+    let read: [&[&str]; 6] = [
+        &["store", "cat", "result"],
+        &["store", "tree", "result"],
+        &["store", "verify", "--check-contents"],
+        &["store", "roots"],
+        &["store", "info", "--json"],
+        &["build", "--no-link", "-E", &expr],
+    ];
+    for args in read {
+        let Some(ran) = run(args) else { return };
+        if ran.code == 77 {
+            return skip(test, &ran.stdout);
+        }
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+    }
+    let new = script("new", "echo new >$out");
+    let write: [&[&str]; 4] = [
+        &["store", "add", "other"],
+        &["store", "gc"],
+        &["store", "optimise"],
+        &["build", "--no-link", "-E", &new],
+    ];
+    for args in write {
+        let Some(ran) = run(args) else { return };
+        assert_eq!(ran.code, 1, "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains("is open for reading only"), "{args:?}: {ran:?}");
+    }
+    env.assert_store_is_sound();
+}
+
 fn find_database(env: &TestEnvironment) -> std::path::PathBuf {
     let mut dirs = vec![env.store.clone()];
     while let Some(dir) = dirs.pop() {

@@ -487,6 +487,35 @@ fn every_package_builds_passes_its_test_and_has_not_grown() {
     assert!(wrong.is_empty(), "if that is right, record:\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn an_option_of_a_package_is_an_argument_that_changes_what_it_is_made_of() {
+    let test = "an_option_of_a_package_is_an_argument_that_changes_what_it_is_made_of";
+    let env = TestEnvironment::sharing_store("examples-store");
+    let expr = |package: &str| {
+        format!("let pkgs = (import <picnix/pkgs> {{ }}).pkgsMusl; in {package}")
+    };
+    let path_of = |package: &str| {
+        let expr = expr(&format!("({package}).drvPath"));
+        String::from_utf8(env.picnix(["eval", "-E", &expr]).output().unwrap().stdout)
+            .unwrap()
+    };
+    for package in ["hostapd", "wpa_supplicant"] {
+        let plain = path_of(&format!("pkgs.{package}"));
+        assert!(plain.contains(package), "{plain}");
+        let off = path_of(&format!("pkgs.{package}.override {{ withWpa3 = false; }}"));
+        let on = format!("pkgs.{package}.override {{ withWpa3 = true; }}");
+        assert!(off == plain && path_of(&on) != plain, "{package}: {off}");
+        if !std::env::var("PICNIX_SLOW").is_ok_and(|value| value == "1") {
+            skip(test, &format!("{package} is built from source: PICNIX_SLOW=1"));
+            continue;
+        }
+        let expr = expr(&format!("({on}).tests.runs"));
+        let output = env.online(["build", "--no-link", "-E", &expr]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{package}: {said}");
+    }
+}
+
 /// Whether a size is more than one part in a hundred off: a record that is too high would let the next growth
 /// pass unseen.
 fn is_another_size(before: u64, now: u64) -> bool {

@@ -317,15 +317,24 @@ impl Store {
             return Ok(());
         }
         let from = self.temp_path()?;
-        let restored = checked_restore(source, &from, info)
-            .and_then(|()| self.check_content_address(&from, info));
-        if let Err(error) = restored {
+        if let Err(error) = self.restore_checked(source, &from, info) {
             // It may be large. What cannot be removed now goes with the session.
             let _ = remove_tree(&from);
             return Err(error);
         }
         let info = PathInfo { registration_time: 0, ..info.clone() };
         self.place(vec![Placement { from, info }])
+    }
+
+    /// Unpacks a NAR that must be what its info says.
+    pub(crate) fn restore_checked(
+        &self,
+        source: impl Read,
+        to: &Path,
+        info: &PathInfo,
+    ) -> Result<()> {
+        checked_restore(source, to, info)?;
+        self.check_content_address(to, info)
     }
 
     /// Checks the tree at `from`, whose NAR has the hash in the info, against the content address there, if

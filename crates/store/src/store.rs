@@ -287,6 +287,13 @@ impl Store {
         Error::NotValid(self.store_dir().print(path))
     }
 
+    /// How many bytes an ordinary user may still write where the objects are.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let found = rustix::fs::fstatvfs(&self.objects);
+        let found = found.context("examine the file system of", &self.layout.objects)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Waits until some files, and the names of objects, are on the disk.
     pub(crate) fn sync_each(&self, files: &[PathBuf]) -> Result<()> {
         if self.config.durability == Durability::Unsynced {

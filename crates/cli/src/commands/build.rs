@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use picnix_build::Target;
+use picnix_build::{Purpose, Target};
 use picnix_engine::session::{
     EvalOptions, Program, Session, WorkError, evaluate_in_parallel,
 };
@@ -18,9 +18,9 @@ use crate::output;
 
 /// `picnix instantiate`: the derivations of expressions, written to the store.
 pub(crate) fn instantiate(context: Context, args: &InstantiateArgs) -> Outcome {
-    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
+    let jobs = JobArgs::default();
     let Evaluated { engine, found, .. } =
-        Evaluated::new(context, &args.program, &jobs, false)?;
+        Evaluated::new(context, &args.program, &jobs, Purpose::Realise)?;
     for Found { drv_path, output } in found {
         let path = engine.config.store_dir.print(&drv_path);
         let suffix =
@@ -32,7 +32,12 @@ pub(crate) fn instantiate(context: Context, args: &InstantiateArgs) -> Outcome {
 
 /// `picnix build`: the outputs of derivations.
 pub(crate) fn build(context: Context, args: &BuildArgs) -> Outcome {
-    let evaluated = Evaluated::new(context, &args.program, &args.jobs, args.check)?;
+    let purpose = match (args.check, args.repair) {
+        (true, _) => Purpose::Check,
+        (_, true) => Purpose::Repair,
+        _ => Purpose::Realise,
+    };
+    let evaluated = Evaluated::new(context, &args.program, &args.jobs, purpose)?;
     let Evaluated { engine, found, .. } = &evaluated;
     let targets: Vec<Target> = found
         .iter()
@@ -61,24 +66,24 @@ pub(crate) fn build(context: Context, args: &BuildArgs) -> Outcome {
 }
 
 /// The derivations that the user has named, and how they were found.
-struct Evaluated {
+pub(super) struct Evaluated {
     engine: Engine,
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
     program: Program,
     attrs: Vec<String>,
     options: EvalOptions,
 }
 
 impl Evaluated {
-    fn new(
+    pub(super) fn new(
         mut context: Context,
         program: &ProgramArgs,
         jobs: &JobArgs,
-        check: bool,
+        purpose: Purpose,
     ) -> Result<Self, CommandError> {
         let (program_text, options) = prepare(&mut context, program)?;
         let attrs = attr_paths(program);
-        let engine = context.engine(jobs, check);
+        let engine = context.engine_for(jobs, purpose);
         let (writes, show) = (Writes::Always, output::error);
         let found = evaluate_in_parallel(&engine, writes, &options, show, |session| {
             find(session, &program_text, &attrs)
