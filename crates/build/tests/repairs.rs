@@ -124,7 +124,7 @@ fn outputs_that_are_good_are_left_alone() {
     let [out, dev] = ["out", "dev"].map(|name| world.output(&drv, name));
     let (before, hash) = (read(&world, &dev), world.store.path_info(&out).unwrap());
     damage(&world, &out);
-    assert_eq!(repair(&world).repaired, [out.clone()]);
+    assert_eq!(repair(&world).repaired, std::slice::from_ref(&out));
     assert_eq!(read(&world, &dev), before);
     // What is made now differs, and so does what is registered.
     let now = world.store.path_info(&out).unwrap();
