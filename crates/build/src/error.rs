@@ -128,7 +128,7 @@ pub struct Failure {
 /// still done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FailureKinds {
-    /// A builder failed, by itself or by one of the limits below.
+    /// A builder failed, by itself or by one of the limits below, or is for another machine.
     pub builder: bool,
     /// A build took or was silent for too long.
     pub timeout: bool,
@@ -151,7 +151,7 @@ impl FailureKinds {
             }
             | StepError::Remote { .. }
             | StepError::Builtin { .. }
-            | StepError::OutputMissing { .. } => self.builder = true,
+            | StepError::WrongMachine { .. } => self.builder = true,
             StepError::HashMismatch { .. } => self.hash_mismatch = true,
             StepError::NotDeterministic { .. } => self.not_deterministic = true,
             _ => {}

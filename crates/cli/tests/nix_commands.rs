@@ -396,7 +396,6 @@ fn flags_that_other_commands_share_are_taken_or_refused_by_name() {
     for (flags, words) in [
         (["--eval-store", "file:///x"], "'--eval-store file:///x' is not supported"),
         (["--log-format", "internal-json"], "'internal-json' is not supported"),
-        (["--repair", "a.nix"], "'--repair' is not supported here"),
     ] {
         let said = commands.complains(&[&["nix-build"], &flags[..]].concat());
         assert!(said.contains(words), "{said}");
