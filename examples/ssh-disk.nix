@@ -1,10 +1,18 @@
 # slow: builds from source
-# The system of ssh.nix with its root on a squashfs, and a kernel that starts from disks by itself, by
-# BIOS and by EFI.
+# The system of ssh.nix with its root on a squashfs, and a kernel that starts from disks and CDs by itself,
+# by BIOS and by EFI.
 #
 #   picnix run examples/ssh-disk.nix
 #   picnix image examples/ssh-disk.nix --format disk -o disk
+#   picnix image examples/ssh-disk.nix --format iso -o cd
 { lib, ... }:
+let
+  login = {
+    ssh.identity = ./ssh-key/id_ed25519;
+    ssh.command = "hostname";
+    ssh.expect = "ssh\n";
+  };
+in
 {
   imports = [ ./ssh.nix ];
 
@@ -12,6 +20,7 @@
   system.root = "squashfs";
   virtualisation.memorySize = lib.mkForce 24;
   images.disk.enable = true;
+  images.iso.enable = true;
   boot.kernelParams = [
     "no_timer_check"
     "panic=-1"
@@ -29,11 +38,7 @@
       format = "disk";
       steps = [
         { run.command = "grep -q PARTUUID /proc/cmdline"; }
-        {
-          ssh.identity = ./ssh-key/id_ed25519;
-          ssh.command = "hostname";
-          ssh.expect = "ssh\n";
-        }
+        login
         { powerOff = true; }
       ];
     };
@@ -43,11 +48,7 @@
       steps = [
         { run.command = "[ -d /sys/firmware/efi ]"; }
         { run.command = "grep -q PARTUUID /proc/cmdline"; }
-        {
-          ssh.identity = ./ssh-key/id_ed25519;
-          ssh.command = "hostname";
-          ssh.expect = "ssh\n";
-        }
+        login
         { powerOff = true; }
       ];
     };
@@ -55,6 +56,42 @@
       format = "disk-sata";
       steps = [
         { run.command = "ls -d /sys/block/sda/sda2"; }
+        { powerOff = true; }
+      ];
+    };
+
+    # From a CD, in both ways; and the same bytes on a disk.
+    cd = {
+      format = "iso";
+      steps = [
+        { run.command = "grep -q root=/dev/sr0 /proc/cmdline && ls -d /sys/block/sr0"; }
+        login
+        { powerOff = true; }
+      ];
+    };
+    cd-efi = {
+      format = "iso-efi";
+      steps = [
+        { run.command = "[ -d /sys/firmware/efi ]"; }
+        { run.command = "grep -q root=/dev/sr0 /proc/cmdline && ls -d /sys/block/sr0"; }
+        login
+        { powerOff = true; }
+      ];
+    };
+    stick = {
+      format = "iso-disk";
+      steps = [
+        { run.command = "grep -q 'PARTUUID=.*-01' /proc/cmdline && ls -d /sys/block/sda/sda1"; }
+        login
+        { powerOff = true; }
+      ];
+    };
+    stick-efi = {
+      format = "iso-disk-efi";
+      steps = [
+        { run.command = "[ -d /sys/firmware/efi ]"; }
+        { run.command = "grep -q 'PARTUUID=.*-01' /proc/cmdline && ls -d /sys/block/sda/sda1"; }
+        login
         { powerOff = true; }
       ];
     };

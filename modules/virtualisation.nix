@@ -18,20 +18,30 @@ let
   inherit (config.images) initramfs;
 
   fromDisk = kind: {
+    format = "disk";
     image = "${config.images.disk.image}";
     drive = {
       file = "disk.img";
       inherit kind;
     };
   };
+  fromIso = kind: {
+    format = "iso";
+    image = "${config.images.iso.image}";
+    drive = {
+      file = "iso.iso";
+      inherit kind;
+    };
+  };
+  byEfi = {
+    inherit (pkgs.buildPackages.OVMF) firmware;
+    memoryMiB = lib.max cfg.memorySize firmwareMemory;
+  };
 
   # What differs between the formats: where the image is, and what starts it.
   formats = {
     disk = fromDisk "virtio";
-    disk-efi = fromDisk "virtio" // {
-      inherit (pkgs.buildPackages.OVMF) firmware;
-      memoryMiB = lib.max cfg.memorySize firmwareMemory;
-    };
+    disk-efi = fromDisk "virtio" // byEfi;
     disk-sata = fromDisk "sata";
     floppy = {
       image = "${config.images.floppy.image}";
@@ -46,6 +56,21 @@ let
       initramfs = initramfs.rootFile;
       inherit kernelParams;
     };
+    initramfs-unpacked = formats.initramfs // {
+      format = "initramfs";
+      image = "${
+        if initramfs.unpacked != null then
+          initramfs.unpacked
+        else
+          throw "virtualisation.format: \"initramfs-unpacked\" is for kernels for x86_64 that are built from source (boot.kernel.fromSource); use \"initramfs\""
+      }";
+    };
+    iso = fromIso "cd";
+    iso-efi = fromIso "cd" // byEfi;
+    iso-disk = fromIso "sata";
+    iso-disk-efi = fromIso "sata" // byEfi;
+    iso-usb = fromIso "usb";
+    iso-usb-efi = fromIso "usb" // byEfi;
     squashfs = {
       image = "${config.images.squashfs.image}";
       kernel = initramfs.kernelFile;
@@ -55,9 +80,22 @@ let
       };
       kernelParams = kernelParams ++ config.images.squashfs.kernelParams ++ [ "root=/dev/vda" ];
     };
+    uboot = {
+      image = "${config.images.uboot.image}";
+      drive = {
+        file = "disk.img";
+        kind = uboot.disk;
+      };
+    }
+    // (
+      if uboot.firmware == "kernel" then { kernel = "u-boot.bin"; } else { firmware = uboot.file; }
+    );
   };
+  uboot = config.images.uboot.package;
   # What EFI's own programs take, whatever the system needs.
   firmwareMemory = 128;
+  # With so much a kernel of a few MiB is no matter.
+  enoughForUnpacked = 64;
   # A panic ends the machine instead of leaving it there.
   kernelParams = config.boot.kernelParams ++ [ "panic=-1" ];
 
@@ -147,9 +185,19 @@ in
     };
     format = mkOption {
       type = types.enum (lib.attrNames formats);
-      default = "initramfs";
+      default =
+        if initramfs.unpacked != null && cfg.memorySize >= enoughForUnpacked then
+          "initramfs-unpacked"
+        else
+          "initramfs";
+      defaultText = lib.literalMD ''
+        `initramfs-unpacked` where there is such a kernel and memory for it, else `initramfs`
+      '';
       example = "floppy";
-      description = "The image that the machine starts from, and how it is plugged in.";
+      description = ''
+        The image that the machine starts from, and how it is plugged in. `initramfs-unpacked` is the
+        same system with the same kernel, but this is not packed: emulated machines start sooner.
+      '';
     };
     machines = mkOption {
       type = types.lazyAttrsOf types.raw;

@@ -41,12 +41,37 @@ let
       ];
     };
     inherit (pkgs)
+      chrony
+      curl
+      dhcpcd
       dnsmasq
       dropbear
+      e2fsprogs
       ethtool
+      execline
+      f2fs-tools
+      hostapd
+      iperf3
+      iproute2
+      iptables
+      kexec-tools
+      kmod
       lua
       mini-httpd
+      mtd-utils
+      nano
+      ppp
+      rsync
+      s6
+      sqlite
+      strace
+      tcpdump
+      tmux
+      util-linux
       wireguard-tools
+      wpa_supplicant
+      xz
+      zstd
       ;
   };
 in

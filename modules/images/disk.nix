@@ -58,34 +58,11 @@ in
   };
 
   config = mkIf cfg.enable {
-    boot.kernel.config = {
+    boot.kernel.config = import ./_efi.nix lib // import ./_drives.nix lib // {
       CMDLINE = toString (
         config.boot.kernelParams ++ squashfs.kernelParams ++ [ "root=PARTUUID=${cfg.id}-02" ]
       );
       CMDLINE_BOOL = "y";
-
-      # Disks as real machines have them.
-      ATA = "y";
-      ATA_BMDMA = "y";
-      ATA_PIIX = "y";
-      ATA_SFF = "y";
-      BLK_DEV_SD = "y";
-      BLK_DEV_SR = "y";
-      SATA_AHCI = "y";
-      SCSI = "y";
-
-      ACPI = "y";
-      EFI = "y";
-      EFI_STUB = "y";
-      PCI = "y";
-      RELOCATABLE = "y";
-
-      # What these bring along.
-      ACPI_PRMT = mkDefault "n";
-      EFI_DXE_MEM_ATTRIBUTES = mkDefault "n";
-      EFI_HANDOVER_PROTOCOL = mkDefault "n";
-      RANDOMIZE_BASE = mkDefault "n";
-      SCSI_LOWLEVEL = mkDefault "n";
     };
   };
 }

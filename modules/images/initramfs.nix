@@ -31,6 +31,16 @@ let
   entries = lib.mapAttrsToList (path: entry: { inherit path; } // withoutNulls entry) (
     folders // rootfs
   );
+
+  imageWith =
+    name: kernelFile:
+    pkgs.makeImage {
+      inherit name compression entries;
+      format = "initramfs";
+      inherit (config.images.initramfs) closure;
+      files.${kernel.target} = kernelFile;
+      meta.description = "The system as an initramfs, with its kernel beside it";
+    };
 in
 {
   config.boot.kernel.config = lib.optionalAttrs (config.system.root == "memory") (
@@ -75,15 +85,19 @@ in
       type = types.package;
       readOnly = true;
       internal = true;
-      default = pkgs.makeImage {
-        name = "${config.system.name}-initramfs";
-        format = "initramfs";
-        inherit compression entries;
-        inherit (config.images.initramfs) closure;
-        files.${kernel.target} = "${kernel}/${kernel.kernelFile}";
-        meta.description = "The system as an initramfs, with its kernel beside it";
-      };
+      default = imageWith "${config.system.name}-initramfs" "${kernel}/${kernel.kernelFile}";
       description = "The image.";
+    };
+    unpacked = mkOption {
+      type = types.nullOr types.package;
+      readOnly = true;
+      internal = true;
+      default =
+        if kernel ? unpacked then
+          imageWith "${config.system.name}-unpacked" "${kernel.unpacked}/${kernel.target}"
+        else
+          null;
+      description = "The image with the same kernel beside it, but not packed; null where there is none.";
     };
     kernelFile = mkOption {
       type = types.str;

@@ -8,9 +8,11 @@
 let
   inherit (lib) mkOption types;
 
-  # Every file of ../images is a format.
+  # Every file of ../images is a format, but for those that begin with an underscore.
   formats = map (lib.removeSuffix ".nix") (
-    lib.filter (lib.hasSuffix ".nix") (builtins.attrNames (builtins.readDir ../images))
+    lib.filter (name: lib.hasSuffix ".nix" name && !lib.hasPrefix "_" name) (
+      builtins.attrNames (builtins.readDir ../images)
+    )
   );
 
   checked = lib.asserts.checkAssertWarn config.assertions config.warnings;

@@ -1,24 +1,31 @@
-# What the images of picnix that start by a PC's BIOS begin with: see loader.S.
+# What the images of picnix that start by a PC's BIOS begin with: see loader.S, and mbr.S for those that
+# are a CD and a disk at once.
 {
   lib,
   stdenvNoLibc,
 }:
 stdenvNoLibc.mkDerivation {
   pname = "bios-loader";
-  version = "1";
+  version = "2";
 
-  source = ./loader.S;
+  loader = ./loader.S;
+  mbr = ./mbr.S;
   dontUnpack = true;
 
   buildPhase = ''
-    $AS --32 -o loader.o "$source"
-    $LD -m elf_i386 -Ttext=0x7c00 -e _start -o loader.elf loader.o
-    $OBJCOPY -O binary -j .text loader.elf loader.bin
+    # Assembles NAME for an address; it must be as long as said.
+    assemble() {
+      $AS --32 -o "$1.o" "''${!1}"
+      $LD -m elf_i386 -Ttext="$2" -e _start -o "$1.elf" "$1.o"
+      $OBJCOPY -O binary -j .text "$1.elf" "$1.bin"
+      [ "$(stat -c %s "$1.bin")" = "$3" ] || die "$1.bin is not $3 bytes long"
+    }
+    assemble loader 0x7c00 2048
+    assemble mbr 0x600 512
   '';
 
   installPhase = ''
-    [ "$(stat -c %s loader.bin)" = 2048 ] || die "the loader is not 2,048 bytes long"
-    install -D -m 644 loader.bin "$out/loader.bin"
+    install -D -m 644 -t "$out" loader.bin mbr.bin
   '';
   dontFixup = true;
 

@@ -15,6 +15,9 @@
   # For images that start by themselves: { loader, kernel, initramfs ? null, commandLine }; the middle
   # two are paths in the image.
   boot ? null,
+  # For CDs: { mbr, efiLoader, entries, onCd, onDisk }; `entries` is what firmware sees, the others are
+  # how the kernel command line ends.
+  cd ? null,
   # For disks: the file that is the root partition, and the number of the disk.
   root ? null,
   diskId ? 0,
@@ -22,6 +25,7 @@
 }:
 mkDerivation (
   lib.optionalAttrs (boot != null) { inherit boot; }
+  // lib.optionalAttrs (cd != null) { inherit cd diskId; }
   // lib.optionalAttrs (root != null) { inherit root diskId; }
   // {
   inherit

@@ -7,6 +7,7 @@
   fetchurl,
   libnl,
   tinyStdenv,
+  wolfssl,
 }:
 let
   version = "2.10";
@@ -20,6 +21,8 @@ in
   config,
   testScript,
   meta,
+  # Whether it speaks WPA3, whose keys are made on elliptic curves.
+  withWpa3,
 }:
 tinyStdenv.mkDerivation {
   pname = program;
@@ -50,17 +53,27 @@ tinyStdenv.mkDerivation {
   };
 
   nativeBuildInputs = [ buildPackages.pkg-config ];
-  buildInputs = [ libnl ];
+  buildInputs = [ libnl ] ++ lib.optional withWpa3 wolfssl;
   config = lib.concatStrings (
     lib.mapAttrsToList (name: value: "CONFIG_${name}=${value}\n") (
       {
         DRIVER_NL80211 = "y";
         LIBNL32 = "y";
-        # Cryptography of its own, without TLS, which keys that are shared do not need.
-        TLS = "internal";
-        INTERNAL_LIBTOMMATH = "y";
         NO_RANDOM_POOL = "y";
       }
+      // (
+        if withWpa3 then
+          {
+            SAE = "y";
+            TLS = "wolfssl";
+          }
+        else
+          # Cryptography of its own, without TLS, which keys that are shared do not need.
+          {
+            TLS = "internal";
+            INTERNAL_LIBTOMMATH = "y";
+          }
+      )
       // config
     )
   );

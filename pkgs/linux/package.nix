@@ -160,7 +160,7 @@ let
     : >$out
   '';
 in
-stdenvNoLibc.mkDerivation {
+stdenvNoLibc.mkDerivation (final: {
   pname = "linux";
   inherit makeFlags src version;
 
@@ -224,6 +224,9 @@ stdenvNoLibc.mkDerivation {
     inherit kernelFile;
     target = kernelFile;
     isModular = values.MODULES or "n" == "y";
+  }
+  // lib.optionalAttrs (kernelFile == "bzImage") {
+    unpacked = callPackage ./unpacked.nix { linux = final.finalPackage; };
   };
 
   meta = {
@@ -231,4 +234,4 @@ stdenvNoLibc.mkDerivation {
     homepage = "https://www.kernel.org/";
     license = lib.licenses.gpl2Only;
   };
-}
+})

@@ -3,8 +3,11 @@
   callPackage,
   # Whether wpa_cli is there, which asks the daemon while it runs.
   withControl ? false,
+  # Whether it speaks WPA3 (SAE) too.
+  withWpa3 ? false,
 }:
 callPackage ../hostapd/common.nix { } {
+  inherit withWpa3;
   program = "wpa_supplicant";
   programs = [
     "wpa_supplicant"

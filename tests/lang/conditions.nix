@@ -197,3 +197,29 @@ toString (x: x)
 let a = { b = 1; }; in assert a.b + 1 == 3 && !(a ? c); 1
 #! assertion '((((a).b + 1) == 3) && (! ((a) ? c)))' failed
 #@ 1:24
+
+#: tests_of_names_that_are_bound_later
+[
+  (let a = b == null; b = 2; in a)
+  (let a = b == null; b = null; in a)
+  (rec { a = if b == null then "null" else "value"; b = 1; }).a
+  (({ a ? b != null, b ? 1 }: a) { })
+]
+#= [ false true "value" true ]
+
+#: tests_of_what_is_known
+let
+  x = null;
+  s = { a.b = 1; c = null; };
+  known = builtins.seq s.a (builtins.seq s.c [
+    (x == null)
+    (x != null && x.missing)
+    (s ? a.b)
+    (s ? a.c.d)
+    (!(s ? z) -> s.c == 1)
+    (s.d or [ ])
+    (if s.c == null || throw "no" then s.a.b else throw "no")
+    (if x == null then s.a else 1)
+  ]);
+in known
+#= [ true false true false false [ ] 1 { b = 1; } ]

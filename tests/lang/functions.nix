@@ -253,3 +253,40 @@ builtins.length [ (x: x) ]
 #: scoped_variables_in_dynamic_names
 let f = n: { ${n} = n; }; in f "a" // f "b"
 #= { a = "a"; b = "b"; }
+
+#: curried_functions_with_some_of_their_arguments
+let
+  f = a: b: c: d: e: [ a b c d e ];
+  some = f 1 2;
+in [ (some 3 4 5) (some 6 7 8) (map (f 1 2 3 4) [ 5 6 ]) ]
+#= [ [ 1 2 3 4 5 ] [ 1 2 6 7 8 ] [ [ 1 2 3 4 5 ] [ 1 2 3 4 6 ] ] ]
+
+#: curried_functions_see_what_is_around_them
+let x = 10; f = a: let y = a; in b: with { c = 3; }; d: x + y + b + c + d; in f 1 2 4
+#= 20
+
+#: the_innermost_of_equal_parameters
+(a: b: a: [ a b ]) 1 2 3
+#= [ 3 2 ]
+
+#: curried_functions_with_formals_between
+({ a }: b: c: { d }: e: f: [ a b c d e f ]) { a = 1; } 2 3 { d = 4; } 5 6
+#= [ 1 2 3 4 5 6 ]
+
+#: arguments_are_evaluated_when_they_are_needed
+(a: b: if b then [ a b ] else [ ]) (builtins.trace "a" 1) (builtins.trace "b" true)
+#~ trace: b
+#~ trace: a
+#= [ 1 true ]
+
+#: arguments_that_are_not_needed
+[ ((a: b: b) (throw "never") 1) ((a: b: if b then 1 else a) (throw "never") (1 < 2)) ]
+#= [ 1 1 ]
+
+#: needed_arguments_that_fail
+map (f: builtins.tryEval (f (throw "a"))) [ (x: if x then 1 else 2) (x: x.y or 1) (x: x + 1) ]
+#= [ { success = false; value = false; } { success = false; value = false; } { success = false; value = false; } ]
+
+#: a_deep_chain_of_needed_arguments_that_fails
+let g = x: x + 1; f = n: if n == 0 then throw "deep" else g (f (n - 1)); in f 3000
+#! deep

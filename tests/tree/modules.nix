@@ -179,8 +179,43 @@ lib.runTests {
       "disk"
       "floppy"
       "initramfs"
+      "iso"
       "squashfs"
+      "uboot"
     ];
+  };
+
+  # The kernel that is not packed is never in an image, and needs memory.
+  testMachinesWithMemoryStartAKernelThatIsNotPacked = {
+    expr =
+      map
+        (memorySize: (configOf {
+          boot.kernel.fromSource = true;
+          virtualisation = { inherit memorySize; };
+        }).virtualisation.format)
+        [
+          63
+          64
+        ]
+      ++ [ hello.config.virtualisation.format ];
+    expected = [
+      "initramfs"
+      "initramfs-unpacked"
+      "initramfs"
+    ];
+  };
+
+  # `picnix image` builds what the machine starts from, however that is plugged in.
+  testMachinesNameAnImage = {
+    expr =
+      let
+        inherit ((configOf ../../examples/ssh-disk.nix)) system virtualisation;
+        # What U-Boot starts is for boards, not for this PC.
+        machines = removeAttrs virtualisation.machines [ "uboot" ];
+        named = lib.mapAttrsToList (_name: machine: machine.format) machines;
+      in
+      filter (format: !system.build.images ? ${format}) named;
+    expected = [ ];
   };
 
   testEveryFolderOfTheImageIsListed = {

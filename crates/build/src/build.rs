@@ -1,6 +1,7 @@
 //! Building: from targets to valid outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,14 +11,15 @@ use picnix_store::Store;
 use picnix_store_core::{Derivation, OutputName, StorePath};
 
 use crate::builtin::Builtins;
-use crate::cache::{CacheError, Offer, Offers, Substituters, Wanted};
+use crate::cache::{CacheError, Offers, Substituters, Wanted};
 use crate::cancel::Cancel;
 use crate::error::{Error, Failure, FailureKinds, StepError};
 use crate::hashes::check_paths;
 use crate::observer::{Event, Observer, StepKind};
-use crate::plan::{Plan, PlanCounts, Purpose, Recipes, Target, copy_steps};
+use crate::plan::{CopyStep, Plan, PlanCounts, Purpose, Recipes, Target, copy_steps};
 use crate::remote::{Dispatcher, Machine};
 use crate::schedule::{self, Lane, Node, Outcome, Policy};
+use crate::space::Space;
 use crate::step::{Run, wait_for_locks};
 
 /// How many steps may wait for a machine without keeping others from theirs.
@@ -59,6 +61,10 @@ pub struct BuildConfig {
     pub fetch: picnix_fetch::Config,
     /// The caller's environment, of which fixed-output builds see what their `impureEnvVars` name.
     pub caller_env: BTreeMap<String, String>,
+    /// A program that is run after each build.
+    pub post_build_hook: Option<PathBuf>,
+    /// When garbage is collected before something is built.
+    pub space: Arc<Space>,
 }
 
 impl BuildConfig {
@@ -82,6 +88,8 @@ impl BuildConfig {
             mirrors: Mirrors { public: true, ..Mirrors::default() },
             fetch: picnix_fetch::Config::default(),
             caller_env: BTreeMap::new(),
+            post_build_hook: None,
+            space: Arc::default(),
         }
     }
 }
@@ -211,18 +219,37 @@ impl Builder<'_> {
     /// # Errors
     /// [`Error::Copy`] where no cache has one of them, or cannot deliver; [`Error::Interrupted`].
     pub fn copy(&self, paths: &BTreeSet<StorePath>) -> Result<(), Error> {
+        let valid = Recipes::valid_among(self.store, paths)?;
+        self.copy_all(&paths.difference(&valid).cloned().collect(), false)
+    }
+
+    /// Copies a valid path once more, into the place of what is there.
+    ///
+    /// # Errors
+    /// As [`Builder::copy`].
+    pub(crate) fn copy_again(&self, path: &StorePath) -> Result<(), Error> {
+        self.store.add_temp_roots([path])?;
+        self.copy_all(&BTreeSet::from([path.clone()]), true)
+    }
+
+    fn copy_all(
+        &self,
+        wanted: &BTreeSet<StorePath>,
+        replaces: bool,
+    ) -> Result<(), Error> {
         let missing = |path: &StorePath| no_copy(path, CacheError::Missing(path.clone()));
-        let wanted = Recipes::valid_among(self.store, paths)?;
-        let wanted: BTreeSet<StorePath> = paths.difference(&wanted).cloned().collect();
         let Some(first) = wanted.first() else { return Ok(()) };
         let substituters = self.substituters.ok_or_else(|| missing(first))?;
         let warn = |message: &str| self.observer.event(&Event::Warning { message });
-        let offers = substituters.offers_of_paths(self.store, &wanted, &warn);
+        let offers = substituters.offers_of_paths(self.store, wanted, &warn);
         let offers = offers.map_err(|error| no_copy(first, error))?;
         if let Some(path) = wanted.iter().find(|path| !offers.contains_key(*path)) {
             return Err(missing(path));
         }
-        let copies = copy_steps(&offers)?;
+        let mut copies = copy_steps(&offers)?;
+        for copy in &mut copies {
+            copy.replaces = replaces && wanted.contains(&copy.offer.info.path);
+        }
         self.carry_out(&Plan { copies, steps: Vec::new(), wanted: BTreeMap::new() })
     }
 
@@ -248,7 +275,7 @@ impl Builder<'_> {
         let forwarded = self.cancel.on_cancel(move || inner.cancel());
         let outcome =
             schedule::run(&nodes, policy, &stop, &|index| match plan.copies.get(index) {
-                Some(copy) => self.run_copy(&copy.offer, &stop),
+                Some(copy) => self.run_copy(copy, &stop),
                 None => {
                     let step = &plan.steps[index - copies];
                     self.run_step(step, dispatcher.as_ref(), &stop)
@@ -282,17 +309,19 @@ impl Builder<'_> {
 
     /// Copies an object, unless it has become valid. A failure stops nothing that runs: what was
     /// to be copied is built instead.
-    fn run_copy(&self, offer: &Arc<Offer>, stop: &Cancel) -> Result<(), StepError> {
+    fn run_copy(&self, copy: &CopyStep, stop: &Cancel) -> Result<(), StepError> {
+        let CopyStep { offer, replaces, .. } = copy;
         let path = &offer.info.path;
         let Some(substituters) = self.substituters else {
             return Err(StepError::Copy(Box::new(CacheError::Missing(path.clone()))));
         };
         let started = Instant::now();
         self.store.add_temp_roots([path])?;
+        self.config.space.keep(self.store, self.observer);
         let locks = wait_for_locks(self.store, [path], stop, &|| {
             self.observer.event(&Event::Waiting { drv_path: path });
         })?;
-        if !self.store.is_valid(path)? {
+        if *replaces || !self.store.is_valid(path)? {
             self.observer.event(&Event::Started { drv_path: path, kind: StepKind::Copy });
             let progress = |done_bytes, total_bytes| {
                 let drv_path = path;
@@ -303,7 +332,9 @@ impl Builder<'_> {
                 });
             };
             let warn = |message: &str| self.observer.event(&Event::Warning { message });
-            let copied = substituters.copy(self.store, offer, stop, &progress, &warn);
+            let (store, replaces) = (self.store, *replaces);
+            let copied =
+                substituters.copy(store, offer, replaces, stop, &progress, &warn);
             if let Err(error) = copied {
                 if matches!(error, CacheError::Interrupted) {
                     return Err(StepError::Interrupted);
@@ -357,6 +388,7 @@ impl Builder<'_> {
         Err(Error::Failed(Box::new(Failure {
             drv: self.store.store_dir().print(&drv_path),
             drv_path,
+            place: None,
             reason,
             dependents: schedule::count_dependents(nodes, index),
             others,

@@ -73,6 +73,14 @@ pub enum Error {
         /// Why it could not.
         reason: Box<crate::cache::CacheError>,
     },
+    /// A damaged object of which there is no good copy, and which cannot be made again.
+    #[error("cannot repair path '{path}': {reason}")]
+    Unrepairable {
+        /// The path, printed.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -94,12 +102,17 @@ pub enum Unsupported {
 
 /// The first step that failed, and what else did not come about.
 #[derive(Debug, thiserror::Error)]
-#[error("Cannot build '{drv}'.\nReason: {reason}{}", consequences(*dependents, others))]
+#[error(
+    "Cannot build '{drv}'.{}\nReason: {reason}{}",
+    on_lines_of_its_own(place.as_deref()), consequences(*dependents, others)
+)]
 pub struct Failure {
     /// The derivation path, printed.
     pub drv: String,
     /// The derivation path.
     pub drv_path: StorePath,
+    /// Where the derivation was written, in lines; whoever has evaluated it may know.
+    pub place: Option<String>,
     /// Why.
     #[source]
     pub reason: StepError,
@@ -115,7 +128,7 @@ pub struct Failure {
 /// still done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FailureKinds {
-    /// A builder failed, by itself or by one of the limits below.
+    /// A builder failed, by itself or by one of the limits below, or is for another machine.
     pub builder: bool,
     /// A build took or was silent for too long.
     pub timeout: bool,
@@ -138,7 +151,7 @@ impl FailureKinds {
             }
             | StepError::Remote { .. }
             | StepError::Builtin { .. }
-            | StepError::OutputMissing { .. } => self.builder = true,
+            | StepError::WrongMachine { .. } => self.builder = true,
             StepError::HashMismatch { .. } => self.hash_mismatch = true,
             StepError::NotDeterministic { .. } => self.not_deterministic = true,
             _ => {}
@@ -157,6 +170,10 @@ impl FailureKinds {
             | u8::from(not_deterministic) << 3;
         if kinds == 0 { 1 } else { 0x60 | kinds }
     }
+}
+
+fn on_lines_of_its_own(place: Option<&str>) -> String {
+    place.map(|place| format!("\n{place}")).unwrap_or_default()
 }
 
 fn consequences(dependents: usize, others: &[StorePath]) -> String {
@@ -266,19 +283,18 @@ pub enum StepError {
     #[error("{0}")]
     Attribute(String),
     /// The machine cannot run such a builder.
-    #[error(
-        "required system or feature not available\nRequired system: '{required}' with features {{{required_features}}}\nCurrent system: '{current}' with features {{{current_features}}}"
-    )]
+    #[error("{}", wrong_machine(systems.as_ref(), features.as_ref()))]
     WrongMachine {
-        /// The system asked for.
-        required: String,
-        /// The features asked for.
-        required_features: String,
-        /// The system of this machine.
-        current: String,
-        /// Its features.
-        current_features: String,
+        /// The system asked for and that of this machine, where they differ.
+        systems: Option<[String; 2]>,
+        /// The features asked for and those of this machine, where some are missing.
+        features: Option<[String; 2]>,
     },
+    /// Nothing is built on this machine.
+    #[error(
+        "local builds are disabled (max-jobs = 0)\nHint: set 'max-jobs' to a non-zero value to enable local builds, or configure remote builders via 'builders'"
+    )]
+    NoLocalBuilds,
     /// Building again gave something else.
     #[error("may not be deterministic: output '{path}' differs{}", kept(kept_at.as_deref()))]
     NotDeterministic {
@@ -290,6 +306,14 @@ pub enum StepError {
     /// An output is to be compared that is not there.
     #[error("some outputs are not valid, so checking is not possible")]
     NothingToCheck,
+    /// The program that is run after each build failed.
+    #[error("the post-build hook '{}' failed: {status}", hook.display())]
+    Hook {
+        /// The program.
+        hook: PathBuf,
+        /// How it ended.
+        status: String,
+    },
     /// No box could be made or watched.
     #[error("{}", chain(.0))]
     Box(picnix_sandbox::Error),
@@ -390,6 +414,12 @@ fn log_text(tail: &[String], log_command: &str) -> String {
              '{program}' to nativeBuildInputs"
         );
     }
+    if let Some(patch) = tail.iter().rev().find_map(|line| refused_patch(line)) {
+        text += &format!(
+            "\nhint: '{patch}' is for another version of the source: make it anew, or take it out of \
+             'patches' where the source has the change already"
+        );
+    }
     text + &format!("\nFor full logs, run:\n  {log_command}")
 }
 
@@ -401,6 +431,30 @@ fn missing_program(line: &str) -> Option<&str> {
     let name = rest.rsplit(": ").next()?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
     (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+}
+
+fn wrong_machine(
+    systems: Option<&[String; 2]>,
+    features: Option<&[String; 2]>,
+) -> String {
+    let systems = systems.map(|[required, current]| {
+        format!(
+            "platform mismatch\nRequired system: '{required}'\nCurrent system: '{current}'"
+        )
+    });
+    let features = features.map(|[required, current]| {
+        format!(
+            "missing system features\nRequired features: {{{required}}}\nAvailable features: {{{current}}}"
+        )
+    });
+    let reasons: Vec<String> = systems.into_iter().chain(features).collect();
+    reasons.join("\nReason: ")
+}
+
+/// The patch that did not apply, by what stdenv said.
+fn refused_patch(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(": patchPhase: '")?;
+    rest.split_once("' does not apply to ").map(|(patch, _)| patch)
 }
 
 fn tried(failures: &[(String, String)]) -> String {

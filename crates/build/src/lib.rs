@@ -43,9 +43,12 @@ mod build;
 mod builtin;
 mod fetchurl;
 mod hashes;
+mod hook;
 mod logs;
 mod outputs;
+mod repair;
 mod shell;
+mod space;
 mod step;
 
 #[cfg(test)]
@@ -60,4 +63,6 @@ pub use logs::{find_log, log_path};
 pub use observer::{Event, Observer, Silent, StepKind};
 pub use options::BOX_ROOT;
 pub use plan::{CopyStep, Outputs, Plan, PlanCounts, Purpose, Recipes, Step, Target};
+pub use repair::Repairs;
+pub use space::Space;
 pub use structured::shell_quote;

@@ -12,7 +12,7 @@ use picnix_store_core::{
 use crate::checks::{NewOutputs, check_circles, check_outputs};
 use crate::error::StepError;
 use crate::options::Options;
-use crate::plan::Step;
+use crate::plan::{Purpose, Step};
 
 /// What a step made.
 pub(crate) struct Made<'a> {
@@ -28,7 +28,27 @@ pub(crate) struct Made<'a> {
 impl Made<'_> {
     /// Makes all outputs valid at once.
     pub(crate) fn register(&self) -> Result<(), StepError> {
-        let examined = self.examine()?;
+        self.store.register_outputs(self.outputs()?)?;
+        Ok(())
+    }
+
+    /// Puts outputs into the places of those that are damaged, and makes those valid that are not.
+    pub(crate) fn replace_damaged(&self) -> Result<(), StepError> {
+        let outputs = self.outputs()?;
+        let valid = self.store.valid_among(outputs.iter().map(|output| &output.path))?;
+        let (old, new): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|output| valid.contains(&output.path));
+        self.store.register_outputs(new)?;
+        for output in old {
+            if !self.store.is_intact(&output.path)? {
+                self.store.replace_by_output(output)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was made, fit to be registered.
+    fn outputs(&self) -> Result<Vec<OutputToRegister>, StepError> {
         let register =
             |(name, (path, contents)): (OutputName, (StorePath, OutputContents))| {
                 OutputToRegister {
@@ -39,8 +59,7 @@ impl Made<'_> {
                     deriver: Some(self.step.drv_path.clone()),
                 }
             };
-        self.store.register_outputs(examined.into_iter().map(register).collect())?;
-        Ok(())
+        Ok(self.examine()?.into_iter().map(register).collect())
     }
 
     /// Compares the outputs with the valid ones.
@@ -115,7 +134,7 @@ impl Made<'_> {
         physical: &Path,
         contents: &OutputContents,
     ) {
-        if self.step.is_check || !contents.references.is_empty() {
+        if self.step.purpose == Purpose::Check || !contents.references.is_empty() {
             return;
         }
         let store_dir = self.store.store_dir();

@@ -61,12 +61,15 @@ pub trait Recipes {
 }
 
 /// Whether valid outputs are taken as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Purpose {
     /// Make the targets valid.
+    #[default]
     Realise,
     /// Build the targets once more, though they are valid, to compare.
     Check,
+    /// Build the targets once more, and put what is made into the places of outputs that are damaged.
+    Repair,
 }
 
 /// One derivation to be built.
@@ -80,8 +83,8 @@ pub struct Step {
     pub outputs: Arc<BTreeMap<OutputName, StorePath>>,
     /// What the step does.
     pub kind: StepKind,
-    /// Whether it is built although its outputs may be valid.
-    pub is_check: bool,
+    /// Why it is built, though its outputs may be valid.
+    pub purpose: Purpose,
     /// The steps that must be done before, by index.
     pub(crate) needs: BTreeSet<usize>,
     /// The copies that must be done before, by index.
@@ -95,6 +98,8 @@ pub struct CopyStep {
     pub offer: Arc<Offer>,
     /// The copies that must be done before, by index.
     pub(crate) needs: BTreeSet<usize>,
+    /// Whether it takes the place of what is valid.
+    pub(crate) replaces: bool,
 }
 
 /// What has to be done. Steps come after the steps they need, and copies after the copies.
@@ -129,8 +134,7 @@ impl Plan {
         let mut wanted: BTreeMap<StorePath, Arc<BTreeMap<OutputName, StorePath>>> =
             BTreeMap::new();
         for target in targets {
-            let is_check = purpose == Purpose::Check;
-            let outputs = search.want(&target.drv_path, &target.outputs, is_check)?;
+            let outputs = search.want(&target.drv_path, &target.outputs, purpose)?;
             match wanted.entry(target.drv_path.clone()) {
                 btree_map::Entry::Vacant(entry) => {
                     entry.insert(outputs);
@@ -164,7 +168,7 @@ impl Plan {
             kind: kind_of(&derivation),
             derivation,
             outputs: outputs.clone(),
-            is_check: purpose == Purpose::Check,
+            purpose,
             needs: BTreeSet::new(),
             needs_copies: BTreeSet::new(),
         };
@@ -244,14 +248,14 @@ struct Found {
     offered: BTreeSet<OutputName>,
     is_queued: bool,
     is_step: bool,
-    is_check: bool,
+    purpose: Purpose,
 }
 
 impl Found {
     /// Must it be built, for all that is known by now?
     fn is_needed(&self) -> bool {
         let is_there = |name| self.valid.contains(name) || self.offered.contains(name);
-        self.is_check || !self.wanted.iter().all(is_there)
+        self.purpose != Purpose::Realise || !self.wanted.iter().all(is_there)
     }
 }
 
@@ -271,7 +275,7 @@ impl Search<'_> {
         &mut self,
         drv_path: &StorePath,
         outputs: &Outputs,
-        is_check: bool,
+        purpose: Purpose,
     ) -> Result<Arc<BTreeMap<OutputName, StorePath>>, Error> {
         let found = match self.found.entry(drv_path.clone()) {
             btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -296,7 +300,9 @@ impl Search<'_> {
             true => Arc::clone(&found.outputs),
             false => Arc::new(paths),
         };
-        found.is_check |= is_check;
+        if purpose != Purpose::Realise {
+            found.purpose = purpose;
+        }
         found.wanted.extend(names);
         if found.is_needed() && !found.is_step && !found.is_queued {
             found.is_queued = true;
@@ -319,7 +325,8 @@ impl Search<'_> {
                 found.is_step = true;
                 let derivation = found.derivation.clone();
                 for (input, outputs) in &derivation.input_drvs {
-                    self.want(input, &Outputs::Some(outputs.outputs.clone()), false)?;
+                    let outputs = Outputs::Some(outputs.outputs.clone());
+                    self.want(input, &outputs, Purpose::Realise)?;
                 }
             }
         }
@@ -333,7 +340,8 @@ impl Search<'_> {
             let missing = found.wanted.difference(&found.valid);
             let paths = missing.map(|name| found.outputs[name].clone()).collect();
             let derivation = &*found.derivation;
-            (!found.is_check).then_some(Wanted { drv_path, derivation, paths })
+            let is_realised = found.purpose == Purpose::Realise;
+            is_realised.then_some(Wanted { drv_path, derivation, paths })
         });
         let wanted: Vec<Wanted<'_>> = wanted.collect();
         if wanted.is_empty() {
@@ -409,7 +417,7 @@ impl Search<'_> {
                 derivation: found.derivation.clone(),
                 outputs: found.outputs.clone(),
                 kind: kind_of(&found.derivation),
-                is_check: found.is_check,
+                purpose: found.purpose,
                 needs,
                 needs_copies: self.inputs_among(&found.derivation, &copied),
             });
@@ -442,7 +450,7 @@ pub(crate) fn copy_steps(offers: &Offers) -> Result<Vec<CopyStep>, Error> {
         let offer = offers[path].clone();
         let references = offer.info.references.iter().filter(|other| *other != path);
         let needs = references.filter_map(|other| index.get(other).copied());
-        CopyStep { needs: needs.collect(), offer }
+        CopyStep { needs: needs.collect(), offer, replaces: false }
     };
     Ok(order.iter().map(copy).collect())
 }
@@ -465,7 +473,7 @@ fn look_at(
         offered: BTreeSet::new(),
         is_queued: false,
         is_step: false,
-        is_check: false,
+        purpose: Purpose::Realise,
     })
 }
 
@@ -541,7 +549,8 @@ mod tests {
         assert!(make(&recipes, &image, Purpose::Realise).steps.is_empty());
         let plan = make(&recipes, &image, Purpose::Check);
         assert_eq!(names(&plan), ["src", "program", "image"]);
-        assert!(plan.steps[2].is_check && !plan.steps[1].is_check);
+        let purposes: Vec<Purpose> = plan.steps.iter().map(|step| step.purpose).collect();
+        assert_eq!(purposes, [Purpose::Realise, Purpose::Realise, Purpose::Check]);
     }
 
     #[test]

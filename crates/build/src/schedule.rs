@@ -159,24 +159,36 @@ impl<E: Send> Worker<'_, E> {
         }
     }
 
+    /// Takes a result in. Others are woken if there is something for them: one new step of this lane is for
+    /// this thread itself, which asks for the next one at once.
     fn finish(&self, index: usize, result: Result<(), E>) {
         let mut state = self.shared.lock();
         state.running -= 1;
+        let mut for_others = false;
         match result {
-            Err(error) => state.failures.push((index, error)),
+            Err(error) => {
+                state.failures.push((index, error));
+                for_others = true;
+            }
             Ok(()) => {
                 state.done += 1;
+                let mut has_own = false;
                 for dependent in &self.dependents[index] {
                     state.waits[*dependent] -= 1;
                     if state.waits[*dependent] == 0 {
-                        let lane = self.nodes[*dependent].lane as usize;
-                        state.ready[lane].push(Reverse(*dependent));
+                        let lane = self.nodes[*dependent].lane;
+                        for_others |= has_own || lane != self.lane;
+                        has_own |= lane == self.lane;
+                        state.ready[lane as usize].push(Reverse(*dependent));
                     }
                 }
             }
         }
+        let is_over = state.running == 0 && state.ready.iter().all(BinaryHeap::is_empty);
         drop(state);
-        self.shared.changed.notify_all();
+        if for_others || is_over {
+            self.shared.changed.notify_all();
+        }
     }
 }
 

@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 
 use picnix_sandbox::{BoxSpec, Exit, Input, Limits, Network, Status};
 use picnix_store::{PathLocks, Store};
-use picnix_store_core::{DerivationKind, OutputName, StorePath};
+use picnix_store_core::{Derivation, DerivationKind, OutputName, StorePath};
 
 use crate::build::BuildConfig;
 use crate::builtin::{BuiltinContext, BuiltinOutput, Builtins};
 use crate::cancel::Cancel;
 use crate::environment::{Environment, Sources};
 use crate::error::StepError;
-use crate::fetchurl;
 use crate::logs::{LogWriter, log_path};
 use crate::observer::{Event, Observer, StepKind};
 use crate::options::Options;
 use crate::outputs::Made;
-use crate::plan::Step;
+use crate::plan::{Purpose, Step};
 use crate::remote::{Attempt, Dispatcher, Need, Place, Trouble, build_on};
+use crate::{fetchurl, hook};
 
 /// How often a lock that somebody else holds is tried.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
@@ -46,19 +46,23 @@ impl Run<'_> {
     pub(crate) fn run(&self) -> Result<(), StepError> {
         let started = Instant::now();
         let drv_path = &self.step.drv_path;
-        let inputs = self.direct_inputs()?;
+        let inputs = direct_inputs(self.store, &self.step.derivation)?;
         self.store.add_temp_roots(inputs.iter().chain(self.step.outputs.values()))?;
         let locks = self.lock()?;
         let valid = self.store.valid_among(self.step.outputs.values())?;
         let all_valid =
             valid.len() == self.step.outputs.values().collect::<BTreeSet<_>>().len();
-        match (self.step.is_check, all_valid) {
-            (false, true) => {}
+        match (self.step.purpose, all_valid) {
+            (Purpose::Realise, true) => {}
             // Those outputs that are there are compared.
-            (true, false) if valid.is_empty() => return Err(StepError::NothingToCheck),
-            (false, false) | (true, _) => {
+            (Purpose::Check, false) if valid.is_empty() => {
+                return Err(StepError::NothingToCheck);
+            }
+            (Purpose::Realise, false) | (Purpose::Check | Purpose::Repair, _) => {
                 self.observer.event(&Event::Started { drv_path, kind: self.step.kind });
+                self.config.space.keep(self.store, self.observer);
                 self.make_somewhere(&inputs)?;
+                self.run_hook()?;
             }
         }
         drop(locks);
@@ -67,16 +71,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The paths that the derivation names as inputs.
-    fn direct_inputs(&self) -> Result<BTreeSet<StorePath>, StepError> {
-        let derivation = &self.step.derivation;
-        let mut inputs = derivation.input_srcs.clone();
-        for (input, wanted) in &derivation.input_drvs {
-            let outputs = self.store.derivation_outputs(input)?;
-            let wanted = wanted.outputs.iter().filter_map(|name| outputs.get(name));
-            inputs.extend(wanted.flatten().cloned());
-        }
-        Ok(inputs)
+    fn run_hook(&self) -> Result<(), StepError> {
+        let Some(hook) = &self.config.post_build_hook else { return Ok(()) };
+        let drv_path = &self.step.drv_path;
+        let log = |line: &[u8]| self.observer.event(&Event::Log { drv_path, line });
+        hook::run_hook(hook, self.store, self.step, self.cancel, &log)
     }
 
     /// Waits for the locks on the outputs, as long as nobody asks to stop.
@@ -87,14 +86,15 @@ impl Run<'_> {
     }
 
     /// Does the step here or on another machine. A machine that fails is left for another place; a
-    /// step that is compared with what is here is done here.
+    /// step that is done for the sake of what is here is done here.
     fn make_somewhere(
         &self,
         direct_inputs: &BTreeSet<StorePath>,
     ) -> Result<(), StepError> {
         let dispatcher = match self.dispatcher {
             Some(dispatcher)
-                if !self.step.is_check && self.step.kind != StepKind::Fetch =>
+                if self.step.purpose == Purpose::Realise
+                    && self.step.kind != StepKind::Fetch =>
             {
                 dispatcher
             }
@@ -157,12 +157,14 @@ impl Run<'_> {
             inputs: &inputs,
             outputs_dir: work.path.join("store"),
         };
-        let finished = if self.step.is_check {
-            let keep_in = self.config.keep_failed.then(|| self.failed_dir());
-            keep_in.iter().try_for_each(|dir| make_dirs(dir))?;
-            made.compare(keep_in.as_deref())
-        } else {
-            made.register()
+        let finished = match self.step.purpose {
+            Purpose::Realise => made.register(),
+            Purpose::Repair => made.replace_damaged(),
+            Purpose::Check => {
+                let keep_in = self.config.keep_failed.then(|| self.failed_dir());
+                keep_in.iter().try_for_each(|dir| make_dirs(dir))?;
+                made.compare(keep_in.as_deref())
+            }
         };
         if finished.is_err() {
             self.keep(&work.path)?;
@@ -171,20 +173,24 @@ impl Run<'_> {
     }
 
     fn check_machine(&self, options: &Options) -> Result<(), StepError> {
+        if self.config.jobs == 0 && self.step.kind == StepKind::Box {
+            return Err(StepError::NoLocalBuilds);
+        }
         let system = String::from_utf8_lossy(&self.step.derivation.system).into_owned();
         let is_ours = system == "builtin" || self.config.systems.contains(&system);
         let features = &self.config.features;
-        if is_ours && options.required_features.is_subset(features) {
+        let has_features = options.required_features.is_subset(features);
+        if is_ours && has_features {
             return Ok(());
         }
         let join = |set: &BTreeSet<String>| {
             set.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
         };
+        let own_system = self.config.systems.first().cloned().unwrap_or_default();
+        let required = join(&options.required_features);
         Err(StepError::WrongMachine {
-            required: system,
-            required_features: join(&options.required_features),
-            current: self.config.systems.first().cloned().unwrap_or_default(),
-            current_features: join(features),
+            systems: (!is_ours).then_some([system, own_system]),
+            features: (!has_features).then(|| [required, join(features)]),
         })
     }
 
@@ -377,6 +383,20 @@ impl Run<'_> {
     fn state_dir(&self, name: &str) -> PathBuf {
         self.store.config().root.join("nix/var/picnix").join(name)
     }
+}
+
+/// The paths that a derivation names as inputs.
+pub(crate) fn direct_inputs(
+    store: &Store,
+    derivation: &Derivation,
+) -> Result<BTreeSet<StorePath>, picnix_store::Error> {
+    let mut inputs = derivation.input_srcs.clone();
+    for (input, wanted) in &derivation.input_drvs {
+        let outputs = store.derivation_outputs(input)?;
+        let wanted = wanted.outputs.iter().filter_map(|name| outputs.get(name));
+        inputs.extend(wanted.flatten().cloned());
+    }
+    Ok(inputs)
 }
 
 /// Waits for locks on paths as long as nobody asks to stop; says so if it takes any time.

@@ -19,7 +19,7 @@ use picnix_build::cache::{
     CacheAddress, CachePolicy, Scope, Server, Substituters, UploadOptions, UploadReport,
     upload,
 };
-use picnix_store::{Contents, Repair, Store};
+use picnix_store::{Contents, Store};
 use picnix_store_core::nar::Fso;
 use picnix_store_core::{NarInfo, PublicKeys, SecretKey, Sha256, StoreDir, StorePath};
 
@@ -152,7 +152,7 @@ fn build_with(policy: CachePolicy) -> World {
     let text = world.text(&pair.program);
     assert!(text.starts_with("code /nix/store/"), "{text}");
     world.assert_clean();
-    let report = world.store.verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = world.store.verify(Contents::Hashed).unwrap();
     assert!(report.is_sound(), "{report:?}");
     world
 }
@@ -552,13 +552,15 @@ fn what_a_server_lacks_is_remembered() {
     let log = with_server(&server, |url, _| {
         let mut world = World::new();
         let pair = Pair::new(&world);
-        for _ in 0..2 {
-            world.substituters = Some(Substituters::new(policy(&[url]), &world.store));
+        for asks_again in [false, false, true] {
+            let policy = CachePolicy { asks_again, ..policy(&[url]) };
+            world.substituters = Some(Substituters::new(policy, &world.store));
             let plan = world.builder().plan(&[common::target(&pair.program)]).unwrap();
             assert_eq!((plan.copies.len(), plan.steps.len()), (0, 2));
         }
     });
-    assert_eq!(log.iter().filter(|line| line.starts_with("404")).count(), 2, "{log:?}");
+    // Twice two questions: at first, and when the answers are not to count.
+    assert_eq!(log.iter().filter(|line| line.starts_with("404")).count(), 4, "{log:?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use picnix_build::Cancel;
 use picnix_build::cache::{
     CacheAddress, CachePolicy, Substituters, UploadOptions, upload,
 };
-use picnix_store::{AddRequest, Contents, Error, GcOptions, Repair, Store, TextObject};
+use picnix_store::{AddRequest, Contents, Error, GcOptions, Store, TextObject};
 use picnix_store_core::StorePath;
 use picnix_store_core::nar::Fso;
 
@@ -68,8 +68,7 @@ fn scratch(root: &Path) -> tempfile::TempDir {
 }
 
 fn is_sound(root: &Path, what: &str) {
-    let report =
-        common::open_store(root).verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = common::open_store(root).verify(Contents::Hashed).unwrap();
     assert!(report.is_sound(), "{what}: {report:?}");
 }
 
@@ -281,8 +280,7 @@ fn killed_processes_leave_a_sound_store() {
     assert!(!report.deleted.is_empty());
     drop(store);
     is_sound(root, "at the end");
-    let report =
-        common::open_store(root).verify(Contents::Exist, Repair::Report).unwrap();
+    let report = common::open_store(root).verify(Contents::Exist).unwrap();
     assert!(report.unregistered.is_empty(), "{report:?}");
 }
 
@@ -457,7 +455,7 @@ fn collects_on_a_full_disk(root: &Path) {
 /// Verifies, and adds more than there is room for; not even opening the store need work.
 fn add_to_full_disk(root: &Path, what: &str) -> Result<(), picnix_store::Error> {
     let store = common::try_open_store(root)?;
-    let report = store.verify(Contents::Hashed, Repair::Report)?;
+    let report = store.verify(Contents::Hashed)?;
     assert!(report.is_sound(), "{what}: {report:?}");
     let text = "x".repeat(1 << 20);
     store.add_text("large", text.as_bytes(), &BTreeSet::new()).map(drop)

@@ -15,7 +15,7 @@ use common::{Recipe, World};
 use picnix_build::Error;
 use picnix_build::daemon::Daemon;
 use picnix_build::remote::{Connection, RemoteAddress, RemoteError, parse_machines};
-use picnix_store::{Contents, Repair};
+use picnix_store::Contents;
 use picnix_store_core::worker::{BuildStatus, WantedOutputs, WantedPath, WorkerVersion};
 use picnix_store_core::{ContentAddressMethod, Hash, HashAlgo, StorePath};
 
@@ -143,7 +143,7 @@ fn a_graph_is_built_elsewhere_and_its_outputs_come_back() {
     assert!(world.store.is_valid(&world.output(&library, "dev")).unwrap());
     let log = picnix_build::find_log(&world.store, &library).unwrap().unwrap();
     assert_eq!(fs::read_to_string(log).unwrap(), "compiling\n");
-    let report = world.store.verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = world.store.verify(Contents::Hashed).unwrap();
     assert!(report.is_sound());
     assert_eq!(far.served.load(Ordering::SeqCst), 1, "the connection is kept");
     world.assert_clean();
@@ -308,7 +308,7 @@ fn every_version_of_the_protocol_copies_and_builds() {
         let absent = StorePath::from_parts([1; 20], b"absent").unwrap();
         let missing = connection.fetch(&near.store, &set(&absent), &|_| true);
         assert!(matches!(missing, Err(RemoteError::Missing { .. })), "{version}");
-        let report = far.store().verify(Contents::Hashed, Repair::Report).unwrap();
+        let report = far.store().verify(Contents::Hashed).unwrap();
         assert!(report.is_sound(), "{version}");
     }
 }

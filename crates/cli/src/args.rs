@@ -17,8 +17,9 @@ pub(crate) struct Cli {
 /// What every command can be told.
 #[derive(Args, Debug)]
 pub(crate) struct GlobalArgs {
-    /// Where the store lies [default: below the user's data directory].
-    #[arg(long, global = true, value_name = "DIR", env = "PICNIX_STORE")]
+    /// Where the store lies: a folder, `local?root=FOLDER`, or `auto` [default: the variable `PICNIX_STORE`, or below
+    /// the user's data directory].
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// How progress is shown.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "auto")]
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     /// Look at a flake's outputs, and lock its inputs.
     #[command(subcommand)]
     Flake(FlakeCommand),
+    /// Look at derivations.
+    #[command(subcommand)]
+    Derivation(DerivationCommand),
     /// Look at and change the store.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -109,7 +113,7 @@ pub(crate) struct ConfigArgs {
 }
 
 /// How things are built.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Default)]
 pub(crate) struct JobArgs {
     /// How many derivations are built at a time [default: the number of processors].
     #[arg(short = 'j', long = "max-jobs", value_name = "N")]
@@ -340,6 +344,9 @@ pub(crate) struct BuildArgs {
     /// Build what is valid already once more, and compare.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Replace what is valid but damaged in the result and in everything that it refers to.
+    #[arg(long, conflicts_with_all = ["check", "dry_run"])]
+    pub(crate) repair: bool,
 }
 
 #[derive(Subcommand, Debug)]
@@ -457,14 +464,7 @@ pub(crate) enum StoreCommand {
     #[command(subcommand)]
     Profile(ProfileCommand),
     /// Check that the store is what its database says.
-    Verify {
-        /// Also read every object and compare its hash.
-        #[arg(long)]
-        check_contents: bool,
-        /// Forget objects that are damaged, so that they are made again.
-        #[arg(long)]
-        repair: bool,
-    },
+    Verify(VerifyArgs),
     /// Copy objects, with everything that they refer to, to or from a binary cache or a machine.
     Copy(CopyArgs),
     /// Sign objects with a key.
@@ -547,6 +547,20 @@ pub(crate) enum StoreCommand {
     /// Look at derivations.
     #[command(subcommand)]
     Derivation(DerivationCommand),
+}
+
+/// How the store is checked.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Also read every object and compare its hash.
+    #[arg(long)]
+    pub(crate) check_contents: bool,
+    /// Replace what is damaged, by copies from binary caches or by building it again.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Delete what cannot be repaired, with everything that refers to it.
+    #[arg(long, requires = "repair")]
+    pub(crate) forget: bool,
 }
 
 /// Where objects are copied.
@@ -654,12 +668,18 @@ pub(crate) struct OldArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum DerivationCommand {
     /// Print derivations as JSON, in Nix's format.
-    Show {
-        /// Derivations, or what they produced.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        /// Show what they are built from too.
-        #[arg(short, long)]
-        recursive: bool,
-    },
+    Show(Box<ShowArgs>),
+}
+
+/// Derivations: store paths of them or of what they produced, files, flakes with an attribute, and texts.
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) program: ProgramArgs,
+    /// More derivations.
+    #[arg(value_name = "FILE")]
+    pub(crate) more: Vec<PathBuf>,
+    /// Show what they are built from too.
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
 }

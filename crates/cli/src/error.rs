@@ -98,6 +98,9 @@ fn hint_of_step(reason: &StepError) -> Option<String> {
     if let StepError::Store(error) = reason {
         return error.hint();
     }
+    if let StepError::HashMismatch { got, .. } = reason {
+        return Some(format!("if what came is what you want, write the hash \"{got}\""));
+    }
     let mut cause = Some(reason as &dyn Error);
     if let StepError::Fetch(error) = reason {
         cause = Some(error.as_ref());

@@ -203,7 +203,10 @@ fn a_format_that_is_not_there_is_refused_with_those_that_are() {
         "{said}"
     );
     assert!(said.ends_with("; did you mean 'initramfs'?\n"), "{said}");
-    assert!(said.contains("there are: disk, floppy, initramfs, squashfs;"), "{said}");
+    assert!(
+        said.contains("there are: disk, floppy, initramfs, iso, squashfs, uboot;"),
+        "{said}"
+    );
 }
 
 #[test]

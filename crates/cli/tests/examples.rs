@@ -47,7 +47,7 @@ fn run_online(env: &TestEnvironment, args: &[&str], config: &Path) -> Ran {
     let mut command = env.online(args.iter().copied());
     let ran = env.run(command.arg(config));
     assert!(
-        !ran.stderr.contains("cannot fetch "),
+        !ran.stderr.contains("unable to download "),
         "the seed cannot be fetched, and this test needs it: connect this machine to the network, \
          or name a Debian mirror in PICNIX_DEBIAN_MIRRORS\n{}",
         ran.stderr
@@ -110,6 +110,29 @@ fn examples_boot_on_every_device_that_they_are_recorded_for() {
             continue;
         }
         boots(&env, &line.device_args(), &line.example);
+    }
+}
+
+/// The devices whose boards U-Boot starts on.
+const UBOOT_DEVICES: [&str; 5] =
+    ["qemu-aarch64", "qemu-armv7l", "qemu-mips", "qemu-mipsel", "qemu-riscv64"];
+
+#[test]
+fn u_boot_starts_the_smallest_example_on_every_board() {
+    let env = shared();
+    let example = workspace().join("examples/tiny.nix");
+    if is_too_slow(&example) {
+        let why = format!("{} builds from source: PICNIX_SLOW=1", example.display());
+        skip("u_boot_starts_the_smallest_example_on_every_board", &why);
+        return;
+    }
+    let text = format!(
+        "{{ imports = [ {} ]; virtualisation.format = \"uboot\"; }}",
+        example.display()
+    );
+    let config = env.write("uboot.nix", text);
+    for device in UBOOT_DEVICES {
+        boots(&env, &["--device", device], &config);
     }
 }
 

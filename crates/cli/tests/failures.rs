@@ -92,6 +92,11 @@ fn what_needs_a_failed_derivation_is_counted_and_not_built() {
     picnix: 0 files to fetch, 2 derivations to build
     building low
     error: Cannot build '/nix/store/<digest>-low.drv'.
+    at $DIR/work/sh.nix:5:13:
+         4|   {
+         5|     inherit name;
+          |             ^
+         6|     system = builtins.currentSystem;
     Reason: builder failed with exit code 1.
     Last 1 log lines:
     > no
@@ -115,7 +120,7 @@ fn a_hash_mismatch_shows_both_hashes_and_the_url_and_registers_nothing() {
     let file = env.write("file.txt", "hello\n");
     let url = format!("file://{}", file.display());
     let said = env.fails(&["build", "-E", &fetch(&url, WRONG)]);
-    insta::assert_snapshot!(said, @r"
+    insta::assert_snapshot!(said, @r#"
     picnix: 1 file to fetch, 0 derivations to build
     fetching thing
     error: Cannot build '/nix/store/<digest>-thing.drv'.
@@ -123,7 +128,8 @@ fn a_hash_mismatch_shows_both_hashes_and_the_url_and_registers_nothing() {
       specified: sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
          got:    sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=
          from:   file://$DIR/work/file.txt
-    ");
+    hint: if what came is what you want, write the hash "sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM="
+    "#);
     assert_eq!(env.objects(), ["thing.drv"]);
     // The hash that was shown is the one to write.
     let got = "sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=";
@@ -139,7 +145,7 @@ fn without_a_network_every_url_is_named_with_the_reason() {
     picnix: 1 file to fetch, 0 derivations to build
     fetching thing
     error: Cannot build '/nix/store/<digest>-thing.drv'.
-    Reason: cannot fetch "http://127.0.0.1:1/a"; tried
+    Reason: unable to download 'http://127.0.0.1:1/a'; tried
       http://127.0.0.1:1/a: Connection refused (os error 111)
       http://127.0.0.1:2/b: Connection refused (os error 111)
       file:///nowhere/at/all: No such file or directory (os error 2)
@@ -154,7 +160,7 @@ fn the_proxy_of_the_environment_is_used() {
     let ran = env.run(command.env("http_proxy", "http://127.0.0.1:1"));
     assert_eq!(ran.code, 1);
     assert!(
-        ran.stderr.contains("http://example.invalid/a: Connection refused"),
+        ran.stderr.contains("'http://example.invalid/a': Connection refused"),
         "{ran:?}"
     );
 }
@@ -165,7 +171,7 @@ fn a_truncated_download_says_how_much_came() {
     let port = serve_truncated();
     let url = format!("http://127.0.0.1:{port}/a");
     let said = env.fails(&["build", "-E", &fetch(&url, WRONG)]);
-    assert!(said.contains(&format!("\n  {url}: download ended early: ")), "{said}");
+    assert!(said.contains(&format!("'{url}': download ended early: ")), "{said}");
     assert_eq!(env.objects(), ["thing.drv"]);
 }
 
@@ -214,6 +220,70 @@ fn a_store_of_a_newer_picnix_is_left_alone() {
         assert!(ran.stderr.contains("\nhint: "), "{ran:?}");
     }
     set(version);
+    env.assert_store_is_sound();
+}
+
+#[test]
+fn objects_whose_database_is_gone_are_counted() {
+    let env = TestEnvironment::new();
+    env.write("file", "hello\n");
+    env.succeeds(&["store", "add", "file"]);
+    let folder = find_database(&env).parent().unwrap().to_owned();
+    fs::remove_dir_all(folder).unwrap();
+    let said = env.succeeds(&["store", "verify"]);
+    assert!(
+        said.starts_with("1 files that the database does not know; 'picnix store gc'"),
+        "{said}"
+    );
+    env.succeeds(&["store", "gc"]);
+    assert!(!env.succeeds(&["store", "verify"]).contains("does not know"));
+}
+
+/// What runs picnix with its store on a file system that cannot be written, and says how it ended.
+const READ_ONLY: &str = r#"
+mount --bind "$PICNIX_STORE" "$PICNIX_STORE"
+mount -o remount,bind,ro "$PICNIX_STORE" || { echo 'cannot be mounted read-only'; exit 77; }
+exec "$@"
+"#;
+
+#[test]
+fn what_cannot_be_written_can_be_read() {
+    let test = "what_cannot_be_written_can_be_read";
+    let env = TestEnvironment::new();
+    env.add_shell();
+    env.write("file", "hello\n");
+    env.write("other", "other\n");
+    let expr = script("thing", "echo thing >$out");
+    env.succeeds(&["build", "-E", &expr]);
+    env.succeeds(&["store", "add", "file"]);
+    let run = |args: &[&str]| in_namespace(&env, test, "-Urm", READ_ONLY, args);
+    let read: [&[&str]; 6] = [
+        &["store", "cat", "result"],
+        &["store", "tree", "result"],
+        &["store", "verify", "--check-contents"],
+        &["store", "roots"],
+        &["store", "info", "--json"],
+        &["build", "--no-link", "-E", &expr],
+    ];
+    for args in read {
+        let Some(ran) = run(args) else { return };
+        if ran.code == 77 {
+            return skip(test, &ran.stdout);
+        }
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+    }
+    let new = script("new", "echo new >$out");
+    let write: [&[&str]; 4] = [
+        &["store", "add", "other"],
+        &["store", "gc"],
+        &["store", "optimise"],
+        &["build", "--no-link", "-E", &new],
+    ];
+    for args in write {
+        let Some(ran) = run(args) else { return };
+        assert_eq!(ran.code, 1, "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains("is open for reading only"), "{args:?}: {ran:?}");
+    }
     env.assert_store_is_sound();
 }
 

@@ -37,7 +37,6 @@ const OWNED: &[(&str, &str, &str)] = &[
     ("ureq", "fetch", "there is one network client"),
     ("rustls", "fetch", "there is one network client"),
     ("rusqlite", "store", "there is one database"),
-    ("seccompiler", "sandbox", "there is one box"),
     ("indicatif", "cli", "only the command line touches the terminal"),
     ("clap", "cli", "only the command line reads arguments"),
 ];

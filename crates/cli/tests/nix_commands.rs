@@ -180,6 +180,35 @@ fn values_are_printed_as_asked_for() {
 }
 
 #[test]
+fn unforced_parts_are_those_of_nix() {
+    let commands = Commands::new();
+    let exprs = [
+        (
+            "{ a = x: x; b = [ ]; c = { }; d = [ { } ]; }",
+            "{ a = <CODE>; b = [ ]; c = <CODE>; d = <CODE>; }\n",
+        ),
+        ("[ (x: x) 1 { } ]", "[ <CODE> 1 <CODE> ]\n"),
+        (
+            "let s = { a = 1; }; in builtins.seq s { b = s.a; inherit (s) a; }",
+            "{ a = <CODE>; b = <CODE>; }\n",
+        ),
+        ("with { a = 1; }; { b = a; }", "{ b = <CODE>; }\n"),
+        ("builtins.tail [ 1 (x: x) ]", "[ <CODE> ]\n"),
+        ("let f = x: x; in builtins.seq f { inherit f; }", "{ f = <LAMBDA>; }\n"),
+    ];
+    for (expr, printed) in exprs {
+        let args = ["nix-instantiate", "--eval", "-E", expr];
+        assert_eq!(commands.agrees(&args), printed, "{expr}");
+    }
+    let derivation = "derivation { name = \"a\"; system = \"x\"; builder = \"b\"; }";
+    let said = commands.agrees(&["nix-instantiate", "--eval", "-E", derivation]);
+    assert!(said.starts_with("{ all = <CODE>; builder = \"b\";"), "{said}");
+    let xml =
+        commands.agrees(&["nix-instantiate", "--eval", "--xml", "-E", "{ a = x: x; }"]);
+    assert!(xml.contains("<unevaluated />"), "{xml}");
+}
+
+#[test]
 fn programs_come_from_files_texts_and_standard_input() {
     let commands = Commands::new();
     commands.write("default.nix", "{ x ? 1, y ? 2 }: { sum = x + y; }");
@@ -367,7 +396,6 @@ fn flags_that_other_commands_share_are_taken_or_refused_by_name() {
     for (flags, words) in [
         (["--eval-store", "file:///x"], "'--eval-store file:///x' is not supported"),
         (["--log-format", "internal-json"], "'internal-json' is not supported"),
-        (["--repair", "a.nix"], "'--repair' is not supported here"),
     ] {
         let said = commands.complains(&[&["nix-build"], &flags[..]].concat());
         assert!(said.contains(words), "{said}");

@@ -23,6 +23,106 @@ fn an_applet_that_busybox_does_not_know_names_who_asked() {
     assert!(said.contains(expected), "{said}");
 }
 
+/// What `picnix build` says of a package in the file `x.nix` that cannot be built.
+fn build_failure(env: &TestEnvironment, text: &str) -> String {
+    env.write("x.nix", text);
+    env.fails(&["build", "x.nix"])
+}
+
+#[test]
+fn a_package_that_needs_a_tool_of_the_host_is_told_its_place_and_the_remedy() {
+    let env = TestEnvironment::new();
+    env.add_shell();
+    let said = build_failure(
+        &env,
+        "import ./sh.nix {\n  pname = \"thing\";\n  name = \"thing-1\";\n  script = \"no-such-tool\";\n}\n",
+    );
+    let place = "error: Cannot build '/nix/store/<digest>-thing-1.drv'.\n\
+                 at $DIR/work/x.nix:2:3:\n     \
+                      1| import ./sh.nix {\n     \
+                      2|   pname = \"thing\";\n      \
+                       |   ^\n     \
+                      3|   name = \"thing-1\";\n\
+                 Reason: builder failed with exit code 127.\n";
+    assert!(said.contains(place), "{said}");
+    assert!(
+        said.contains("add the package that has 'no-such-tool' to nativeBuildInputs\n")
+    );
+}
+
+#[test]
+fn a_file_of_another_hash_is_told_the_place_of_its_address_and_the_hash_to_write() {
+    let env = TestEnvironment::new();
+    let file = env.write("file.txt", "hello\n");
+    let package = |fetch: &str, hash: &str| {
+        format!(
+            "let\n  pkgs = import <picnix/pkgs> {{ }};\nin\npkgs.{fetch} {{\n  url = \"file://{}\";\n  \
+             hash = \"{hash}\";\n}}\n",
+            file.display()
+        )
+    };
+    let got = "sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM=";
+    for fetch in ["fetchurl", "fetchpatch"] {
+        let wrong = package(fetch, &format!("sha256-{}=", "A".repeat(43)));
+        let said = build_failure(&env, &wrong);
+        for part in [
+            "at $DIR/work/x.nix:5:3:\n",
+            "     5|   url = \"file://$DIR/work/file.txt\";\n",
+            &format!("\nhint: if what came is what you want, write the hash \"{got}\"\n"),
+        ] {
+            assert!(said.contains(part), "{fetch}: {part}: {said}");
+        }
+        env.write("x.nix", package(fetch, got));
+        env.succeeds(&["build", "--no-link", "x.nix"]);
+    }
+}
+
+#[test]
+fn a_patch_that_does_not_apply_is_told_its_place_and_the_remedy() {
+    let env = TestEnvironment::new();
+    env.add_shell();
+    // What stdenv says; that it does is the test of its own below.
+    let said = build_failure(
+        &env,
+        "import ./sh.nix {\n  name = \"thing-1\";\n  pname = \"thing\";\n  script = ''\n    \
+         echo 'Hunk #1 FAILED at 7.'\n    \
+         echo \"thing-1: patchPhase: 'bad.patch' does not apply to thing-1\"\n    exit 1\n  '';\n}\n",
+    );
+    for part in [
+        "at $DIR/work/x.nix:3:3:\n",
+        "> Hunk #1 FAILED at 7.\n",
+        "\nhint: 'bad.patch' is for another version of the source: make it anew, or take it out of \
+         'patches' where the source has the change already\n",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn the_place_is_that_of_who_called_the_functions_that_make_the_derivation() {
+    let env = TestEnvironment::new();
+    env.write(
+        "make.nix",
+        "attrs: derivation ({ system = builtins.currentSystem; builder = \"/none\"; } // attrs)",
+    );
+    env.write("run.nix", "attrs: import ./make.nix ({ name = \"run\"; } // attrs)");
+    let said = build_failure(&env, "[\n  (import ./run.nix { answer = 42; })\n]\n");
+    assert!(said.contains("at $DIR/work/x.nix:2:23:\n"), "{said}");
+    // A derivation without functions is where its name is.
+    let said = build_failure(
+        &env,
+        "derivation {\n  system = builtins.currentSystem;\n  builder = \"/none\";\n  name = \"plain\";\n}\n",
+    );
+    assert!(said.contains("at $DIR/work/x.nix:4:3:\n"), "{said}");
+    // What is needed by what was asked for has a place of its own.
+    let said = build_failure(
+        &env,
+        "import ./make.nix {\n  name = \"top\";\n  low = import ./make.nix {\n    name = \"low\";\n    \
+         pname = \"low\";\n  };\n}\n",
+    );
+    assert!(said.contains("at $DIR/work/x.nix:5:5:\n"), "{said}");
+}
+
 #[test]
 fn an_override_of_an_argument_that_is_not_there_names_one_that_is() {
     let said = refusal(
@@ -37,6 +137,16 @@ fn an_override_of_an_argument_that_is_not_there_names_one_that_is() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
+
+#[test]
+fn u_boot_says_for_which_targets_it_has_no_board() {
+    let env = TestEnvironment::new();
+    env.write("x.nix", "{ }\n");
+    let said = env.fails(&["image", "--format", "uboot", "x.nix"]);
+    let expected = "error: u-boot: QEMU has no board for x86_64-unknown-linux-musl that U-Boot \
+                    starts on by itself; name a `board`\n";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]
@@ -308,11 +418,12 @@ fn a_patch_that_does_not_apply_is_named() {
 }
 
 /// Those that are tested by systems that boot, or with what is made of them.
-const TESTED_ELSEWHERE: [&str; 11] = [
+const TESTED_ELSEWHERE: [&str; 13] = [
     "OVMF",
     "biosLoader",
     "busybox",
     "dropbear",
+    "efiLoader",
     "libevent",
     "libnl",
     "linux",
@@ -320,6 +431,7 @@ const TESTED_ELSEWHERE: [&str; 11] = [
     "musl",
     "skalibs",
     "toolchain",
+    "u-boot",
 ];
 
 #[test]
@@ -373,6 +485,35 @@ fn every_package_builds_passes_its_test_and_has_not_grown() {
         }
     }
     assert!(wrong.is_empty(), "if that is right, record:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_option_of_a_package_is_an_argument_that_changes_what_it_is_made_of() {
+    let test = "an_option_of_a_package_is_an_argument_that_changes_what_it_is_made_of";
+    let env = TestEnvironment::sharing_store("examples-store");
+    let expr = |package: &str| {
+        format!("let pkgs = (import <picnix/pkgs> {{ }}).pkgsMusl; in {package}")
+    };
+    let path_of = |package: &str| {
+        let expr = expr(&format!("({package}).drvPath"));
+        String::from_utf8(env.picnix(["eval", "-E", &expr]).output().unwrap().stdout)
+            .unwrap()
+    };
+    for package in ["hostapd", "wpa_supplicant"] {
+        let plain = path_of(&format!("pkgs.{package}"));
+        assert!(plain.contains(package), "{plain}");
+        let off = path_of(&format!("pkgs.{package}.override {{ withWpa3 = false; }}"));
+        let on = format!("pkgs.{package}.override {{ withWpa3 = true; }}");
+        assert!(off == plain && path_of(&on) != plain, "{package}: {off}");
+        if !std::env::var("PICNIX_SLOW").is_ok_and(|value| value == "1") {
+            skip(test, &format!("{package} is built from source: PICNIX_SLOW=1"));
+            continue;
+        }
+        let expr = expr(&format!("({on}).tests.runs"));
+        let output = env.online(["build", "--no-link", "-E", &expr]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{package}: {said}");
+    }
 }
 
 /// Whether a size is more than one part in a hundred off: a record that is too high would let the next growth

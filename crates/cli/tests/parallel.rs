@@ -210,6 +210,21 @@ fn many_messages_make_help_useless_but_stay_in_order() {
 }
 
 #[test]
+fn a_message_shows_as_not_forced_what_one_core_has_not_forced() {
+    let seen = strict(
+        r#"let
+  shared = set 100 (n: n);
+  all = many 200 (n: if n == 20 || n == 150 then builtins.trace shared n else if n > 170 then builtins.deepSeq shared n else n);
+in builtins.trace { inherit all; } all"#,
+    );
+    assert_eq!(seen.code, Some(0), "{}", seen.stderr);
+    let lines: Vec<&str> = seen.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", seen.stderr);
+    assert_eq!(lines[0], "trace: { all = «thunk»; }");
+    assert!(lines[1..].iter().all(|line| line.contains("n99 = «thunk»; }")));
+}
+
+#[test]
 fn errors_are_those_of_the_first_place_that_fails() {
     for (at, failure) in [
         (2, "throw \"early\""),

@@ -12,6 +12,7 @@
 
 mod common;
 
+mod attributes;
 mod bill;
 mod commands;
 mod configurations;

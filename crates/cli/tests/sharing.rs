@@ -146,7 +146,7 @@ fn peer(args: &[&str]) -> Option<String> {
 #[test]
 fn derivations_are_shown_as_nix_shows_them() {
     let home = Home::new();
-    let [top, ..] = home.chain("one");
+    let [top, middle, _] = home.chain("one");
     home.out("one", &["store", "copy", "--to", &home.url("cache"), &top]);
     let store = format!("local?root={}", home.path("nix").display());
     let cache = home.url("cache");
@@ -155,11 +155,54 @@ fn derivations_are_shown_as_nix_shows_them() {
     {
         return;
     }
-    let theirs =
-        peer(&["nix", "derivation", "show", "-r", "--store", &store, &top]).unwrap();
-    let ours = home.out("one", &["store", "derivation", "show", "-r", &top]);
-    let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-    assert_eq!(parse(&ours), parse(&theirs));
+    for more in [&[][..], &["-r"], &["--recursive"]] {
+        let middle_out = format!("{middle}^out");
+        let show = ["derivation", "show"];
+        let words = [&["nix", "--store", &store][..], &show, more, &[&top, &middle_out]];
+        let theirs = peer(&words.concat()).unwrap();
+        let words = [&show, more, &[&top, &middle]].concat();
+        assert_eq!(home.out("one", &words), theirs);
+        let words = [&["store"], &show[..], more, &[&middle_out, &top]].concat();
+        assert_eq!(home.out("one", &words), theirs);
+    }
+}
+
+#[test]
+fn expressions_and_what_was_built_are_shown_as_derivations() {
+    let home = Home::new();
+    let text = "{ all = derivation { name = \"all\"; system = \"x\"; builder = \"/b\";
+          __structuredAttrs = true; outputs = [ \"out\" \"dev\" ]; list = [ 1 2.5 null \"\\n\" ]; };
+        fixed = derivation { name = \"fixed\"; system = \"x\"; builder = \"/b\";
+          outputHashMode = \"recursive\"; outputHashAlgo = \"sha256\";
+          outputHash = \"sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"; };
+        flat = derivation { name = \"flat\"; system = \"x\"; builder = \"/b\";
+          outputHashAlgo = \"md5\"; outputHash = \"d41d8cd98f00b204e9800998ecf8427e\"; }; }";
+    std::fs::write(home.path("all.nix"), text).unwrap();
+    let shown =
+        |words: &[&str]| home.out("one", &[&["derivation", "show"], words].concat());
+    let all = shown(&["./all.nix", "-A", "all", "-A", "fixed", "-A", "flat"]);
+    let value: serde_json::Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(value["derivations"].as_object().unwrap().len(), 3);
+    assert_eq!(shown(&["-E", "builtins.attrValues (import ./all.nix)"]), all);
+    let ran = home.run("one", &["derivation", "show", "/nix/store/nope"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    let store = format!("local?root={}", home.path("nix").display());
+    let file = home.path("all.nix").display().to_string();
+    let words = [
+        "nix",
+        "--store",
+        &store,
+        "derivation",
+        "show",
+        "-f",
+        &file,
+        "all",
+        "fixed",
+        "flat",
+    ];
+    if let Some(theirs) = peer(&words) {
+        assert_eq!(all, theirs);
+    }
 }
 
 #[test]

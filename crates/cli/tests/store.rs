@@ -136,15 +136,19 @@ fn delete_removes_what_nothing_needs_and_refuses_the_rest() {
     assert!(!env.objects().contains(&"file".to_owned()));
 }
 
+/// Writes something else into a file of the store.
+fn damage(env: &TestEnvironment, path: &str) {
+    let physical = env.store.join(path.strip_prefix("/").unwrap());
+    fs::set_permissions(&physical, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&physical, "HELLO\n").unwrap();
+}
+
 #[test]
-fn verify_finds_what_was_changed_and_repair_forgets_it() {
+fn verify_finds_what_was_changed_and_repair_makes_it_anew_or_names_it() {
     let env = TestEnvironment::new();
     env.write("file", "hello\n");
     let path = added(&env, "file");
-    let name = path.strip_prefix("/nix/store/").unwrap();
-    let physical = env.store.join("nix/store").join(name);
-    fs::set_permissions(&physical, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::write(&physical, "HELLO\n").unwrap();
+    damage(&env, &path);
     let verify = ["store", "verify", "--check-contents"];
     let ran = env.run(&mut env.picnix(verify));
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -153,10 +157,96 @@ fn verify_finds_what_was_changed_and_repair_forgets_it() {
         ran.stderr.contains("hint: 'picnix store verify --check-contents --repair'"),
         "{ran:?}"
     );
-    env.run(&mut env.picnix(["store", "verify", "--check-contents", "--repair"]));
+    // Nobody has it, and nothing made it: it stays, until somebody wants it gone.
+    let repair = ["store", "verify", "--check-contents", "--repair"];
+    let ran = env.run(&mut env.picnix(repair));
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.stderr.contains("error: cannot repair path '/nix/store/<digest>-file': "),
+        "{ran:?}"
+    );
+    assert_eq!(env.succeeds(&["store", "cat", &path]), "HELLO\n");
+    let ran = env.run(env.picnix(repair).arg("--forget"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("forgotten: /nix/store/<digest>-file\n"), "{ran:?}");
     assert_eq!(env.run(&mut env.picnix(verify)).code, 0);
     assert_eq!(added(&env, "file"), path);
     assert_eq!(env.succeeds(&["store", "cat", &path]), "hello\n");
+}
+
+#[test]
+fn a_build_that_was_damaged_is_built_again_when_asked_for() {
+    let env = TestEnvironment::new();
+    env.add_shell();
+    let expr = "import ./sh.nix { name = \"x\"; script = \"echo hi >$out\"; }";
+    let out = env.picnix(["build", "-E", expr]).output().unwrap().stdout;
+    let path = String::from_utf8(out).unwrap().trim_end().to_owned();
+    damage(&env, &path);
+    env.succeeds(&["build", "-E", expr]);
+    assert_eq!(env.succeeds(&["store", "cat", &path]), "HELLO\n");
+    env.succeeds(&["build", "--repair", "-E", expr]);
+    assert_eq!(env.succeeds(&["store", "cat", &path]), "hi\n");
+    damage(&env, &path);
+    let said = env.succeeds(&["store", "verify", "--check-contents", "--repair"]);
+    assert!(said.contains("repaired: /nix/store/<digest>-x\n"), "{said}");
+    env.assert_store_is_sound();
+}
+
+#[test]
+fn gc_deletes_no_more_than_asked_for_and_says_what_kept_the_rest() {
+    let env = TestEnvironment::new();
+    env.add_shell();
+    let build = |name: &str, link: &str| {
+        let expr = format!(
+            "import ./sh.nix {{ name = \"{name}\"; script = \"echo {name} >$out\"; }}"
+        );
+        env.succeeds(&["build", "-E", &expr, "-o", link]);
+    };
+    build("kept", "keeper");
+    build("other", "gone");
+    fs::remove_file(env.work.join("gone")).unwrap();
+    for name in ["one", "two", "three"] {
+        env.write(name, name.repeat(100_000));
+        added(&env, name);
+    }
+    let dry = env.succeeds(&["store", "gc", "--dry-run", "--max", "1"]);
+    assert!(dry.contains("kept by $DIR/work/keeper: "), "{dry}");
+    assert!(dry.contains("\n1 objects of "), "{dry}");
+    let count = env.objects().len();
+    let said = env.succeeds(&["store", "gc", "--max", "1"]);
+    assert!(said.contains("\n1 objects deleted, "), "{said}");
+    assert_eq!(env.objects().len(), count - 1);
+    env.assert_store_is_sound();
+    // The two largest at least are needed for so much.
+    env.succeeds(&["store", "gc", "--max", "500001"]);
+    assert!(env.objects().len() < count - 1);
+    env.assert_store_is_sound();
+    let freed = env.succeeds(&["store", "gc"]);
+    assert!(freed.contains(" bytes freed\n"), "{freed}");
+    let objects = env.objects();
+    assert!(objects.contains(&"kept".to_owned()), "{objects:?}");
+    assert!(!objects.contains(&"one".to_owned()), "{objects:?}");
+    assert_eq!(env.succeeds(&["store", "cat", "keeper"]), "kept\n");
+}
+
+#[test]
+fn stores_of_others_are_refused_with_what_to_do() {
+    let env = TestEnvironment::new();
+    for place in ["daemon", "ssh-ng://host", "unix:///run/socket", "https://cache"] {
+        let said = env.fails(&["store", "info", "--store", place]);
+        assert!(said.contains(&format!("'{place}' cannot be the store: ")), "{said}");
+        assert!(!env.work.join(place).exists());
+    }
+    let mut command = env.picnix(["store", "info"]);
+    let ran = env.run(command.env("PICNIX_STORE", "daemon"));
+    assert!(ran.code == 1 && ran.stderr.contains("'daemon' cannot be"), "{ran:?}");
+    let ran = env.run(command.env("PICNIX_STORE", ""));
+    assert!(ran.stdout.contains("$DIR/home/.local/share/picnix\n"), "{ran:?}");
+    let root = format!("local?root={}/other", env.dir().display());
+    env.write("file", "hello\n");
+    env.succeeds(&["--store", &root, "store", "add", "file"]);
+    assert!(env.dir().join("other/nix/store").is_dir());
+    assert_eq!(env.objects(), Vec::<String>::new());
 }
 
 #[test]

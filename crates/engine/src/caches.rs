@@ -69,6 +69,8 @@ impl Engine {
     ) -> Result<(), Error> {
         let mut policy = self.cache_policy()?;
         policy.addresses = vec![CacheAddress::parse(address)?];
+        // The user names it, and expects that it is asked.
+        policy.asks_again = true;
         if signatures == Signatures::Ignored {
             policy.require_signatures = false;
         }

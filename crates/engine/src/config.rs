@@ -2,9 +2,9 @@
 //!
 //! This is the one place where the environment is read. Everything below gets a [`Config`].
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use picnix_eval::flake::FlakeRef;
 use picnix_store_core::StoreDir;
@@ -57,11 +57,7 @@ impl Config {
             .or_else(|| config.home_dir.as_ref().map(|home| home.join(".config")));
         let inline = get("PICNIX_CONFIG");
         if let Some(dir) = get("NIX_STORE_DIR") {
-            let value = dir.to_string_lossy().into_owned();
-            config.store_dir = StoreDir::parse(&value).map_err(|error| {
-                let (name, reason) = ("NIX_STORE_DIR".to_owned(), error.to_string());
-                Error::Setting { name, value, reason }
-            })?;
+            config.set_store_dir("NIX_STORE_DIR", &dir)?;
         }
         if let Some(folder) = folder {
             config.settings.read(&folder.join("picnix/picnix.conf"))?;
@@ -93,8 +89,8 @@ impl Config {
             .map(PathBuf::from)
             .or_else(|| below_home(".local/share"))
             .map(|dir| dir.join("picnix"));
-        let store_root = get("PICNIX_STORE").map(PathBuf::from).or(data_dir);
-        let store_root = absolute(store_root.ok_or(Error::NoStorePlace)?);
+        let place = get("PICNIX_STORE").map(PathBuf::from);
+        let store_root = absolute(data_dir.or(place.clone()).ok_or(Error::NoStorePlace)?);
         let cache_dir = get("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .or_else(|| below_home(".cache"))
@@ -102,7 +98,7 @@ impl Config {
         let search_path = get("NIX_PATH")
             .map(|value| parse_search_path(value.as_bytes()))
             .unwrap_or_default();
-        Ok(Self {
+        let mut config = Self {
             store_root,
             store_dir: StoreDir::default(),
             cache_dir: absolute(cache_dir),
@@ -115,7 +111,64 @@ impl Config {
             collect_every: number("PICNIX_COLLECT_EVERY"),
             help_after: number("PICNIX_HELP_AFTER"),
             env,
-        })
+        };
+        config.choose_store(&place.unwrap_or_default())?;
+        Ok(config)
+    }
+
+    /// Lets the store be where `--store` or `NIX_REMOTE` says: a folder, `local?root=FOLDER`, or `auto` for where
+    /// it is anyhow. `local?store=DIR` names another logical store directory.
+    ///
+    /// # Errors
+    /// It is a store that picnix does not work on, such as another machine's.
+    pub fn choose_store(&mut self, place: &Path) -> Result<(), Error> {
+        let text = place.to_string_lossy().into_owned();
+        let fail = |reason: &str| {
+            let (place, reason) = (text.clone(), reason.to_owned());
+            Err(Error::StorePlace { place, reason })
+        };
+        if matches!(&*text, "" | "auto") {
+            return Ok(());
+        }
+        let parameters = match text.split_once('?') {
+            Some(("local" | "local://", parameters)) => parameters,
+            _ if matches!(&*text, "local" | "local://") => "",
+            _ if text == "daemon"
+                || text.contains("://")
+                || text.starts_with("local?") =>
+            {
+                return fail("picnix works on a store of its own");
+            }
+            _ => {
+                self.store_root = self.current_dir.join(place);
+                return Ok(());
+            }
+        };
+        for pair in parameters.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = picnix_fetch::percent_decode(value);
+            let value = OsString::from_vec(value);
+            match name {
+                "root" => self.store_root = self.current_dir.join(value),
+                "store" => self.set_store_dir("store", &value)?,
+                "real" | "state" | "log" | "read-only" => {
+                    return fail(&format!(
+                        "'{name}' is not supported: everything lies below 'root'"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn set_store_dir(&mut self, name: &str, dir: &OsStr) -> Result<(), Error> {
+        let value = dir.to_string_lossy().into_owned();
+        self.store_dir = StoreDir::parse(&value).map_err(|error| {
+            let (name, reason) = (name.to_owned(), error.to_string());
+            Error::Setting { name, value, reason }
+        })?;
+        Ok(())
     }
 
     /// The value of a variable of the environment.
@@ -176,7 +229,6 @@ fn search_entry(entry: &[u8]) -> (Vec<u8>, Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn config(env: &[(&str, &str)]) -> Result<Config, Error> {
         let env = env.iter().map(|(k, v)| (OsString::from(k), OsString::from(v)));
@@ -192,7 +244,33 @@ mod tests {
             Path::new("/d/picnix")
         );
         assert_eq!(of(&[("PICNIX_STORE", "s")]), Path::new("/work/s"));
+        assert_eq!(of(&[("HOME", "/h"), ("PICNIX_STORE", "s")]), Path::new("/work/s"));
+        let usual = [("HOME", "/h"), ("PICNIX_STORE", "auto")];
+        assert_eq!(of(&usual), Path::new("/h/.local/share/picnix"));
         assert!(matches!(config(&[]), Err(Error::NoStorePlace)));
+    }
+
+    #[test]
+    fn stores_are_named_as_in_nix_where_picnix_has_them() {
+        let chosen = |place: &str| {
+            let mut config = config(&[("HOME", "/h")]).unwrap();
+            config.choose_store(Path::new(place)).map(|()| config)
+        };
+        let root = |place: &str| chosen(place).unwrap().store_root;
+        for usual in ["", "auto", "local", "local://", "local?trusted=true"] {
+            assert_eq!(root(usual), Path::new("/h/.local/share/picnix"), "{usual}");
+        }
+        assert_eq!(root("./s"), Path::new("/work/./s"));
+        assert_eq!(root("/s"), Path::new("/s"));
+        assert_eq!(root("local?root=/a%20b&store=/foo"), Path::new("/a b"));
+        let other = chosen("local?store=/foo").unwrap().store_dir;
+        assert_eq!(other.as_str(), "/foo");
+        let refused =
+            ["daemon", "unix:///run/x", "ssh-ng://host", "https://cache", "dummy://"];
+        for place in refused.into_iter().chain(["local?real=/x", "local?store=foo"]) {
+            let error = chosen(place).unwrap_err().to_string();
+            assert!(error.contains(place.trim_start_matches("local?store=")), "{error}");
+        }
     }
 
     #[test]

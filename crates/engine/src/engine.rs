@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use picnix_build::cache::Substituters;
 use picnix_build::{
-    BuildConfig, Builder, Builtins, Cancel, Observer, Outputs, Plan, Purpose, Target,
+    BuildConfig, Builder, Builtins, Cancel, Observer, Outputs, Plan, Purpose, Repairs,
+    Target,
 };
 use picnix_fetch::{Mirrors, Proxies};
-use picnix_store::{Store, StoreConfig};
+use picnix_store::{Access, Contents, Store, StoreConfig, VerifyReport};
 use picnix_store_core::{OutputName, StorePath};
 
 use crate::{Config, Error};
@@ -24,8 +25,8 @@ pub struct BuildOptions {
     pub keep_failed: bool,
     /// Build what does not need a failed derivation.
     pub keep_going: bool,
-    /// Build what is valid once more, and compare.
-    pub check: bool,
+    /// What is done about what is valid already.
+    pub purpose: Purpose,
 }
 
 /// Everything that evaluation and building need of this machine.
@@ -33,6 +34,7 @@ pub struct Engine {
     /// The settings.
     pub config: Config,
     build_config: BuildConfig,
+    repairs: bool,
     builtins: Builtins,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) cancel: Cancel,
@@ -56,7 +58,7 @@ impl Engine {
         build_config.jobs = options.jobs.unwrap_or(cores);
         build_config.keep_failed = options.keep_failed;
         build_config.keep_going = options.keep_going;
-        if options.check {
+        if options.purpose == Purpose::Check {
             build_config.purpose = Purpose::Check;
         }
         build_config.mirrors = mirrors(&config);
@@ -74,6 +76,7 @@ impl Engine {
         Self {
             config,
             build_config,
+            repairs: options.purpose == Purpose::Repair,
             builtins,
             observer,
             cancel,
@@ -94,7 +97,15 @@ impl Engine {
         let mut config = StoreConfig::new(&self.config.store_root);
         config.store_dir = self.config.store_dir.clone();
         config.auto_optimise = self.config.settings.auto_optimise()?;
-        let store = Store::open(config)?;
+        config.secret_key_files = self.config.settings.secret_key_files();
+        let reading = StoreConfig { access: Access::ReadOnly, ..config.clone() };
+        let store = match Store::open(config) {
+            // What is there can be read, at least.
+            Err(error) if error.forbids_writing() => {
+                Store::open(reading).map_err(|_| error)?
+            }
+            other => other?,
+        };
         Ok(self.store.get_or_init(|| store))
     }
 
@@ -111,7 +122,32 @@ impl Engine {
     /// # Errors
     /// A build fails.
     pub fn build(&self, targets: &[Target]) -> Result<picnix_build::Built, Error> {
-        Ok(self.builder()?.build(targets)?)
+        let builder = self.builder()?;
+        Ok(match self.repairs {
+            true => builder.build_repaired(targets)?,
+            false => builder.build(targets)?,
+        })
+    }
+
+    /// Repairs what a verification of the store found.
+    ///
+    /// # Errors
+    /// The user asks to stop, or the store cannot be asked.
+    pub fn repair_found(
+        &self,
+        report: &VerifyReport,
+        contents: Contents,
+    ) -> Result<Repairs, Error> {
+        Ok(self.builder()?.repair_found(report, contents)?)
+    }
+
+    /// Repairs those of some valid paths that are damaged.
+    ///
+    /// # Errors
+    /// One of them cannot be repaired.
+    pub fn repair(&self, paths: &BTreeSet<StorePath>) -> Result<(), Error> {
+        let repairs = self.builder()?.repair(paths)?;
+        repairs.failed.into_values().next().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// What downloads need: mirrors, patience, and whether to go on.
@@ -148,6 +184,8 @@ impl Engine {
         let machines = self.config.settings.machines(&config.systems, &ssh_options)?;
         (config.machines, config.machines_substitute) = machines;
         config.limits = self.config.settings.limits()?;
+        config.post_build_hook = self.config.settings.post_build_hook();
+        config.space = Arc::new(self.config.settings.space()?);
         config.host_paths = self.config.settings.sandbox_paths()?;
         config.cores = self.config.settings.cores()?.unwrap_or(config.cores);
         Ok(self.dispatching.get_or_init(|| config))

@@ -15,6 +15,17 @@ pub enum Error {
     /// There is neither a home directory nor `PICNIX_STORE`.
     #[error("there is no place for a store: neither 'HOME' nor 'PICNIX_STORE' is set")]
     NoStorePlace,
+    /// The store cannot be where it should.
+    #[error(
+        "'{place}' cannot be the store: {reason}; name a folder, 'local?root=FOLDER' or 'auto' ('store copy' reaches \
+         other stores, the setting 'builders' other machines)"
+    )]
+    StorePlace {
+        /// What was named.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} '{}'", path.display())]
     File {
@@ -151,6 +162,12 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// There is nothing at a path.
+    #[error("path '{}' does not exist", .0.display())]
+    NoPath(PathBuf),
+    /// There is no repository at a path.
+    #[error("Git repository {0:?} does not exist.")]
+    NoRepository(PathBuf),
     /// `git` failed.
     #[error("'git {command}' failed in '{}': {reason}", dir.display())]
     Git {

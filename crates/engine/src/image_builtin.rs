@@ -12,8 +12,8 @@
 mod tests;
 
 use picnix_image::{
-    Boot, Compression, ContentSource, DeviceNumber, ImageError, ImagePath, ImageTree,
-    Metadata, Node, WriteOptions, Written, find_format,
+    Boot, CdBoot, Compression, ContentSource, DeviceNumber, ImageError, ImagePath,
+    ImageTree, Metadata, Node, WriteOptions, Written, find_format,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -130,6 +130,7 @@ struct Attributes {
     #[serde(default)]
     files: BTreeMap<String, String>,
     boot: Option<BootAttributes>,
+    cd: Option<CdAttributes>,
     root: Option<String>,
     #[serde(default)]
     disk_id: u32,
@@ -143,6 +144,17 @@ struct BootAttributes {
     kernel: String,
     initramfs: Option<String>,
     command_line: String,
+}
+
+/// How an image starts that is a CD and a disk at once.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CdAttributes {
+    mbr: String,
+    efi_loader: String,
+    entries: Vec<serde_json::Value>,
+    on_cd: String,
+    on_disk: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,6 +200,7 @@ pub fn build_image(
     let compression = Compression::parse(&attributes.compression)?;
     let options = WriteOptions {
         boot: attributes.boot.as_ref().map(|boot| boot.read(store)).transpose()?,
+        cd: attributes.cd.as_ref().map(|cd| cd.read(store)).transpose()?,
         root: attributes.root_source(store)?,
         disk_id: attributes.disk_id,
         ..WriteOptions::new(compression)
@@ -248,16 +261,35 @@ impl Attributes {
 
 impl BootAttributes {
     fn read(&self, store: &StoreView<'_>) -> Result<Boot, ImageBuildError> {
-        let (path, _) = resolve_file("the image's start", &self.loader, store)?;
-        let loader =
-            fs::read(&path).map_err(|source| ImageBuildError::Read { path, source })?;
         Ok(Boot {
-            loader,
+            loader: read_loader(&self.loader, store)?,
             kernel: ImagePath::parse(&self.kernel)?,
             initramfs: self.initramfs.as_ref().map(ImagePath::parse).transpose()?,
             command_line: self.command_line.clone(),
         })
     }
+}
+
+impl CdAttributes {
+    fn read(&self, store: &StoreView<'_>) -> Result<CdBoot, ImageBuildError> {
+        let mut files = ImageTree::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            add_entry(&mut files, index, entry, store)?;
+        }
+        Ok(CdBoot {
+            mbr: read_loader(&self.mbr, store)?,
+            efi_loader: read_loader(&self.efi_loader, store)?,
+            files,
+            on_cd: self.on_cd.clone(),
+            on_disk: self.on_disk.clone(),
+        })
+    }
+}
+
+/// The bytes of a program that firmware starts.
+fn read_loader(path: &str, store: &StoreView<'_>) -> Result<Vec<u8>, ImageBuildError> {
+    let (path, _) = resolve_file("the image's start", path, store)?;
+    fs::read(&path).map_err(|source| ImageBuildError::Read { path, source })
 }
 
 /// Copies a store path to its own place in the image.

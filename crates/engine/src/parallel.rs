@@ -161,7 +161,7 @@ fn handle<'h>(
     Ok(Handled::Done)
 }
 
-/// The members of a set or list that is worth to be taken apart.
+/// The members of a set or list that is worth to be taken apart (no evaluation).
 fn members<'h>(ev: &Evaluator<'h>, value: Value<'h>) -> Option<Vec<Value<'h>>> {
     match value {
         Value::Attrs(attrs) if attrs.len() >= MIN_MEMBERS => {

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use picnix_eval::source::Origin;
-use picnix_eval::value::{Attrs, AttrsBuilder};
+use picnix_eval::value::{Advice, Attrs, AttrsBuilder};
 use picnix_eval::{Evaluator, Features, Heap, Interrupt, Lints, Settings, Value, report};
 
 use crate::engine::Engine;
@@ -30,6 +30,8 @@ pub struct EvalOptions {
     pub pure: bool,
     /// `|>` and `<|` are operators.
     pub pipe_operators: bool,
+    /// What is printed tells forced values from others, exactly as C++ Nix would.
+    pub unforced_shown: bool,
     /// Show what `builtins.traceVerbose` says.
     pub trace_verbose: bool,
     /// `builtins.warn` ends the evaluation.
@@ -143,7 +145,10 @@ fn attempt<T>(
     (cores, earlier): (usize, Remains),
     work: impl FnOnce(&Session<'_, '_>) -> Result<T, WorkError>,
 ) -> (Option<Result<T, Error>>, Remains) {
-    let heap = Heap::with_advice(Some(picnix_sandbox::memory::advise_large_pages));
+    let heap = Heap::with_advice(Some(Advice {
+        small: picnix_sandbox::memory::advise_large_pages,
+        large: picnix_sandbox::memory::populate,
+    }));
     let visibility = match (options.pure, options.restricted) {
         (true, _) => Visibility::Pure,
         (false, true) => Visibility::Restricted,
@@ -238,6 +243,7 @@ fn settings(config: &Config, options: &EvalOptions) -> Settings {
         home_dir: config.home_dir.as_ref().map(|dir| dir.as_os_str().as_bytes().to_vec()),
         pure: options.pure,
         pipe_operators: options.pipe_operators,
+        unforced_shown: options.unforced_shown,
         trace_verbose: options.trace_verbose,
         abort_on_warn: options.abort_on_warn,
         show_trace: options.show_trace,

@@ -10,10 +10,11 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use picnix_build::Space;
 use picnix_build::cache::{CacheAddress, CachePolicy};
 use picnix_build::remote::{Machine, parse_machines};
 use picnix_sandbox::{HostPath, Limits};
-use picnix_store_core::{PublicKey, PublicKeys};
+use picnix_store_core::{PublicKey, PublicKeys, SecretKey};
 
 use crate::Error;
 
@@ -39,12 +40,16 @@ const KNOWN: &[(&str, &str)] = &[
     ("max-build-log-size", "0"),
     ("max-build-memory", "0"),
     ("max-build-processes", "0"),
+    ("max-free", "9223372036854775807"),
     ("max-output-size", "0"),
     ("max-silent-time", "0"),
+    ("min-free", "0"),
     ("narinfo-cache-negative-ttl", "3600"),
     ("narinfo-cache-positive-ttl", "2592000"),
+    ("post-build-hook", ""),
     ("require-sigs", "true"),
     ("sandbox-paths", ""),
+    ("secret-key-files", ""),
     ("stalled-download-timeout", "30"),
     ("substitute", "true"),
     ("substituters", "https://cache.nixos.org"),
@@ -192,6 +197,33 @@ impl UserSettings {
         self.flag("auto-optimise-store")
     }
 
+    /// The program that is run after each build.
+    #[must_use]
+    pub fn post_build_hook(&self) -> Option<PathBuf> {
+        Some(self.value("post-build-hook"))
+            .filter(|hook| !hook.is_empty())
+            .map(PathBuf::from)
+    }
+
+    /// When garbage is collected before something is built.
+    ///
+    /// # Errors
+    /// A value makes no sense.
+    pub fn space(&self) -> Result<Space, Error> {
+        Ok(Space {
+            min_free: self.bytes("min-free")?,
+            max_free: self.bytes("max-free")?,
+            delete_derivations: !self.keep_derivations()?,
+            ..Space::default()
+        })
+    }
+
+    /// The files with the keys that what is built here is signed with.
+    #[must_use]
+    pub fn secret_key_files(&self) -> Vec<PathBuf> {
+        self.words("secret-key-files").map(PathBuf::from).collect()
+    }
+
     /// Whether the collector keeps the derivations of outputs that it keeps.
     ///
     /// # Errors
@@ -280,7 +312,12 @@ impl UserSettings {
             PublicKey::parse(key).map_err(|error| self.invalid(name, &error.to_string()))
         };
         let keys: Result<Vec<PublicKey>, Error> = self.words(name).map(parse).collect();
-        Ok(PublicKeys::new(keys?))
+        // What is signed here is believed here. Keys that this user cannot read sign nothing.
+        let own = self.secret_key_files().into_iter().filter_map(|path| {
+            let key = SecretKey::parse(fs::read_to_string(path).ok()?.trim_end());
+            Some(key.ok()?.public_key())
+        });
+        Ok(PublicKeys::new(keys?.into_iter().chain(own)))
     }
 
     fn value(&self, name: &str) -> &str {
@@ -294,6 +331,20 @@ impl UserSettings {
     fn number(&self, name: &str) -> Result<u64, Error> {
         let number = self.value(name).parse();
         number.map_err(|_| self.invalid(name, "it is not a number"))
+    }
+
+    /// A number, with a unit behind it if there is one: `10G`.
+    fn bytes(&self, name: &str) -> Result<u64, Error> {
+        const UNITS: &[(char, u32)] = &[('K', 10), ('M', 20), ('G', 30), ('T', 40)];
+        let text = self.value(name).to_uppercase();
+        let unit = UNITS.iter().find(|(unit, _)| text.ends_with(*unit));
+        let (digits, shift) = match unit {
+            Some((unit, shift)) => (text.trim_end_matches(*unit), *shift),
+            None => (&*text, 0),
+        };
+        let number: Option<u64> = digits.parse().ok();
+        let bytes = number.and_then(|number| number.checked_mul(1 << shift));
+        bytes.ok_or_else(|| self.invalid(name, "it is not a number of bytes"))
     }
 
     fn flag(&self, name: &str) -> Result<bool, Error> {
@@ -395,6 +446,20 @@ mod tests {
         assert_eq!(urls(&settings), ["http://d"]);
         settings.set("substitute", "false");
         assert_eq!(urls(&settings), Vec::<String>::new());
+    }
+
+    #[test]
+    fn sizes_may_have_units() {
+        let mut settings = UserSettings::default();
+        let space = settings.space().unwrap();
+        assert_eq!((space.min_free, space.max_free), (0, i64::MAX.unsigned_abs()));
+        settings.apply("min-free = 10k\nmax-free = 3G", "test").unwrap();
+        let space = settings.space().unwrap();
+        assert_eq!((space.min_free, space.max_free), (10 << 10, 3 << 30));
+        for wrong in ["", "G", "1.5G", "99999999999T"] {
+            settings.set("min-free", wrong);
+            assert!(settings.space().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::bill::{self, Bill, Descriptions};
 use crate::derivations::Found;
 use crate::engine::{Engine, target};
 use crate::flakes::FlakeTarget;
+use crate::places::with_place;
 use crate::session::{EvalOptions, Session, WorkError, evaluate};
 use crate::world::Writes;
 use crate::{Error, tree};
@@ -92,14 +93,16 @@ impl System {
         show_message: impl Fn(&str),
     ) -> Result<BuiltImage, Error> {
         let options = Self::eval_options(engine, options)?;
+        let work = |session: &Session<'_, '_>| {
+            let build = self.build_attrs(session)?;
+            let image = find_image(session, build, format)?;
+            session.world.flush()?;
+            Ok(image)
+        };
         let (format, found) =
-            evaluate(engine, Writes::Always, &options, show_message, |session| {
-                let build = self.build_attrs(session)?;
-                let image = find_image(session, build, format)?;
-                session.world.flush()?;
-                Ok(image)
-            })?;
-        let store_path = build_output(engine, &found)?;
+            evaluate(engine, Writes::Always, &options, show_message, work)?;
+        let store_path = build_output(engine, &found)
+            .map_err(|error| with_place(error, engine, &options, work))?;
         let store = engine.store()?;
         let files = list_files(&store.real_path(&store_path))?;
         let path = store.store_dir().print(&store_path);
@@ -118,18 +121,20 @@ impl System {
         show_message: impl Fn(&str),
     ) -> Result<Bill, Error> {
         let options = Self::eval_options(engine, options)?;
+        let work = |session: &Session<'_, '_>| {
+            let build = self.build_attrs(session)?;
+            let (format, found) = find_image(session, build, format)?;
+            let known = session.to_json(session.select(build, "packages")?)?.0;
+            session.world.flush()?;
+            Ok((format, found, known))
+        };
         let (format, found, known) =
-            evaluate(engine, Writes::Always, &options, show_message, |session| {
-                let build = self.build_attrs(session)?;
-                let (format, found) = find_image(session, build, format)?;
-                let known = session.to_json(session.select(build, "packages")?)?.0;
-                session.world.flush()?;
-                Ok((format, found, known))
-            })?;
+            evaluate(engine, Writes::Always, &options, show_message, work)?;
         let known: Descriptions = serde_json::from_str(&known).map_err(|error| {
             Error::Evaluation(format!("error: 'system.build.packages': {error}"))
         })?;
-        let image = build_output(engine, &found)?;
+        let image = build_output(engine, &found)
+            .map_err(|error| with_place(error, engine, &options, work))?;
         bill::contents(engine.store()?, format, &found.drv_path, &image, &known)
     }
 
@@ -144,17 +149,20 @@ impl System {
         show_message: impl Fn(&str),
     ) -> Result<(VmSpec, TestPlan), Error> {
         let options = Self::eval_options(engine, options)?;
+        let work = |session: &Session<'_, '_>| {
+            let build = self.build_attrs(session)?;
+            let (vm, mut targets) = session.to_json(session.select(build, "vm")?)?;
+            let tests = session.select(build, "tests")?;
+            let (tests, more) = session.to_json(tests)?;
+            targets.extend(more);
+            session.world.flush()?;
+            Ok((vm, tests, targets))
+        };
         let (vm, tests, targets) =
-            evaluate(engine, Writes::Always, &options, show_message, |session| {
-                let build = self.build_attrs(session)?;
-                let (vm, mut targets) = session.to_json(session.select(build, "vm")?)?;
-                let tests = session.select(build, "tests")?;
-                let (tests, more) = session.to_json(tests)?;
-                targets.extend(more);
-                session.world.flush()?;
-                Ok((vm, tests, targets))
-            })?;
-        engine.build(&targets)?;
+            evaluate(engine, Writes::Always, &options, show_message, work)?;
+        engine
+            .build(&targets)
+            .map_err(|error| with_place(error, engine, &options, work))?;
         let store = engine.store()?;
         let spec = VmSpec::parse(&vm)?;
         let physical = |path: &Path| {

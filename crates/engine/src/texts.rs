@@ -5,22 +5,23 @@
 //! everything stays in memory.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use picnix_store_core::StorePath;
+use rustc_hash::FxBuildHasher;
 
 /// So many bytes of texts are kept in memory.
-const KEPT_BYTES: usize = 8 * 1024 * 1024;
+const KEPT_BYTES: usize = 2 * 1024 * 1024;
 /// So many bytes are written at a time.
 const WRITE_BYTES: usize = 256 * 1024;
 
 /// Texts by the paths that they will have.
 #[derive(Default)]
 pub(crate) struct Texts {
-    known: BTreeMap<StorePath, Text>,
+    known: HashMap<StorePath, Text, FxBuildHasher>,
     kept_bytes: usize,
     file: Option<Spilled>,
     cannot_spill: bool,
@@ -78,7 +79,9 @@ impl Texts {
 
     /// The paths, in their order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &StorePath> {
-        self.known.keys()
+        let mut paths: Vec<_> = self.known.keys().collect();
+        paths.sort_unstable();
+        paths.into_iter()
     }
 
     /// The text of a path; none if it is not known.
@@ -190,7 +193,7 @@ mod tests {
             texts.add(path(number), text(number).into(), None);
         }
         assert!(texts.cannot_spill);
-        let start = texts.known.keys().position(|known| *known == path(1000)).unwrap();
+        let start = texts.paths().position(|known| *known == path(1000)).unwrap();
         check(&texts, start..1100);
     }
 }

@@ -205,6 +205,25 @@ fn references_are_read_as_nix_reads_them() {
 }
 
 #[test]
+fn what_is_not_there_is_said_in_the_words_of_nix() {
+    let bench = Bench::new(&[]);
+    let root = bench.path("");
+    let root = root.to_str().unwrap().trim_end_matches('/');
+    for (text, words) in [
+        ("getFlake \"path:@/none\"", "error: path '@/none' does not exist"),
+        ("getFlake \"@/none\"", "error: path '@/none' does not exist"),
+        ("fetchGit @/none", "error: Git repository \"@/none\" does not exist."),
+        (
+            "fetchurl \"http://127.0.0.1:1/x\"",
+            "error: unable to download 'http://127.0.0.1:1/x': Connection refused",
+        ),
+    ] {
+        let said = bench.eval(&format!("builtins.{text}")).unwrap_err().to_string();
+        assert!(said.contains(&words.replace('@', root)), "{text}: {said}");
+    }
+}
+
+#[test]
 fn hashes_are_checked() {
     let bench = Bench::new(&[]);
     bench.write("a", "1");

@@ -38,7 +38,7 @@ use picnix_store_core::StorePath;
 pub enum Handled<'h> {
     /// All of it is forced.
     Done,
-    /// Its members are places.
+    /// Its members are places; they go to the heap at once (no evaluation).
     Members(Vec<Value<'h>>),
 }
 
@@ -70,8 +70,10 @@ struct Recruit<'h> {
     names: Common<Vec<Name<'h>>>,
     sources: Common<Vec<&'h Source<'h>>>,
     store_paths: Common<Vec<StorePath>>,
+    /// Roots of who is helped (no evaluation), as are the variables and `builtins`.
     imports: Common<Map<&'h [u8], Value<'h>>>,
     derivations: Common<DerivationTable>,
+    /// See above (no evaluation).
     variables: Map<Symbol, Value<'h>>,
     builtins: Value<'h>,
     empty: Empty<'h>,
@@ -387,6 +389,16 @@ impl<'h> Evaluator<'h> {
         if self.was_helped() && !seen.insert(list.items.as_ptr().addr() | 1) {
             self.help.is_ambiguous.set(true);
         }
+    }
+
+    /// Fails where a message is to show a value whose members helpers may have forced: what is not forced is shown as such.
+    pub(crate) fn needs_no_help(&self, value: Value<'h>) -> Result<()> {
+        let has_members = match value {
+            Value::Attrs(attrs) => !attrs.is_empty(),
+            Value::List(list) => !list.is_empty(),
+            _ => false,
+        };
+        if has_members && self.was_helped() { Err(given_up()) } else { Ok(()) }
     }
 
     /// Whether something was printed that without help may have been printed otherwise.

@@ -4,7 +4,7 @@ use crate::bail;
 use crate::builtins::MAX_ARITY;
 use crate::err;
 use crate::error::{At, Error, Result};
-use crate::eval::Tail;
+use crate::eval::{Tail, curried};
 use crate::evaluator::Evaluator;
 use crate::expr::{ExprKind, Formals, Lambda, Parameter};
 use crate::pos::Pos;
@@ -185,27 +185,27 @@ impl<'h> Evaluator<'h> {
         let mut lambda = closure.lambda;
         let mut env = closure.env;
         loop {
-            env = self.bind(lambda, env, arguments[0], pos)?;
-            arguments = &arguments[1..];
+            match &lambda.parameter {
+                Parameter::Ident(_) => {
+                    let (joined, mut count) = (lambda.joined, 1);
+                    while count < arguments.len()
+                        && let Some(inner) = curried(lambda)
+                    {
+                        lambda = inner;
+                        count += 1;
+                    }
+                    let (bound, rest) = arguments.split_at(count);
+                    env = self.heap.joined_scope(bound, joined, env);
+                    arguments = rest;
+                }
+                Parameter::Formals(formals) => {
+                    env = self.bind_formals(lambda, formals, env, arguments[0], pos)?;
+                    arguments = &arguments[1..];
+                }
+            }
             match lambda.body.kind {
                 ExprKind::Lambda(inner) if !arguments.is_empty() => lambda = inner,
                 _ => return Ok((lambda, env, arguments)),
-            }
-        }
-    }
-
-    #[inline]
-    fn bind(
-        &self,
-        lambda: &'h Lambda<'h>,
-        parent: Env<'h>,
-        argument: Value<'h>,
-        pos: Pos,
-    ) -> Result<Env<'h>> {
-        match &lambda.parameter {
-            Parameter::Ident(_) => Ok(self.heap.scope_of_one(argument, parent)),
-            Parameter::Formals(formals) => {
-                self.bind_formals(lambda, formals, parent, argument, pos)
             }
         }
     }

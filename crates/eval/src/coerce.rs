@@ -113,7 +113,7 @@ impl<'h> Evaluator<'h> {
         coercion: Coercion,
     ) -> Result<&'h Str<'h>> {
         let doing = "while evaluating one element of the list";
-        let mut bytes = Vec::new();
+        let mut bytes = self.buffer();
         let mut context: Context<'h> = &[];
         for (index, slot) in list.items.iter().enumerate() {
             let value = self.force_slot(slot)?;
@@ -125,7 +125,9 @@ impl<'h> Evaluator<'h> {
                 bytes.push(b' ');
             }
         }
-        Ok(self.heap.alloc(Str { bytes: self.heap.bytes(&bytes), context }))
+        let string = self.heap.alloc(Str { bytes: self.heap.bytes(&bytes), context });
+        self.reuse_buffer(bytes);
+        Ok(string)
     }
 
     /// Coerces a value to an absolute, canonical path, and tells the context that came with it.

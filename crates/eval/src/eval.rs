@@ -11,10 +11,14 @@ use crate::expr::{
     AssertExpr, AttrName, Binding, Bindings, DynamicBinding, Expr, ExprKind, Lambda,
     Operator, Parameter, SelectExpr, WithVariable,
 };
+use crate::peek::Slots;
 use crate::pos::Pos;
 use crate::report::similar_names;
 use crate::symbol::Symbol;
 use crate::value::{Attrs, AttrsBuilder, Closure, Env, Items, Shape, Slot, Value};
+
+/// The most arguments of a call that are kept on the stack.
+const MAX_ON_STACK: usize = 6;
 
 /// What a step of evaluation comes to.
 pub(crate) enum Tail<'h> {
@@ -194,23 +198,40 @@ impl<'h> Evaluator<'h> {
     pub(crate) fn delay(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
         match expr.kind {
             ExprKind::Local(index) => env.slot(index).get().peek(),
-            _ => self.delay_unfinished(expr, env),
+            _ => self.delay_in(expr, env, Slots::Filled),
         }
     }
 
     /// As [`Self::delay`], in a scope whose own slots are not filled yet.
+    #[inline]
     pub(crate) fn delay_unfinished(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
+        self.delay_in(expr, env, Slots::Unfinished)
+    }
+
+    fn delay_in(&self, expr: &'h Expr<'h>, env: Env<'h>, slots: Slots) -> Value<'h> {
         match expr.kind {
             ExprKind::Const(value) => value,
             ExprKind::Up { depth, index } => outward(env, depth).slot(index).get().peek(),
-            ExprKind::Lambda(lambda) => self.closure(lambda, env),
             ExprKind::List([]) => self.list(&[]),
+            _ if self.settings.unforced_shown => self.heap.suspend(expr, env),
+            ExprKind::Lambda(lambda) => self.closure(lambda, env),
             ExprKind::Attrs(bindings)
                 if bindings.values.is_empty() && bindings.dynamic.is_empty() =>
             {
                 Value::Attrs(self.empty_attrs())
             }
             ExprKind::Select(_) | ExprKind::With(_) => self.delay_selection(expr, env),
+            ExprKind::If(_)
+            | ExprKind::Not(_)
+            | ExprKind::HasAttr(..)
+            | ExprKind::Binary(
+                Operator::And
+                | Operator::Or
+                | Operator::Implies
+                | Operator::Equal
+                | Operator::NotEqual,
+                _,
+            ) => self.delay_test(expr, env, slots),
             _ => self.heap.suspend(expr, env),
         }
     }
@@ -232,7 +253,11 @@ impl<'h> Evaluator<'h> {
     ///
     /// Sharing what the set holds, perhaps a thunk, spares a thunk here; `inherit (lib) ...` costs nothing.
     #[inline]
-    fn peek_select(&self, select: &'h SelectExpr<'h>, env: Env<'h>) -> Option<Value<'h>> {
+    pub(crate) fn peek_select(
+        &self,
+        select: &'h SelectExpr<'h>,
+        env: Env<'h>,
+    ) -> Option<Value<'h>> {
         let mut value = match select.base.kind {
             ExprKind::Const(value) => value,
             ExprKind::Local(index) => env.slot(index).get().peek(),
@@ -243,14 +268,17 @@ impl<'h> Evaluator<'h> {
             let (Value::Attrs(attrs), AttrName::Static(name)) = (value, name) else {
                 return None;
             };
-            value = attrs.get(*name)?.get().peek();
+            let Some(slot) = attrs.get(*name) else {
+                return select.default.and_then(|default| self.constant(default));
+            };
+            value = slot.get().peek();
         }
         Some(value)
     }
 
     /// As [`Self::peek_select`], for a variable that a `with` supplies.
     #[inline]
-    fn peek_with(
+    pub(crate) fn peek_with(
         &self,
         variable: &'h WithVariable<'h>,
         env: Env<'h>,
@@ -488,36 +516,76 @@ impl<'h> Evaluator<'h> {
         let function = self.eval(function, env)?;
         match arguments {
             [one] => {
-                let argument = self.delay(one, env);
                 // The most frequent call by far: one argument, no pattern.
                 if let Value::Lambda(closure) = function
                     && let Parameter::Ident(_) = closure.lambda.parameter
                     && !self.show_trace.get()
                 {
                     self.count_call(pos)?;
-                    let env = self.heap.scope_of_one(argument, closure.env);
-                    return Ok(Tail::Body(&closure.lambda.body, env));
+                    let (lambda, joined) = (closure.lambda, closure.lambda.joined);
+                    let argument = if lambda.needed == Some(joined) {
+                        self.needed_argument(one, env)
+                    } else {
+                        self.delay(one, env)
+                    };
+                    let env = self.heap.joined_scope(&[argument], joined, closure.env);
+                    return Ok(Tail::Body(&lambda.body, env));
                 }
-                self.apply(function, &[argument], pos)
+                self.apply(function, &[self.delay(one, env)], pos)
             }
             [one, two] => {
-                let arguments = [self.delay(one, env), self.delay(two, env)];
                 if let Value::Lambda(closure) = function
                     && let Some(inner) = curried(closure.lambda)
                     && !self.show_trace.get()
                 {
                     self.count_call(pos)?;
-                    let outer = self.heap.scope_of_one(arguments[0], closure.env);
-                    let env = self.heap.scope_of_one(arguments[1], outer);
+                    let joined = closure.lambda.joined;
+                    let arguments = if inner.needed == Some(joined) {
+                        [self.needed_argument(one, env), self.delay(two, env)]
+                    } else if inner.needed == Some(joined + 1) {
+                        let second = self.needed_argument(two, env);
+                        [self.delay(one, env), second]
+                    } else {
+                        [self.delay(one, env), self.delay(two, env)]
+                    };
+                    let env = self.heap.joined_scope(&arguments, joined, closure.env);
                     return Ok(Tail::Body(&inner.body, env));
                 }
-                self.apply(function, &arguments, pos)
+                self.apply(function, &[self.delay(one, env), self.delay(two, env)], pos)
+            }
+            few if few.len() <= MAX_ON_STACK => {
+                // On the stack, where the collector sees them.
+                let mut arguments = [Value::Null; MAX_ON_STACK];
+                for (argument, expr) in arguments.iter_mut().zip(few) {
+                    *argument = self.delay(expr, env);
+                }
+                self.apply(function, &arguments[..few.len()], pos)
             }
             many => {
                 let many = many.iter().map(|one| self.delay(one, env));
                 let many = Items::from_iter(self.heap, many);
                 self.apply(function, &many, pos)
             }
+        }
+    }
+
+    /// An argument that the function needs before anything else: a thunk would be forced at once. Where it fails, the
+    /// function finds a thunk that does, so that the error is the same and says the same of its way.
+    #[inline(never)]
+    fn needed_argument(&self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
+        match expr.kind {
+            ExprKind::Call(..)
+            | ExprKind::Binary(..)
+            | ExprKind::If(_)
+            | ExprKind::Interpolated(_)
+            | ExprKind::Attrs(_)
+            | ExprKind::Let(..)
+            | ExprKind::Not(_)
+            | ExprKind::HasAttr(..) => match self.eval(expr, env) {
+                Ok(value) => self.own(value),
+                Err(error) => self.failing(error),
+            },
+            _ => self.delay(expr, env),
         }
     }
 
@@ -691,13 +759,11 @@ impl<'h> Evaluator<'h> {
     }
 }
 
-/// The second function of `a: b: ...`.
+/// The second function of `a: b: ...`, if both share a scope.
 #[inline]
-fn curried<'h>(lambda: &'h Lambda<'h>) -> Option<&'h Lambda<'h>> {
-    match (&lambda.parameter, lambda.body.kind) {
-        (Parameter::Ident(_), ExprKind::Lambda(inner)) => {
-            matches!(inner.parameter, Parameter::Ident(_)).then_some(inner)
-        }
+pub(crate) fn curried<'h>(lambda: &'h Lambda<'h>) -> Option<&'h Lambda<'h>> {
+    match lambda.body.kind {
+        ExprKind::Lambda(inner) => (inner.joined > lambda.joined).then_some(inner),
         _ => None,
     }
 }

@@ -44,10 +44,13 @@ pub struct Evaluator<'h> {
     pub(crate) call_depth: Cell<usize>,
     /// The errors that thunks failed with and `tryEval` may have caught.
     pub(crate) failures: RefCell<Vec<crate::error::Error>>,
+    /// The error that an argument failed with before the call, until the function finds it.
+    pub(crate) argument_error: Cell<Option<crate::error::Error>>,
     /// `builtins`, and the variables that every program sees.
     pub(crate) base: OnceCell<BaseScope<'h>>,
     /// Files that were imported: resolved path to value. Roots (no evaluation).
     pub(crate) imports: RefCell<Map<&'h [u8], Value<'h>>>,
+    /// What all threads have imported. Roots (no evaluation).
     pub(crate) common_imports: Shared<Map<&'h [u8], Value<'h>>>,
     /// Sources that were copied to the store by coercing a path to a string.
     pub(crate) copied_paths: RefCell<Map<&'h [u8], PathId>>,
@@ -90,6 +93,7 @@ pub(crate) struct Tables<'h> {
     pub(crate) symbols: Symbols<'h>,
     pub(crate) sources: Sources<'h>,
     pub(crate) store_paths: StorePathTable,
+    /// Roots (no evaluation).
     pub(crate) imports: Shared<Map<&'h [u8], Value<'h>>>,
     pub(crate) caches: crate::builtins::Caches,
 }
@@ -211,6 +215,7 @@ impl<'h> Evaluator<'h> {
             stack_steps: Cell::new(0),
             call_depth: Cell::new(0),
             failures: RefCell::default(),
+            argument_error: Cell::default(),
             base: OnceCell::new(),
             imports: RefCell::default(),
             common_imports: tables.imports,

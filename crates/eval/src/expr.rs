@@ -190,6 +190,11 @@ pub struct Lambda<'h> {
     pub pos: Pos,
     /// What it takes.
     pub parameter: Parameter<'h>,
+    /// How many variables of the scope that it is made in come before its own in one scope: the parameters of the
+    /// functions whose body it is, as in `a: b: ...`.
+    pub joined: u32,
+    /// The slot of the variable, among these and its own, that the body needs before anything else.
+    pub needed: Option<u32>,
     /// What it gives.
     pub body: Expr<'h>,
     /// The doc comment before it, if any.
@@ -198,7 +203,7 @@ pub struct Lambda<'h> {
 
 /// The parameter of a function.
 pub enum Parameter<'h> {
-    /// One variable: slot 0.
+    /// One variable: slot 0, or the one after those that are joined.
     Ident(Symbol),
     /// A set that is taken apart: slots in the order of `formals`, then the whole set if it has a name.
     Formals(Formals<'h>),

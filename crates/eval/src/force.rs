@@ -14,8 +14,10 @@ const STACK_STEP: usize = 8 * 1024 * 1024;
 /// The most steps: 2 GiB of stack is a recursion that does not end.
 const MAX_STEPS: usize = 256;
 
+/// The number of the error of an argument that was evaluated before the call.
+const ARGUMENT_FAILED: u32 = u32::MAX;
 /// The number of an error that only a helper has seen.
-const ELSEWHERE: u32 = u32::MAX;
+const ELSEWHERE: u32 = u32::MAX - 1;
 
 /// The sets and lists that deep forcing has met.
 type Seen = rustc_hash::FxHashSet<usize>;
@@ -107,7 +109,7 @@ impl<'h> Evaluator<'h> {
                 self.call(*function, &[Value::Int(number)], Pos::NONE)
             }
             State::Named(function, name, slot) => {
-                let name = self.string_of(self.symbols.name(name), &[]);
+                let name = Value::String(self.symbols.string(name));
                 self.call(*function, &[name, slot.get().peek()], Pos::NONE)
             }
             State::Mapped(function, slot) => {
@@ -132,7 +134,7 @@ impl<'h> Evaluator<'h> {
     /// What a thunk holds whose result is `value`. Nix copies results into thunks, and a list that was copied is another
     /// list where `«repeated»` is printed; so is ours, unless it was made for this thunk.
     #[inline]
-    fn own(&self, value: Value<'h>) -> Value<'h> {
+    pub(crate) fn own(&self, value: Value<'h>) -> Value<'h> {
         match value {
             Value::List(list) if self.newest_list.get() == std::ptr::from_ref(list) => {
                 self.newest_list.set(std::ptr::null());
@@ -168,8 +170,19 @@ impl<'h> Evaluator<'h> {
         State::Failed(number)
     }
 
+    /// A thunk that fails with an error when it is forced, which it is next, and only once.
+    #[cold]
+    pub(crate) fn failing(&self, error: Error) -> Value<'h> {
+        self.argument_error.set(Some(error));
+        Value::Thunk(self.heap.thunk(Thunk::failed(ARGUMENT_FAILED)))
+    }
+
     #[cold]
     fn failure(&self, number: u32) -> Error {
+        if number == ARGUMENT_FAILED {
+            let error = self.argument_error.take();
+            return error.unwrap_or_else(|| err!(Other, "an argument failed twice"));
+        }
         if self.is_helper || number == ELSEWHERE {
             // All of it that matters is that it can be caught.
             return err!(Throw, "something has failed in another thread");

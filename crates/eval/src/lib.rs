@@ -26,6 +26,7 @@ mod lints;
 mod lower;
 mod ops;
 mod parsed;
+mod peek;
 mod print;
 mod shared;
 

@@ -18,6 +18,7 @@ use crate::expr::{
     Formals, IfExpr, Lambda, Operator, Parameter, SelectExpr, WithVariable,
 };
 use crate::interactive::Entry;
+use crate::peek::needed_first;
 use crate::pos::Pos;
 use crate::source::{Origin, Source};
 use crate::symbol::{Symbol, sym};
@@ -31,6 +32,10 @@ const STACK_STEP: usize = 4 * 1024 * 1024;
 /// The largest memory of a syntax tree that is kept for the next file, in bytes.
 const MAX_REUSED_BYTES: usize = 1024 * 1024;
 
+/// The most variables of functions that directly return each other, as in `a: b: ...`, that share a scope. Whoever
+/// calls such a function with one argument more again and again has it copied each time.
+const MAX_JOINED: usize = 4;
+
 /// The length of an undefined variable from which on similar ones are offered.
 const SUGGESTED_FROM: usize = 3;
 
@@ -40,8 +45,8 @@ pub(crate) enum Scope<'h> {
     Sorted(&'h [Symbol]),
     /// As `Sorted`, and one more slot for the name of the whole argument.
     Formals(&'h [Symbol], Option<Symbol>),
-    /// One variable.
-    One(Symbol),
+    /// The variables of functions that directly return each other, outermost first.
+    Joined(Vec<Symbol>),
     /// The set of a `with`.
     With,
     /// Slots without names.
@@ -56,7 +61,7 @@ impl Scope<'_> {
                 .binary_search(&name)
                 .ok()
                 .or_else(|| (*binding == Some(name)).then_some(names.len())),
-            Self::One(only) => (*only == name).then_some(0),
+            Self::Joined(names) => names.iter().rposition(|known| *known == name),
             Self::With | Self::Nameless => None,
         }
     }
@@ -181,6 +186,8 @@ struct Lowering<'e, 'h> {
     exprs: Vec<&'h Expr<'h>>,
     names: Vec<AttrName<'h>>,
     withs: Cell<Vec<u32>>,
+    // The parameters of the functions whose body is lowered next, and is a function.
+    joined: Vec<Symbol>,
 }
 
 impl<'e, 'h> Lowering<'e, 'h> {
@@ -191,7 +198,8 @@ impl<'e, 'h> Lowering<'e, 'h> {
         scopes: Vec<Scope<'h>>,
     ) -> Self {
         let (exprs, names, withs) = (Vec::new(), Vec::new(), Cell::default());
-        Self { ev, source, base_dir, scopes, exprs, names, withs }
+        let joined = Vec::new();
+        Self { ev, source, base_dir, scopes, exprs, names, withs, joined }
     }
 }
 
@@ -442,7 +450,7 @@ impl<'h> Lowering<'_, 'h> {
                 Scope::Formals(names, binding) => {
                     known.extend(names.iter().chain(binding.iter()));
                 }
-                Scope::One(only) => known.push(*only),
+                Scope::Joined(names) => known.extend_from_slice(names),
                 Scope::With | Scope::Nameless => {}
             }
         }
@@ -608,11 +616,20 @@ impl<'h> Lowering<'_, 'h> {
         name: Option<Symbol>,
         pos: Pos,
     ) -> Result<&'h Lambda<'h>> {
+        let mut variables = std::mem::take(&mut self.joined);
+        let joined = index_u32(variables.len());
         let (parameter, body) = match lambda.parameter {
             ast::Parameter::Ident(ident) => {
                 let ident = self.symbol(ident);
-                let body =
-                    self.inside(Scope::One(ident), |this| this.body(lambda.body, name))?;
+                variables.push(ident);
+                let body = if variables.len() < MAX_JOINED && takes_one(lambda.body) {
+                    // Its scope takes the place of this one.
+                    self.joined = variables;
+                    self.body(lambda.body, name)?
+                } else {
+                    let scope = Scope::Joined(variables);
+                    self.inside(scope, |this| this.body(lambda.body, name))?
+                };
                 (Parameter::Ident(ident), body)
             }
             ast::Parameter::Formals { formals, ellipsis, binding } => {
@@ -634,7 +651,12 @@ impl<'h> Lowering<'_, 'h> {
                 (Parameter::Formals(Formals { formals, ellipsis, binding }), body)
             }
         };
-        Ok(self.ev.heap.alloc(Lambda { name, pos, parameter, body, doc: None }))
+        let needed = match parameter {
+            Parameter::Ident(_) => needed_first(&body),
+            Parameter::Formals(_) => None,
+        };
+        let lambda = Lambda { name, pos, parameter, joined, needed, body, doc: None };
+        Ok(self.ev.heap.alloc(lambda))
     }
 
     /// The body of a function; a function that it returns goes by the same name.
@@ -740,6 +762,11 @@ impl<'h> Lowering<'_, 'h> {
         let arguments: [&Expr<'h>; 2] = [heap.alloc(left), heap.alloc(right)];
         Ok(ExprKind::Call(heap.alloc(Expr { kind, pos }), heap.slice(&arguments)))
     }
+}
+
+/// Whether an expression is a function of one variable.
+fn takes_one(expr: &ast::Expr<'_>) -> bool {
+    matches!(expr.kind, ast::ExprKind::Lambda(lambda) if matches!(lambda.parameter, ast::Parameter::Ident(_)))
 }
 
 fn index_u32(index: usize) -> u32 {

@@ -7,7 +7,32 @@ use crate::evaluator::Evaluator;
 use crate::expr::{Expr, ExprKind, Operator};
 use crate::pos::Pos;
 use crate::symbol::sym;
-use crate::value::{Attrs, Env, Items, Value};
+use crate::value::{Attrs, Env, Items, List, Value};
+
+/// The most operands of a chain of `++` that are kept on the stack.
+const MAX_CHAIN: usize = 8;
+
+/// An iterator of which is known how many items it has left.
+struct Counted<I> {
+    items: I,
+    left: usize,
+}
+
+impl<I: Iterator> Iterator for Counted<I> {
+    type Item = I::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<I::Item> {
+        self.left = self.left.saturating_sub(1);
+        self.items.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<I: Iterator> ExactSizeIterator for Counted<I> {}
 
 /// What is still to be done for operands that are joined at once.
 enum Join<'h> {
@@ -58,7 +83,7 @@ impl<'h> Evaluator<'h> {
             }
             Operator::Concat => {
                 if is_concat(left) || is_concat(right) {
-                    return self.concat_tree(left, right, env, pos);
+                    return self.concat_many(left, right, env, pos);
                 }
                 let first = self.eval(left, env)?;
                 let second = self.eval(right, env)?;
@@ -167,19 +192,84 @@ impl<'h> Evaluator<'h> {
         let doing = "while evaluating one of the elements to concatenate";
         let first = self.expect_list(left, pos, doing)?;
         let second = self.expect_list(right, pos, doing)?;
-        if second.is_empty() {
-            return Ok(Value::List(first));
-        }
-        if first.is_empty() {
-            return Ok(Value::List(second));
-        }
-        let mut items = Vec::with_capacity(first.len() + second.len());
-        items.extend(first.iter());
-        items.extend(second.iter());
-        Ok(self.list(&items))
+        Ok(self.concat_all([first, second].into_iter()))
     }
 
-    /// `++` of which an operand is written with `++` itself, joined at once: one by one, a long chain would copy the
+    /// One list out of several. Where at most one has elements, nothing is copied.
+    pub(crate) fn concat_all(
+        &self,
+        lists: impl Iterator<Item = &'h List<'h>> + Clone,
+    ) -> Value<'h> {
+        let mut filled = lists.clone().filter(|list| !list.is_empty());
+        match (filled.next(), filled.next()) {
+            (None, _) => self.list(&[]),
+            (Some(only), None) => Value::List(only),
+            (Some(_), Some(_)) => {
+                let left = lists.clone().map(List::len).sum();
+                let items = lists.flat_map(List::iter);
+                self.list_of(self.heap.slots(Counted { items, left }))
+            }
+        }
+    }
+
+    /// `a ++ (b ++ (c ++ ...))` with a few operands, as nearly every chain is.
+    #[inline(never)]
+    fn concat_chain(
+        &self,
+        chain: &[&'h Expr<'h>],
+        positions: &[Pos],
+        env: Env<'h>,
+    ) -> Result<Value<'h>> {
+        let doing = "while evaluating one of the elements to concatenate";
+        // On the stack, where the collector sees them.
+        let mut values = [Value::Null; MAX_CHAIN];
+        for (value, operand) in values.iter_mut().zip(chain) {
+            *value = self.eval(operand, env)?;
+        }
+        let values = &values[..chain.len()];
+        let list = |value: &Value<'h>| match value {
+            Value::List(list) => Some(*list),
+            _ => None,
+        };
+        if values.iter().all(|value| list(value).is_some()) {
+            return Ok(self.concat_all(values.iter().filter_map(list)));
+        }
+        // From the innermost operator outward, the left operand first.
+        for (index, pos) in positions.iter().enumerate().rev() {
+            self.expect_list(values[index], *pos, doing)?;
+            if index + 2 == values.len() {
+                self.expect_list(values[index + 1], *pos, doing)?;
+            }
+        }
+        Ok(self.list(&[]))
+    }
+
+    /// `++` of which an operand is written with `++` itself.
+    fn concat_many(
+        &self,
+        left: &'h Expr<'h>,
+        right: &'h Expr<'h>,
+        env: Env<'h>,
+        pos: Pos,
+    ) -> Result<Value<'h>> {
+        let (mut chain, mut positions) = ([left; MAX_CHAIN], [pos; MAX_CHAIN]);
+        let mut rest = right;
+        for operators in 1..MAX_CHAIN {
+            if is_concat(chain[operators - 1]) {
+                break;
+            }
+            let ExprKind::Binary(Operator::Concat, (left, right)) = &rest.kind else {
+                chain[operators] = rest;
+                let (chain, positions) = (&chain[..=operators], &positions[..operators]);
+                return self.concat_chain(chain, positions, env);
+            };
+            (chain[operators], positions[operators]) = (left, rest.pos);
+            rest = right;
+        }
+        self.concat_tree(left, right, env, pos)
+    }
+
+    /// `++` of any form, joined at once: one by one, a long chain would copy the
     /// same elements for every list before or after them. Operands are evaluated and checked in the order in which
     /// they would be one by one.
     #[inline(never)]
@@ -223,17 +313,10 @@ impl<'h> Evaluator<'h> {
                 }
             }
         }
-        let lists = || {
-            operands.iter().filter_map(|operand| match operand {
-                Value::List(list) if !list.is_empty() => Some(*list),
-                _ => None,
-            })
-        };
-        if let (Some(only), None) = (lists().next(), lists().nth(1)) {
-            return Ok(Value::List(only));
-        }
-        let items: Vec<_> = lists().flat_map(|list| list.iter()).collect();
-        Ok(self.list(&items))
+        Ok(self.concat_all(operands.iter().filter_map(|operand| match operand {
+            Value::List(list) => Some(*list),
+            _ => None,
+        })))
     }
 
     /// `-`, `*` and `/` (and `builtins.add`) of two numbers.

@@ -9,6 +9,8 @@ mod story;
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use picnix_store_core::StorePath;
+
 use crate::error::{Error, Frame};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
@@ -31,6 +33,15 @@ pub fn show_pos(ev: &Evaluator<'_>, pos: Pos) -> String {
         Some(place) => show_place(place),
         None => "«none»".into(),
     }
+}
+
+/// The place in a file where this evaluation made a derivation, with an excerpt; the first line begins with "at".
+pub fn derivation_place(ev: &Evaluator<'_>, path: &StorePath) -> Option<String> {
+    let pos = crate::builtins::derivation_place(ev, path);
+    let place = ev.sources.place(pos)?;
+    let mut text = String::new();
+    let is_file = matches!(place.origin, Origin::File(_));
+    (is_file && excerpt(ev, pos, "", &mut text)).then(|| text.trim_start().to_owned())
 }
 
 fn show_place(place: Place<'_>) -> String {

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
 use crate::shared::{Common, Shared};
-use crate::value::Heap;
+use crate::value::{Heap, Str};
 
 /// An interned name. Two symbols of one evaluation are equal if and only if their names are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,8 @@ pub(crate) struct Name<'h> {
     bytes: &'h [u8],
     /// Its first eight bytes as a number, which sorts as they do.
     prefix: u64,
+    /// The name as a string of the language, once it was asked for.
+    string: Option<&'h Str<'h>>,
 }
 
 impl<'h> Name<'h> {
@@ -50,7 +52,7 @@ impl<'h> Name<'h> {
         let mut first = [0; 8];
         let length = bytes.len().min(first.len());
         first[..length].copy_from_slice(&bytes[..length]);
-        Self { bytes, prefix: u64::from_be_bytes(first) }
+        Self { bytes, prefix: u64::from_be_bytes(first), string: None }
     }
 }
 
@@ -152,17 +154,34 @@ impl<'h> Symbols<'h> {
     /// The name of a symbol.
     #[inline]
     pub fn name(&self, symbol: Symbol) -> &'h [u8] {
-        if let Some(name) = self.names.borrow().get(symbol.0 as usize) {
-            return name.bytes;
-        }
-        self.learned_name(symbol)
+        self.entry(symbol).bytes
     }
 
-    /// The name of a symbol that another thread has made.
+    #[inline]
+    fn entry(&self, symbol: Symbol) -> Name<'h> {
+        if let Some(name) = self.names.borrow().get(symbol.0 as usize) {
+            return *name;
+        }
+        self.learned(symbol)
+    }
+
+    /// What is known of a symbol that another thread has made.
     #[cold]
-    fn learned_name(&self, symbol: Symbol) -> &'h [u8] {
+    fn learned(&self, symbol: Symbol) -> Name<'h> {
         self.learn();
-        self.names.borrow()[symbol.0 as usize].bytes
+        self.names.borrow()[symbol.0 as usize]
+    }
+
+    /// The name of a symbol as a string of the language: one for all who ask.
+    pub(crate) fn string(&self, symbol: Symbol) -> &'h Str<'h> {
+        let name = self.entry(symbol);
+        if let Some(string) = name.string {
+            return string;
+        }
+        let string = Str { bytes: name.bytes, context: &[] };
+        let string = self.heap.immortal(|| self.heap.alloc(string));
+        self.names.borrow_mut()[symbol.0 as usize].string = Some(string);
+        string
     }
 
     /// The order of distinct symbols by their names: the beginning of each name, and the symbol's index.
@@ -292,4 +311,6 @@ known_symbols! {
     HASH_ALGO = "hashAlgo",
     VERSION = "version",
     TOPLEVEL = "toplevel",
+    PNAME = "pname",
+    URLS = "urls",
 }

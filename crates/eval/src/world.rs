@@ -311,6 +311,8 @@ pub struct Settings {
     pub trace_verbose: bool,
     /// Whether `builtins.warn` aborts.
     pub abort_on_warn: bool,
+    /// Whether what is printed tells forced values from others, so that exactly what C++ Nix makes a thunk of is one.
+    pub unforced_shown: bool,
     /// Whether errors will be shown with every call on their way; if not, calls are left out of traces.
     pub show_trace: bool,
     /// Experimental features of Nix that are on.
@@ -333,6 +335,7 @@ impl Default for Settings {
             pipe_operators: false,
             allow_import_from_derivation: true,
             max_call_depth: 10_000,
+            unforced_shown: false,
             trace_verbose: false,
             abort_on_warn: false,
             show_trace: false,

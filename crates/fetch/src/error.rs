@@ -9,8 +9,8 @@ use picnix_store_core::{Hash, HashFormat};
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Every URL was tried in vain.
-    #[error("cannot fetch {name:?}; tried{}", list(.attempts))]
+    /// Every URL was tried in vain. The words are those of Nix, which people search for.
+    #[error("unable to download '{name}'{}", tried(name, .attempts))]
     Exhausted {
         /// The first URL as it was given.
         name: String,
@@ -51,7 +51,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A URL gave nothing.
-    #[error("cannot fetch '{url}': {reason}")]
+    #[error("unable to download '{url}': {reason}")]
     Get {
         /// The URL.
         url: String,
@@ -107,6 +107,13 @@ impl fmt::Display for Attempt {
 
 fn list(attempts: &[Attempt]) -> String {
     attempts.iter().map(|attempt| format!("\n  {attempt}")).collect()
+}
+
+fn tried(name: &str, attempts: &[Attempt]) -> String {
+    match attempts {
+        [only] if only.url == name => format!(": {}", only.reason),
+        _ => format!("; tried{}", list(attempts)),
+    }
 }
 
 fn also(others: &[Attempt]) -> String {

@@ -199,7 +199,7 @@ fn refused(status: StatusCode) -> Refusal {
         status,
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN
     );
-    Refusal { reason: format!("HTTP status {status}"), is_passing, is_absent }
+    Refusal { reason: format!("HTTP error {status}"), is_passing, is_absent }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -99,7 +99,7 @@ impl<'c> Stream<'c> {
     }
 
     fn error(&self, reason: &str) -> io::Error {
-        io::Error::other(format!("cannot fetch '{}': {reason}", self.url))
+        io::Error::other(format!("unable to download '{}': {reason}", self.url))
     }
 }
 

@@ -274,7 +274,7 @@ fn a_wrong_hash_names_both_and_keeps_nothing() {
             "hash mismatch in file downloaded from '{}':\n  \
              specified: sha256-{}\n  \
              got:       sha256-{}\n\
-             other URLs failed too:\n  {}: HTTP status 410 Gone",
+             other URLs failed too:\n  {}: HTTP error 410 Gone",
             lying.url("b"),
             sri(b"medicine"),
             sri(b"poison"),
@@ -310,7 +310,7 @@ fn without_a_network_every_url_is_named() {
     assert_eq!(
         text,
         format!(
-            "cannot fetch \"http://127.0.0.1:{port}/a\"; tried\n  \
+            "unable to download 'http://127.0.0.1:{port}/a'; tried\n  \
              http://127.0.0.1:{port}/a: Connection refused (os error 111)\n  \
              http://127.0.0.1:{port}/debian/pool/b: Connection refused (os error 111)\n  \
              gopher://x/c: unsupported kind of URL\n  \

@@ -19,7 +19,7 @@ const ALIGNMENT: u64 = 8;
 const DISK_ID: usize = 440;
 const TABLE: usize = 446;
 /// Partition types: the EFI system partition, and Linux.
-const TYPE_EFI: u8 = 0xef;
+pub(crate) const TYPE_EFI: u8 = 0xef;
 const TYPE_LINUX: u8 = 0x83;
 /// What a table says of addresses by cylinder, head and sector that it cannot express.
 const NO_GEOMETRY: [u8; 3] = [0xfe, 0xff, 0xff];
@@ -61,13 +61,7 @@ impl Format for Disk {
             first: root_first,
             sectors: root_bytes.next_multiple_of(ALIGNMENT * SECTOR_BYTES) / SECTOR_BYTES,
         };
-        head[DISK_ID..DISK_ID + 4].copy_from_slice(&options.disk_id.to_le_bytes());
-        let partitions = [(TYPE_EFI, efi), (TYPE_LINUX, root)];
-        for (index, (kind, partition)) in partitions.into_iter().enumerate() {
-            let at = TABLE + 16 * index;
-            head[at..at + 16].copy_from_slice(&partition.entry(kind)?);
-        }
-        head[510..512].copy_from_slice(&[0x55, 0xaa]);
+        put_table(&mut head, options.disk_id, [(TYPE_EFI, efi), (TYPE_LINUX, root)])?;
 
         let mut counter = Counter { out, count: 0 };
         counter.write_all(&head).map_err(ImageError::Write)?;
@@ -98,10 +92,26 @@ impl Format for Disk {
     }
 }
 
+/// Puts the table of two partitions into a disk's first sector, each with its type.
+pub(crate) fn put_table(
+    head: &mut [u8],
+    disk_id: u32,
+    partitions: [(u8, Partition); 2],
+) -> Result<(), ImageError> {
+    head[DISK_ID..DISK_ID + 4].copy_from_slice(&disk_id.to_le_bytes());
+    for (index, (kind, partition)) in partitions.into_iter().enumerate() {
+        let at = TABLE + 16 * index;
+        head[at..at + 16].copy_from_slice(&partition.entry(kind)?);
+    }
+    head[510..512].copy_from_slice(&[0x55, 0xaa]);
+    Ok(())
+}
+
+/// A part of a disk, in sectors.
 #[derive(Debug, Clone, Copy)]
-struct Partition {
-    first: u64,
-    sectors: u64,
+pub(crate) struct Partition {
+    pub(crate) first: u64,
+    pub(crate) sectors: u64,
 }
 
 impl Partition {

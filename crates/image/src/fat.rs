@@ -14,6 +14,8 @@ use std::io::{self, Write};
 
 const SECTOR_BYTES: u32 = 512;
 const ENTRY_BYTES: u32 = 32;
+/// Sectors in one of a CD's.
+const CD_SECTORS: u8 = 4;
 /// With fewer clusters the numbers of clusters have 12 bits, with fewer than the second 16.
 const FAT12_MAX_CLUSTERS: u32 = 4084;
 const FAT16_MAX_CLUSTERS: u32 = 65524;
@@ -67,7 +69,21 @@ impl Geometry {
 
     /// The smallest volume of a disk that holds a tree.
     pub fn fitting(tree: &ImageTree, hidden_sectors: u32) -> Result<Self, ImageError> {
-        let mut cluster_sectors: u8 = 1;
+        Self::smallest(tree, hidden_sectors, 1)
+    }
+
+    /// The smallest one of a CD, whose files begin where its sectors of 2,048 bytes do.
+    pub fn fitting_cd(tree: &ImageTree, hidden_sectors: u32) -> Result<Self, ImageError> {
+        Self::smallest(tree, hidden_sectors, CD_SECTORS)
+    }
+
+    /// Files begin at multiples of `alignment` sectors, as the volume itself does.
+    fn smallest(
+        tree: &ImageTree,
+        hidden_sectors: u32,
+        alignment: u8,
+    ) -> Result<Self, ImageError> {
+        let mut cluster_sectors = alignment;
         loop {
             let shape = Self { cluster_sectors, hidden_sectors, ..Self::FLOPPY };
             let clusters = tree
@@ -77,7 +93,7 @@ impl Geometry {
                 .max(1);
             match u32::try_from(clusters) {
                 Ok(clusters) if clusters <= FAT12_MAX_CLUSTERS => {
-                    return Ok(shape.with_clusters(clusters));
+                    return Ok(shape.with_clusters(clusters, alignment));
                 }
                 // A cluster has at most 64 sectors.
                 _ if cluster_sectors < 64 => cluster_sectors *= 2,
@@ -93,7 +109,7 @@ impl Geometry {
         }
     }
 
-    fn with_clusters(self, clusters: u32) -> Self {
+    fn with_clusters(self, clusters: u32, alignment: u8) -> Self {
         let table_bytes = ((clusters + FIRST_CLUSTER) * 3).div_ceil(2);
         let table_sectors = table_bytes.div_ceil(SECTOR_BYTES);
         let table_sectors = u16::try_from(table_sectors).expect("at most 4,086 numbers");
@@ -104,6 +120,9 @@ impl Geometry {
             root_entries: 16,
             ..self
         };
+        let data = shape.first_data_sector();
+        let padding = data.next_multiple_of(u32::from(alignment)) - data;
+        shape.reserved_sectors += u16::try_from(padding).expect("less than a cluster");
         shape.sectors =
             shape.first_data_sector() + clusters * u32::from(shape.cluster_sectors);
         shape
@@ -410,15 +429,15 @@ fn directory_entry(name: &[u8; 11], attribute: u8, cluster: u32, size: u32) -> V
 }
 
 /// What lies directly in a directory, in the order of names.
-fn children<'a>(
+pub(crate) fn children<'a, 'b>(
     tree: &'a ImageTree,
-    directory: &'a ImagePath,
-) -> impl Iterator<Item = (&'a ImagePath, &'a Entry)> {
+    directory: &'b ImagePath,
+) -> impl Iterator<Item = (&'a ImagePath, &'a Entry)> + use<'a, 'b> {
     tree.iter().filter(move |(path, _)| path.parent().as_ref() == Some(directory))
 }
 
 /// "BOOTX64 EFI" for `bootx64.efi`; nothing for what DOS cannot name.
-fn short_name(path: &ImagePath) -> Option<[u8; 11]> {
+pub(crate) fn short_name(path: &ImagePath) -> Option<[u8; 11]> {
     let name = path.as_bytes().rsplit(|byte| *byte == b'/').next()?;
     let mut parts = name.splitn(2, |byte| *byte == b'.');
     let (base, extension) = (parts.next()?, parts.next().unwrap_or_default());

@@ -6,8 +6,11 @@
 
 use crate::disk::Disk;
 use crate::floppy::Floppy;
+use crate::iso::Iso;
 use crate::squashfs::Squashfs;
-use crate::{Boot, Compression, ContentSource, ImageError, ImagePath, ImageTree, cpio};
+use crate::{
+    Boot, CdBoot, Compression, ContentSource, ImageError, ImagePath, ImageTree, cpio,
+};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -18,6 +21,8 @@ pub struct WriteOptions {
     pub compression: Compression,
     /// How the image starts by itself, where its format can.
     pub boot: Option<Boot>,
+    /// What an image needs more that is a CD and a disk at once.
+    pub cd: Option<CdBoot>,
     /// The contents of the root partition, where the format has partitions.
     pub root: Option<Arc<dyn ContentSource>>,
     /// The number that tells disks apart, where the format is one of a disk.
@@ -27,7 +32,7 @@ pub struct WriteOptions {
 impl WriteOptions {
     /// Options for a format that needs nothing but this.
     pub const fn new(compression: Compression) -> Self {
-        Self { compression, boot: None, root: None, disk_id: 0 }
+        Self { compression, boot: None, cd: None, root: None, disk_id: 0 }
     }
 }
 
@@ -75,7 +80,7 @@ pub trait Format: Sync {
 
 /// All formats, sorted by name.
 pub fn formats() -> &'static [&'static dyn Format] {
-    &[&Disk, &Floppy, &Initramfs, &Squashfs]
+    &[&Disk, &Floppy, &Initramfs, &Iso, &Squashfs]
 }
 
 /// Finds a format by name, and checks that it writes the version that a description asks for.
@@ -152,8 +157,8 @@ mod tests {
 
     #[test]
     fn an_unknown_format_lists_the_known() {
-        let error = find_format("iso", 1).err().unwrap();
-        insta::assert_snapshot!(error, @r#"unknown image format "iso"; there are: disk, floppy, initramfs, squashfs"#);
+        let error = find_format("tape", 1).err().unwrap();
+        insta::assert_snapshot!(error, @r#"unknown image format "tape"; there are: disk, floppy, initramfs, iso, squashfs"#);
     }
 
     #[test]

@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 const MAGIC: u32 = 0x7371_7368;
-const SUPERBLOCK_BYTES: u64 = 96;
+/// The superblock's length; what an image begins with.
+pub(crate) const SUPERBLOCK_BYTES: u64 = 96;
 /// Blocks of data: the largest that there are.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 const BLOCK_LOG2: u16 = 20;
@@ -67,15 +68,46 @@ impl Format for Squashfs {
     }
 }
 
+/// A file system whose superblock and other parts need not be adjacent.
+pub(crate) struct Parts {
+    /// What the medium begins with.
+    pub(crate) superblock: Vec<u8>,
+    /// Everything else, in one piece.
+    pub(crate) body: Vec<u8>,
+}
+
 /// Writes a tree as a file system.
-///
-/// The superblock comes first and is known last, so the image is made in memory: it is no larger
-/// than what will be compressed into it.
 pub fn write(
     tree: &ImageTree,
     compression: Compression,
     out: &mut dyn Write,
 ) -> Result<Written, ImageError> {
+    let Parts { superblock, body } = pack(tree, compression, SUPERBLOCK_BYTES)?;
+    let mut counter = Counter { out, count: 0 };
+    let used = SUPERBLOCK_BYTES + body.len() as u64;
+    let padding = used.next_multiple_of(PADDING_BYTES) - used;
+    counter
+        .write_all(&superblock)
+        .and_then(|()| counter.write_all(&body))
+        .and_then(|()| {
+            io::copy(&mut io::Read::take(io::repeat(0), padding), &mut counter)
+        })
+        .and_then(|_| counter.out.flush())
+        .map_err(ImageError::Write)?;
+    let entries = entry_sizes(tree);
+    let raw_bytes = entries.iter().map(|entry| entry.size_bytes).sum();
+    Ok(Written { raw_bytes, image_bytes: counter.count, entries })
+}
+
+/// Packs a tree into a file system whose body lies at `body_start` of its medium.
+///
+/// The superblock comes first and is known last, so the image is made in memory: it is no larger
+/// than what will be compressed into it.
+pub(crate) fn pack(
+    tree: &ImageTree,
+    compression: Compression,
+    body_start: u64,
+) -> Result<Parts, ImageError> {
     let compressor = match compression {
         Compression::Gzip => COMPRESSOR_GZIP,
         Compression::Xz(_) => COMPRESSOR_XZ,
@@ -87,7 +119,7 @@ pub fn write(
             });
         }
     };
-    let mut blocks = BlockWriter::new(compression, SUPERBLOCK_BYTES);
+    let mut blocks = BlockWriter::new(compression, body_start);
     let mut files = BTreeMap::new();
     for (path, entry) in tree.iter() {
         if let Node::File(source) = &entry.node {
@@ -119,7 +151,7 @@ pub fn write(
     }
     let mut body = data.bytes;
     let mut append = |bytes: &[u8]| {
-        let at = SUPERBLOCK_BYTES + body.len() as u64;
+        let at = body_start + body.len() as u64;
         body.extend_from_slice(bytes);
         at
     };
@@ -132,26 +164,12 @@ pub fn write(
     }
     let at = append(&tables.owners.blocks);
     superblock.owner_table = append(&tables.owners.index(at));
-    superblock.bytes_used = SUPERBLOCK_BYTES + body.len() as u64;
-
-    let mut counter = Counter { out, count: 0 };
-    let padding =
-        superblock.bytes_used.next_multiple_of(PADDING_BYTES) - superblock.bytes_used;
-    counter
-        .write_all(&superblock.bytes())
-        .and_then(|()| counter.write_all(&body))
-        .and_then(|()| {
-            io::copy(&mut io::Read::take(io::repeat(0), padding), &mut counter)
-        })
-        .and_then(|_| counter.out.flush())
-        .map_err(ImageError::Write)?;
-    let entries = entry_sizes(tree);
-    let raw_bytes = entries.iter().map(|entry| entry.size_bytes).sum();
-    Ok(Written { raw_bytes, image_bytes: counter.count, entries })
+    superblock.bytes_used = body_start + body.len() as u64;
+    Ok(Parts { superblock: superblock.bytes(), body })
 }
 
 /// What each entry takes before compression: its contents, its inode and its name.
-fn entry_sizes(tree: &ImageTree) -> Vec<EntrySize> {
+pub(crate) fn entry_sizes(tree: &ImageTree) -> Vec<EntrySize> {
     tree.iter()
         .map(|(path, entry)| EntrySize {
             path: path.clone(),

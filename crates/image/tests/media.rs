@@ -1,4 +1,4 @@
-//! Floppies, disks and squashfs images, judged by the tools that others wrote for them.
+//! Floppies, disks, CDs and squashfs images, judged by the tools that others wrote for them.
 
 #![expect(
     clippy::disallowed_methods,
@@ -9,10 +9,11 @@
 )]
 
 use picnix_image::bios::LOADER_BYTES;
+use picnix_image::efi::EFI_LOADER_BYTES;
 use picnix_image::fat::{Geometry, Volume};
 use picnix_image::{
-    Boot, Compression, DeviceNumber, ImageError, ImagePath, ImageTree, Metadata, Node,
-    WriteOptions, XzFilter, find_format,
+    Boot, CdBoot, Compression, DeviceNumber, ImageError, ImagePath, ImageTree, Metadata,
+    Node, WriteOptions, XzFilter, find_format,
 };
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -251,6 +252,139 @@ fn unsquashfs_reads_what_was_written() {
         let zeros = std::fs::read(root.join("data/zeros")).unwrap();
         assert!(zeros == vec![0; 3 << 20]);
     }
+}
+
+/// A CD of [`system_tree`], or of a system that lives in memory.
+fn cd_options(initramfs: Option<&str>) -> WriteOptions {
+    let mut mbr = vec![0; 512];
+    mbr[400..408].copy_from_slice(b"picnixm1");
+    let mut efi_loader = vec![0; EFI_LOADER_BYTES];
+    efi_loader[1272..1280].copy_from_slice(b"picnixe1");
+    let mut files = ImageTree::new();
+    for (name, length, seed) in [("/linux", 300_001, 1), ("/initrd", 90_000, 2)] {
+        let node = Node::bytes(noise(length, seed));
+        files.insert(path(name), node, Metadata::new(0o644), "test").unwrap();
+    }
+    WriteOptions {
+        boot: Some(boot("/linux", initramfs)),
+        cd: Some(CdBoot {
+            mbr,
+            efi_loader,
+            files,
+            on_cd: "root=/dev/sr0".to_owned(),
+            on_disk: "root=PARTUUID=1234abcd-01".to_owned(),
+        }),
+        disk_id: 0x1234_abcd,
+        ..WriteOptions::new(Compression::Gzip)
+    }
+}
+
+#[test]
+fn loaders_of_a_cd_know_the_kernel_by_both_kinds_of_sectors() {
+    let bytes = write("iso", &system_tree(), &cd_options(Some("/initrd")));
+    assert_eq!(number(&bytes, 416), 4, "the MBR's loader, in sectors of a disk");
+    for (loader, sector, own, root) in [
+        (2048, 512, 4, &b"console=ttyS0 root=PARTUUID=1234abcd-01\0"[..]),
+        (4096, 2048, 2, b"console=ttyS0 root=/dev/sr0\0"),
+    ] {
+        assert_eq!(1 << bytes[loader + 72], sector);
+        for (field, seed, length) in [(76, 1, 300_001), (84, 2, 90_000)] {
+            let start = number(&bytes, loader + field) * sector;
+            assert_eq!(number(&bytes, loader + field + 4), length);
+            assert!(bytes[start..start + length] == noise(length, seed), "{field}");
+        }
+        assert_eq!(number(&bytes, loader + 92), own);
+        assert_eq!(&bytes[loader + 1536..][..root.len()], root);
+    }
+}
+
+#[test]
+fn a_cd_is_a_squashfs_an_iso_9660_and_a_disk() {
+    let test = "a_cd_is_a_squashfs_an_iso_9660_and_a_disk";
+    let tree = system_tree();
+    let options = cd_options(None);
+    let bytes = write("iso", &tree, &options);
+    assert!(bytes == write("iso", &tree, &options), "the same again");
+    assert_eq!(bytes.len() % 2048, 0);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("cd.iso"), &bytes).unwrap();
+
+    // The squashfs: everything of it can be read.
+    let args = ["-no-progress", "-excludes", "cd.iso", "dev"];
+    if judge(test, "unsquashfs", &args, dir.path()).is_some() {
+        let root = dir.path().join("squashfs-root");
+        assert_eq!(std::fs::read_dir(root.join("many")).unwrap().count(), 1500);
+        assert!(std::fs::read(root.join("data/more")).unwrap() == noise(600_000, 6));
+    }
+    // The ISO 9660 and what firmware finds through it.
+    let args =
+        ["-indev", "cd.iso", "-report_el_torito", "plain", "-lsl", "/", "/EFI/BOOT"];
+    if let Some(said) = judge(test, "xorriso", &args, dir.path()) {
+        for line in [
+            "El Torito catalog  : 19  1",
+            "El Torito boot img :   1  BIOS  y   none  0x0000  0x00      4           2",
+            "El Torito boot img :   2  UEFI  y   none",
+            "300001 Jan  1  1980 'LINUX'",
+            "2048 Jan  1  1980 'BOOTX64.EFI'",
+        ] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+    }
+    let extract = ["-osirrox", "on", "-indev", "cd.iso", "-extract", "/LINUX", "linux"];
+    if judge(test, "xorriso", &extract, dir.path()).is_some() {
+        let linux = std::fs::read(dir.path().join("linux")).unwrap();
+        assert!(linux == noise(300_001, 1));
+    }
+    if let Some(said) = judge(test, "isoinfo", &["-f", "-i", "cd.iso"], dir.path()) {
+        let paths =
+            ["/EFI", "/EFI/BOOT", "/EFI/BOOT/BOOTX64.EFI;1", "/INITRD.;1", "/LINUX.;1"];
+        let mut listed: Vec<_> = said.lines().map(str::trim_end).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, paths);
+    }
+    // The disk and its volume for EFI.
+    if let Some(said) = judge(test, "sfdisk", &["--dump", "cd.iso"], dir.path()) {
+        assert!(said.contains("label-id: 0x1234abcd"), "{said}");
+        assert!(said.contains("type=0, bootable") && said.contains("type=ef"), "{said}");
+    }
+    let first = number(&bytes, 446 + 16 + 8) * 512;
+    let length = number(&bytes, 446 + 16 + 12) * 512;
+    std::fs::write(dir.path().join("esp.img"), &bytes[first..first + length]).unwrap();
+    judge(test, "fsck.fat", &["-n", "esp.img"], dir.path());
+    let copy = ["-n", "-i", "esp.img", "::LINUX", "got"];
+    if judge(test, "mcopy", &copy, dir.path()).is_some() {
+        assert!(std::fs::read(dir.path().join("got")).unwrap() == noise(300_001, 1));
+    }
+}
+
+#[test]
+fn a_cd_of_a_system_in_memory_has_no_squashfs() {
+    let bytes = write("iso", &ImageTree::new(), &cd_options(Some("/initrd")));
+    assert_eq!(bytes[..4], [0; 4], "the MBR as it was");
+    let told = b"console=ttyS0 initrd=\\initrd\0root=/dev/sr0\0";
+    assert!(bytes.windows(told.len()).any(|window| window == told));
+}
+
+#[test]
+fn a_cd_that_cannot_start_is_refused() {
+    let refused = |change: &dyn Fn(&mut WriteOptions)| {
+        let mut options = cd_options(None);
+        change(&mut options);
+        let format = find_format("iso", 1).unwrap();
+        format
+            .write(&ImageTree::new(), &options, &mut Vec::new())
+            .unwrap_err()
+            .to_string()
+    };
+    insta::assert_snapshot!(refused(&|options| options.cd = None), @"the image cannot be made to start: a CD needs a loader and a kernel");
+    insta::assert_snapshot!(refused(&|options| options.cd.as_mut().unwrap().mbr.clear()), @"the image cannot be made to start: the MBR is not one that this picnix knows");
+    insta::assert_snapshot!(refused(&|options| options.boot.as_mut().unwrap().initramfs = Some(path("/initramfs"))), @"the image cannot be made to start: kernel or initramfs is not a file of the image");
+    insta::assert_snapshot!(refused(&|options| options.boot.as_mut().unwrap().command_line = "x".repeat(500)), @"the image cannot be made to start: the kernel command line is longer than 511 bytes");
+    insta::assert_snapshot!(refused(&|options| {
+        let node = Node::bytes("");
+        let files = &mut options.cd.as_mut().unwrap().files;
+        files.insert(path("/efi/boot/bootx64.efi"), node, Metadata::new(0o644), "you").unwrap();
+    }), @r#""/efi/boot/bootx64.efi" is asked for twice: as a file of 0 bytes (mode 0644, owner 0:0) by you, and as a file of 2048 bytes (mode 0644, owner 0:0) by the loader for EFI"#);
 }
 
 #[test]

@@ -13,12 +13,11 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
-use seccompiler::BpfProgram;
 
 use crate::ids::{BUILDER_GID, BUILDER_UID};
 use crate::script::{Op, READ_ONLY, Subtree};
@@ -40,7 +39,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) isolated: bool,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) processes: Option<u64>,
-    pub(crate) filter: &'a BpfProgram,
+    pub(crate) filter: &'a [libc::sock_filter],
 }
 
 /// Where the child's end of the conversation lies after the descriptors were ordered.
@@ -292,6 +291,11 @@ fn make_dir(path: &CStr) -> Result<()> {
 }
 
 fn make_file(path: &CStr, contents: &[u8]) -> Result<()> {
+    if contents.is_empty() {
+        // Something to mount on. This makes it without opening it.
+        let mode = Mode::from_raw_mode(0o444);
+        return rustix::fs::mknodat(CWD, path, FileType::RegularFile, mode, 0);
+    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o444))?;
     let mut rest = contents;
@@ -432,7 +436,7 @@ fn limit(plan: &Plan<'_>) -> Result<()> {
     let domain = unsafe { libc::personality(0xffff_ffff) };
     if let Ok(domain) = libc::c_ulong::try_from(domain) {
         // SAFETY: plain system call. A refusal costs determinism of addresses only.
-        unsafe { libc::personality(domain | NO_RANDOMIZE) };
+        unsafe { libc::personality(domain | libc::c_ulong::from(NO_RANDOMIZE)) };
     }
     Ok(())
 }
@@ -452,13 +456,13 @@ fn restore_signals() {
     };
 }
 
-fn install(filter: &BpfProgram) -> Result<()> {
+fn install(filter: &[libc::sock_filter]) -> Result<()> {
     let program = libc::sock_fprog {
         len: libc::c_ushort::try_from(filter.len()).map_err(|_| Errno::INVAL)?,
-        filter: filter.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+        filter: filter.as_ptr().cast_mut(),
     };
-    // SAFETY: seccompiler's `sock_filter` has the kernel's layout; the kernel copies the program
-    // during the call and does not write to it.
+    // SAFETY: the pointer and the length are those of the slice; the kernel copies the program during
+    // the call and does not write to it.
     check(libc::c_long::from(unsafe {
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
     }))

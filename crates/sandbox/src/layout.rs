@@ -35,12 +35,13 @@ const ROOT_OPTIONS: &str = "mode=0755,size=4m";
 /// Makes the directories of the host and the script that assembles the box from them.
 pub(crate) fn prepare(spec: &BoxSpec, ids: &IdMap) -> Result<Script, Error> {
     let mut script = Script::default();
-    for (name, mode) in
-        [("root", 0o700), ("build", 0o700), ("store", 0o755), ("tmp", 0o1777)]
-    {
+    for (name, mode) in [("build", 0o700), ("store", 0o755), ("tmp", 0o1777)] {
         make_dir(&spec.work_dir.join(name), mode, ids)?;
     }
+    // Only ever mounted on, so that neither its owner nor its mode matters.
     let root = spec.work_dir.join("root");
+    let fail = |source| Error::Prepare { path: root.clone(), source };
+    fs::DirBuilder::new().mode(0o700).create(&root).map_err(fail)?;
     let data = c_path(Path::new(ROOT_OPTIONS))?;
     script.ops.push(Op::Tmpfs { target: c_path(&root)?, data });
     script.ops.push(Op::Enter { path: c_path(&root)? });

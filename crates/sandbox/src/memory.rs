@@ -5,6 +5,13 @@ use std::ffi::c_void;
 
 use rustix::mm::{Advice, madvise};
 
+/// Asks for pages of memory at once that will be filled from end to end. A system that cannot do that gives them as
+/// they are used.
+pub fn populate(start: *mut u8, bytes: usize) {
+    // SAFETY: as below; what is in the memory stays.
+    let _ = unsafe { madvise(start.cast::<c_void>(), bytes, Advice::LinuxPopulateWrite) };
+}
+
 /// Asks for large pages in memory that will be filled from end to end. Advice only: a system that has none, or
 /// none left, gives pages as ever.
 pub fn advise_large_pages(start: *mut u8, bytes: usize) {

@@ -46,7 +46,8 @@ pub fn remove_tree(path: &Path) -> Result<(), Error> {
     let mut removal = Removal { top: top.as_fd(), moved: 0, budget: FEW_FILES };
     loop {
         let moved_before = removal.moved;
-        match removal.clear(top.as_fd(), 0) {
+        let listed = Dir::read_from(&top).map_err(|errno| fail(errno.into()))?;
+        match removal.clear(listed, 0) {
             Err(Stopped::Many) => {
                 removal.budget = usize::MAX;
                 if let Ok(again) = top.try_clone() {
@@ -85,13 +86,14 @@ impl From<Errno> for Stopped {
 
 impl Removal<'_> {
     /// Removes what is in a directory, except what is moved to the top.
-    fn clear(&mut self, dir: BorrowedFd<'_>, depth: usize) -> Result<(), Stopped> {
-        for entry in Dir::read_from(dir)? {
+    fn clear(&mut self, mut dir: Dir, depth: usize) -> Result<(), Stopped> {
+        while let Some(entry) = dir.read() {
             let entry = entry?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
             }
+            let dir = dir.fd()?;
             let kind = match entry.file_type() {
                 FileType::Unknown => {
                     let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -102,10 +104,10 @@ impl Removal<'_> {
             if kind != FileType::Directory {
                 self.budget = self.budget.checked_sub(1).ok_or(Stopped::Many)?;
                 rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            } else if rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR).is_ok() {
+                // It was empty, as most that a box leaves are.
             } else if depth < MAX_DEPTH {
-                let child = open_child(dir, name)?;
-                self.clear(child.as_fd(), depth + 1)?;
-                drop(child);
+                self.clear(Dir::new(open_child(dir, name)?)?, depth + 1)?;
                 rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?;
             } else {
                 self.move_up(dir, name)?;

@@ -13,7 +13,7 @@ use picnix_store_core::{
 };
 
 use crate::error::{Error, Result};
-use crate::pipe::{HashPipe, HashedSource, Maybe, Tee};
+use crate::pipe::{HashPipe, HashedSource, Maybe, Tee, Written};
 use crate::place::Placement;
 use crate::store::Store;
 use crate::tree::{
@@ -240,8 +240,8 @@ impl Store {
         let is_known = self.database.has_name(&request.name)?;
         let overflow = if is_known { Overflow::Forgets } else { Overflow::Stops };
         let buffer = Buffer { bytes: Some(Vec::new()), overflow };
-        let sink = Tee(HashPipe::new(request.algo), buffer);
-        let Tee(pipe, buffer) = match dump_filtered(source, sink, &mut ask) {
+        let sink = Written(Tee(HashPipe::new(request.algo), buffer));
+        let Written(Tee(pipe, buffer)) = match dump_filtered(source, sink, &mut ask) {
             Err(Error::Io { source: error, .. }) if is_overflow(&error) => {
                 return self.add_long_source(source, request, &mut ask);
             }
@@ -317,15 +317,24 @@ impl Store {
             return Ok(());
         }
         let from = self.temp_path()?;
-        let restored = checked_restore(source, &from, info)
-            .and_then(|()| self.check_content_address(&from, info));
-        if let Err(error) = restored {
+        if let Err(error) = self.restore_checked(source, &from, info) {
             // It may be large. What cannot be removed now goes with the session.
             let _ = remove_tree(&from);
             return Err(error);
         }
         let info = PathInfo { registration_time: 0, ..info.clone() };
         self.place(vec![Placement { from, info }])
+    }
+
+    /// Unpacks a NAR that must be what its info says.
+    pub(crate) fn restore_checked(
+        &self,
+        source: impl Read,
+        to: &Path,
+        info: &PathInfo,
+    ) -> Result<()> {
+        checked_restore(source, to, info)?;
+        self.check_content_address(to, info)
     }
 
     /// Checks the tree at `from`, whose NAR has the hash in the info, against the content address there, if
@@ -344,7 +353,8 @@ impl Store {
                 info.nar_hash.into()
             }
             ContentAddressMethod::Nar if info.references.contains(&info.path) => {
-                dump(from, HashModuloSink::new(algo, &info.path))?.finish().0
+                let sink = Written(HashModuloSink::new(algo, &info.path));
+                dump(from, sink)?.0.finish().0
             }
             ContentAddressMethod::Nar => dump(from, HashPipe::new(algo))?.finish().0,
         };

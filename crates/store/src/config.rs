@@ -18,6 +18,8 @@ pub struct StoreConfig {
     /// Whether the files of new objects share their blocks with equal ones, as [`crate::Store::optimise`] lets
     /// them.
     pub auto_optimise: bool,
+    /// Files with the keys that what is built here is signed with; read when something is built.
+    pub secret_key_files: Vec<PathBuf>,
 }
 
 impl StoreConfig {
@@ -29,6 +31,7 @@ impl StoreConfig {
             access: Access::ReadWrite,
             durability: Durability::Synced,
             auto_optimise: false,
+            secret_key_files: Vec::new(),
         }
     }
 }

@@ -217,11 +217,25 @@ impl Error {
                  fetched anew",
                 path.display()
             )),
+            Self::ReadOnly(_) => Some(
+                "its file system is mounted read-only, or this user may not write there; \
+                 --store names another store"
+                    .to_owned(),
+            ),
             Self::SchemaTooNew { .. } => Some(
                 "use the picnix that wrote it, or another store with --store".to_owned(),
             ),
             _ => None,
         }
+    }
+
+    /// Is it that nothing may be written there, by this user or by anybody?
+    pub fn forbids_writing(&self) -> bool {
+        let is_among = |error: &io::Error| {
+            let forbidden = [libc_errno::EROFS, libc_errno::EACCES, libc_errno::EPERM];
+            error.raw_os_error().is_some_and(|number| forbidden.contains(&number))
+        };
+        matches!(self, Self::Io { source, .. } if is_among(source))
     }
 
     /// Is it a full disk or an exhausted quota?

@@ -14,7 +14,7 @@ use picnix_store_core::{HashAlgo, HashFormat, PathInfo, Sha256, StorePath};
 
 use crate::add::HashingReader;
 use crate::error::{Error, Result};
-use crate::pipe::{HashPipe, Tee};
+use crate::pipe::{HashPipe, Tee, Written};
 use crate::place::Placement;
 use crate::store::Store;
 use crate::tree::{canonicalise, dump, hash_tree, remove_tree, restore};
@@ -58,7 +58,7 @@ impl Store {
             let info = self.path_info(path)?;
             WireWriter::new(&mut sink, self.store_dir().clone()).number(OBJECT)?;
             let tee = Tee(HashPipe::new(HashAlgo::Sha256), &mut sink);
-            let Tee(pipe, _) = dump(&self.real_path(path), tee)?;
+            let Written(Tee(pipe, _)) = dump(&self.real_path(path), Written(tee))?;
             let (found, _) = pipe.finish();
             if found != info.nar_hash.into() {
                 let (expected, actual) =

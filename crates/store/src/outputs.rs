@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use picnix_store_core::refscan::{HashModuloSink, RefScanner};
 use picnix_store_core::{
-    ContentAddress, ContentAddressMethod, Hash, HashAlgo, HashSink, PathInfo, Sha256,
-    StorePath,
+    ContentAddress, ContentAddressMethod, Hash, HashAlgo, HashSink, PathInfo, SecretKey,
+    Sha256, StoreDir, StorePath,
 };
 
-use crate::error::Result;
-use crate::pipe::{HashPipe, Tee};
+use crate::error::{Context, Error, Result};
+use crate::pipe::{HashPipe, Tee, Written};
 use crate::place::Placement;
 use crate::store::Store;
 use crate::tree::{canonicalise, dump, read_flat};
@@ -46,6 +46,26 @@ pub struct OutputToRegister {
     pub content_address: Option<ContentAddress>,
 }
 
+impl OutputToRegister {
+    /// The output with its info, signed.
+    fn into_placement(
+        self,
+        store_dir: &StoreDir,
+        keys: &[SecretKey],
+    ) -> Result<Placement> {
+        let OutputContents { nar_hash, nar_size, references } = self.contents;
+        let mut info = PathInfo::new(self.path, nar_hash, nar_size);
+        info.references = references;
+        info.deriver = self.deriver;
+        info.content_address = self.content_address;
+        info.ultimate = true;
+        for key in keys {
+            info.sign(store_dir, key)?;
+        }
+        Ok(Placement { from: self.real_path, info })
+    }
+}
+
 impl Store {
     /// Makes the metadata of an output canonical, hashes it, and finds which candidates it refers
     /// to: the inputs' closure and the outputs of the same build.
@@ -60,7 +80,7 @@ impl Store {
         canonicalise(real_path)?;
         let scanner = RefScanner::new(candidates.iter().cloned());
         let sink = Tee(HashPipe::new(HashAlgo::Sha256), scanner);
-        let Tee(pipe, scanner) = dump(real_path, sink)?;
+        let Written(Tee(pipe, scanner)) = dump(real_path, Written(sink))?;
         let (hash, nar_size) = pipe.finish();
         let nar_hash = hash.sha256().expect("the pipe hashes with SHA-256");
         Ok(OutputContents { nar_hash, nar_size, references: scanner.finish() })
@@ -93,12 +113,13 @@ impl Store {
         algo: HashAlgo,
         own: &StorePath,
     ) -> Result<Hash> {
-        Ok(dump(real_path, HashModuloSink::new(algo, own))?.finish().0)
+        let sink = Written(HashModuloSink::new(algo, own));
+        Ok(dump(real_path, sink)?.0.finish().0)
     }
 
     /// Writes the NAR of any tree on disk.
-    pub fn dump_tree(&self, real_path: &Path, mut sink: impl Write) -> Result<()> {
-        dump(real_path, &mut sink).map(|_| ())
+    pub fn dump_tree(&self, real_path: &Path, sink: impl Write) -> Result<()> {
+        dump(real_path, Written(sink)).map(|_| ())
     }
 
     /// Moves outputs to their places and makes them valid, all or none.
@@ -109,20 +130,33 @@ impl Store {
         &self,
         outputs: Vec<OutputToRegister>,
     ) -> Result<Vec<PathInfo>> {
-        let placements: Vec<Placement> = outputs
-            .into_iter()
-            .map(|output| {
-                let OutputContents { nar_hash, nar_size, references } = output.contents;
-                let mut info = PathInfo::new(output.path, nar_hash, nar_size);
-                info.references = references;
-                info.deriver = output.deriver;
-                info.content_address = output.content_address;
-                info.ultimate = true;
-                Placement { from: output.real_path, info }
-            })
-            .collect();
+        let placements = self.placements(outputs)?;
         let infos = placements.iter().map(|placement| placement.info.clone()).collect();
         self.place(placements)?;
         Ok(infos)
+    }
+
+    /// Replaces a valid path by what a builder made anew. References must be valid.
+    pub fn replace_by_output(&self, output: OutputToRegister) -> Result<()> {
+        self.placements(vec![output])?.into_iter().try_for_each(|new| self.replace(new))
+    }
+
+    fn placements(&self, outputs: Vec<OutputToRegister>) -> Result<Vec<Placement>> {
+        let keys = self.signing_keys()?;
+        let place =
+            |output: OutputToRegister| output.into_placement(self.store_dir(), &keys);
+        outputs.into_iter().map(place).collect()
+    }
+
+    /// The keys that what is built here is signed with.
+    fn signing_keys(&self) -> Result<Vec<SecretKey>> {
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).context("read the key", path)?;
+            SecretKey::parse(text.trim_end()).map_err(|source| Error::FormatIn {
+                path: path.clone(),
+                source: Box::new(source),
+            })
+        };
+        self.config.secret_key_files.iter().map(read).collect()
     }
 }

@@ -11,8 +11,10 @@ use picnix_store_core::{Hash, HashAlgo, HashSink};
 
 /// How much is handed over at once.
 const CHUNK_SIZE: usize = 256 * 1024;
-/// What is read at first of a stream that may be short.
-const FIRST_SIZE: usize = 4096;
+/// What is read at first of a stream that may be short, and kept of one at least.
+const SMALL_SIZE: usize = 4096;
+/// From this length on a piece is handed over if the next bytes do not fit.
+const FULL_SIZE: usize = CHUNK_SIZE / 4 * 3;
 /// How many pieces may wait; with their size this bounds the memory.
 const QUEUE_LEN: usize = 4;
 
@@ -31,6 +33,77 @@ struct Thread {
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
     handle: JoinHandle<HashSink>,
+}
+
+/// Where an archive goes. A sink that keeps bytes in memory anyway can have files read into that memory, which saves
+/// a copy.
+pub trait DumpSink: Write {
+    /// Room for the next bytes, of which there will be at most `max`, more than none. `None`: the sink has to be
+    /// written to.
+    ///
+    /// # Errors
+    /// What came before cannot be written.
+    fn room(&mut self, max: usize) -> io::Result<Option<Room<'_>>>;
+}
+
+/// Room for the next bytes of an archive.
+#[derive(Debug)]
+pub struct Room<'a> {
+    /// The bytes that came last; the next ones go behind them.
+    pub bytes: &'a mut Vec<u8>,
+    /// How many may be added, one at least; there is capacity for them, and hardly for more.
+    pub most: usize,
+}
+
+impl<'a> Room<'a> {
+    /// Room behind `bytes`, which never become longer than `limit`. Their memory grows as it is needed, but
+    /// not beyond that: what is read at once has no other bound than the memory there is.
+    pub fn within(limit: usize, bytes: &'a mut Vec<u8>, max: usize) -> Self {
+        let (len, capacity) = (bytes.len(), bytes.capacity());
+        let wanted = (len + max).min(limit);
+        if wanted > capacity {
+            let grown = wanted.max(2 * capacity).max(SMALL_SIZE).min(limit);
+            bytes.reserve_exact(grown - len);
+        }
+        Self { bytes, most: wanted - len }
+    }
+}
+
+/// A sink that is written to.
+pub(crate) struct Written<W>(pub(crate) W);
+
+impl<W: Write> DumpSink for Written<W> {
+    fn room(&mut self, _max: usize) -> io::Result<Option<Room<'_>>> {
+        Ok(None)
+    }
+}
+
+impl<W: Write> Write for Written<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<S: DumpSink> DumpSink for &mut S {
+    fn room(&mut self, max: usize) -> io::Result<Option<Room<'_>>> {
+        (**self).room(max)
+    }
+}
+
+impl DumpSink for HashPipe {
+    fn room(&mut self, max: usize) -> io::Result<Option<Room<'_>>> {
+        self.next_room(max).map(Some)
+    }
+}
+
+impl DumpSink for Tee<HashPipe, Maybe<HashPipe>> {
+    fn room(&mut self, max: usize) -> io::Result<Option<Room<'_>>> {
+        if self.1.0.is_some() { Ok(None) } else { self.0.room(max) }
+    }
 }
 
 impl HashPipe {
@@ -54,6 +127,17 @@ impl HashPipe {
                 sink.finish()
             }
         }
+    }
+
+    /// Room for the next bytes, or for some of them. Short streams, which are most, have a small piece.
+    fn next_room(&mut self, max: usize) -> io::Result<Room<'_>> {
+        let len = self.chunk.len();
+        if len >= FULL_SIZE && len + max > CHUNK_SIZE {
+            self.hand_over()?;
+            self.chunk.clear();
+            self.chunk.reserve_exact(CHUNK_SIZE);
+        }
+        Ok(Room::within(CHUNK_SIZE, &mut self.chunk, max))
     }
 
     /// Gives the piece to the thread; the one that is in its place has any length and contents.
@@ -100,7 +184,7 @@ impl<R: Read> HashedSource<R> {
         } else if let State::Here(sink) = &mut self.pipe.state {
             sink.update(&self.pipe.chunk);
         }
-        let wanted = if len == 0 { FIRST_SIZE } else { (4 * len).min(CHUNK_SIZE) };
+        let wanted = if len == 0 { SMALL_SIZE } else { (4 * len).min(CHUNK_SIZE) };
         self.pipe.chunk.resize(wanted, 0);
         (self.filled, self.consumed) = (0, 0);
         Ok(())
@@ -148,15 +232,9 @@ fn start(mut sink: HashSink) -> io::Result<Thread> {
 
 impl Write for HashPipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.chunk.capacity() == 0 {
-            self.chunk.reserve(bytes.len().clamp(4096, CHUNK_SIZE));
-        }
-        self.chunk.extend_from_slice(bytes);
-        if self.chunk.len() >= CHUNK_SIZE {
-            self.hand_over()?;
-            self.chunk.clear();
-        }
-        Ok(bytes.len())
+        let Room { bytes: chunk, most } = self.next_room(bytes.len())?;
+        chunk.extend_from_slice(&bytes[..most]);
+        Ok(most)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use picnix_store_core::{PathInfo, StorePath};
 use rustix::fs::{AtFlags, CWD, FileType, Mode};
+use rustix::io::Errno;
 
 use crate::error::{Context, Result};
 use crate::lock::HeldLock;
@@ -162,6 +163,11 @@ impl Bin {
 
     /// Moves something into the bin; nothing there is fine.
     pub(crate) fn throw(&mut self, path: &Path) -> Result<()> {
+        // There is hardly ever anything.
+        match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(()),
+            other => other.context("examine", path)?,
+        };
         if self.count == 0 {
             std::fs::create_dir_all(&self.folder)
                 .context("create the directory", &self.folder)?;

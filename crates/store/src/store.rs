@@ -15,6 +15,7 @@ use crate::config::{Access, Durability, Layout, StoreConfig};
 use crate::database::Database;
 use crate::error::{Context, Error, Result};
 use crate::lock::PathLocks;
+use crate::pipe::{DumpSink, Written};
 use crate::reserve::{make_reserve, release_reserve};
 use crate::session::Session;
 use crate::tree::dump;
@@ -205,11 +206,16 @@ impl Store {
     }
 
     /// Writes the NAR of a valid path.
-    pub fn dump(&self, path: &StorePath, mut sink: impl Write) -> Result<()> {
+    pub fn dump(&self, path: &StorePath, sink: impl Write) -> Result<()> {
+        self.dump_into(path, Written(sink))
+    }
+
+    /// As [`Store::dump`], into a sink that may have files read into its memory.
+    pub fn dump_into(&self, path: &StorePath, sink: impl DumpSink) -> Result<()> {
         if !self.is_valid(path)? {
             return Err(self.not_valid(path));
         }
-        dump(&self.real_path(path), &mut sink).map(|_| ())
+        dump(&self.real_path(path), sink).map(|_| ())
     }
 
     /// The outputs of a derivation in the store with their paths, where these are known.
@@ -279,6 +285,13 @@ impl Store {
 
     pub(crate) fn not_valid(&self, path: &StorePath) -> Error {
         Error::NotValid(self.store_dir().print(path))
+    }
+
+    /// How many bytes an ordinary user may still write where the objects are.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let found = rustix::fs::fstatvfs(&self.objects);
+        let found = found.context("examine the file system of", &self.layout.objects)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     /// Waits until some files, and the names of objects, are on the disk.

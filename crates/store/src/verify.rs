@@ -1,19 +1,14 @@
 //! Is the store what the database says it is?
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use picnix_store_core::{HashAlgo, HashFormat, PathInfo, Sha256, StorePath};
+use picnix_store_core::{HashAlgo, HashFormat, Sha256, StorePath};
 
-use crate::add::checked_restore;
-use crate::error::{Context, Result};
-use crate::lock::HeldLock;
+use crate::error::Result;
 use crate::pipe::HashPipe;
-use crate::place::{Bin, rename_object};
-use crate::session::{lock_roots, names_in};
+use crate::session::names_in;
 use crate::store::Store;
 use crate::tree::dump;
 
@@ -24,16 +19,6 @@ pub enum Contents {
     Exist,
     /// Do they have the hashes that the database knows?
     Hashed,
-}
-
-/// What is done about damaged objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repair {
-    /// Nothing.
-    Report,
-    /// They are forgotten and deleted, with everything that refers to them, so that they are built
-    /// or fetched anew.
-    Forget,
 }
 
 /// What was found.
@@ -49,24 +34,24 @@ pub struct VerifyReport {
     pub unregistered: Vec<String>,
     /// What SQLite finds wrong with the database's file.
     pub database: Vec<String>,
-    /// Paths that were forgotten.
-    pub forgotten: Vec<StorePath>,
 }
 
 impl VerifyReport {
-    /// Is everything as it should be, or has been made so?
+    /// Is everything as it should be?
     pub fn is_sound(&self) -> bool {
-        let damaged =
-            self.missing.iter().chain(self.modified.iter().map(|(path, _)| path));
-        let forgotten: BTreeSet<&StorePath> = self.forgotten.iter().collect();
-        self.database.is_empty()
-            && damaged.into_iter().all(|path| forgotten.contains(path))
+        self.database.is_empty() && self.missing.is_empty() && self.modified.is_empty()
+    }
+
+    /// The valid paths that are not as they should be.
+    pub fn damaged(&self) -> BTreeSet<StorePath> {
+        let modified = self.modified.iter().map(|(path, _)| path);
+        self.missing.iter().chain(modified).cloned().collect()
     }
 }
 
 impl Store {
     /// Compares the objects with the database.
-    pub fn verify(&self, contents: Contents, repair: Repair) -> Result<VerifyReport> {
+    pub fn verify(&self, contents: Contents) -> Result<VerifyReport> {
         let mut report =
             VerifyReport { database: self.database.check()?, ..<_>::default() };
         let valid = self.valid_paths()?;
@@ -83,15 +68,6 @@ impl Store {
         report.unregistered = present.difference(&names).cloned().collect();
         if contents == Contents::Hashed {
             report.modified = self.verify_hashes(&found)?;
-        }
-        if repair == Repair::Forget {
-            let damaged: BTreeSet<StorePath> = report
-                .missing
-                .iter()
-                .chain(report.modified.iter().map(|(path, _)| path))
-                .cloned()
-                .collect();
-            report.forgotten = self.forget_damaged(damaged)?;
         }
         Ok(report)
     }
@@ -128,6 +104,11 @@ impl Store {
         Ok(modified)
     }
 
+    /// Is a path valid, and what lies there what the database says?
+    pub fn is_intact(&self, path: &StorePath) -> Result<bool> {
+        Ok(self.is_valid(path)? && self.verify_hash(path)?.is_none())
+    }
+
     fn verify_hash(&self, path: &StorePath) -> Result<Option<String>> {
         let Some(info) = self.query_path_info(path)? else { return Ok(None) };
         let sink = match dump(&self.real_path(path), HashPipe::new(HashAlgo::Sha256)) {
@@ -145,75 +126,6 @@ impl Store {
             Sha256::nix32(&info.nar_hash)
         )))
     }
-
-    /// Forgets paths and whatever refers to them, and deletes the files.
-    fn forget_damaged(&self, damaged: BTreeSet<StorePath>) -> Result<Vec<StorePath>> {
-        let mut bin = Bin::new(self)?;
-        let _place_lock = HeldLock::wait(&self.layout.locks.join("place.lock"))?;
-        let _roots_lock = lock_roots(&self.layout)?;
-        let mut doomed = damaged.clone();
-        let mut queue: Vec<StorePath> = damaged.into_iter().collect();
-        while let Some(path) = queue.pop() {
-            for referrer in self.query_referrers(&path)? {
-                if doomed.insert(referrer.clone()) {
-                    queue.push(referrer);
-                }
-            }
-        }
-        self.database.forget(&doomed)?;
-        for path in &doomed {
-            bin.throw(&self.layout.object(path))?;
-        }
-        bin.empty()?;
-        Ok(doomed.into_iter().collect())
-    }
-
-    /// Replaces the files of a valid path by those of a NAR with the registered hash.
-    ///
-    /// For repairing from another store. The exchange is one step: there is never no object.
-    pub fn repair_path(&self, path: &StorePath, nar: impl Read) -> Result<()> {
-        self.require_writable()?;
-        self.add_temp_roots([path])?;
-        let info: PathInfo = self.path_info(path)?;
-        let from = self.temp_path()?;
-        checked_restore(nar, &from, &info)?;
-        self.sync()?;
-        let mut bin = Bin::new(self)?;
-        let _place_lock = HeldLock::wait(&self.layout.locks.join("place.lock"))?;
-        let place = self.layout.object(path);
-        exchange(&from, &place, &mut bin)?;
-        self.sync()?;
-        bin.empty().map(|_| ())
-    }
-}
-
-/// Puts `from` into the place of `to`, and what is there into the bin.
-fn exchange(from: &Path, to: &Path, bin: &mut Bin) -> Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    if std::fs::symlink_metadata(to).is_err() {
-        return rename_object(from, to);
-    }
-    // Both must be writable if they are directories; links have no mode.
-    for path in [from, to] {
-        let metadata = std::fs::symlink_metadata(path).context("examine", path)?;
-        if metadata.is_dir() {
-            crate::place::set_mode(path, rustix::fs::Mode::from_raw_mode(0o755))?;
-        }
-    }
-    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
-        Ok(()) => bin.throw(from)?,
-        // Not every file system can exchange; then there is a moment without the object.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            bin.throw(to)?;
-            return rename_object(from, to);
-        }
-        Err(error) => return Err(error).context("exchange", to),
-    }
-    let metadata = std::fs::symlink_metadata(to).context("examine", to)?;
-    if metadata.is_dir() {
-        crate::place::set_mode(to, rustix::fs::Mode::from_raw_mode(0o555))?;
-    }
-    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use picnix_store::{
-    AddRequest, Contents, Durability, GcOptions, Repair, Store, StoreConfig, TextObject,
+    AddRequest, Contents, Durability, GcOptions, Store, StoreConfig, TextObject,
 };
 use picnix_store_core::nar::Fso;
 use tempfile::TempDir;
@@ -89,14 +89,14 @@ fn a_killed_process_leaves_a_sound_store() {
             child.wait().unwrap();
         }
         let store = open(dir.path());
-        let report = store.verify(Contents::Hashed, Repair::Report).unwrap();
+        let report = store.verify(Contents::Hashed).unwrap();
         assert!(report.is_sound(), "round {round}: {report:?}");
     }
     let store = open(dir.path());
     drop(store);
     let store = open(dir.path());
     store.gc(&GcOptions::default()).unwrap();
-    let report = store.verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = store.verify(Contents::Hashed).unwrap();
     assert!(report.unregistered.is_empty(), "{report:?}");
     let temp = dir.path().join("nix/var/picnix/tmp");
     assert!(std::fs::read_dir(temp).unwrap().count() <= 1);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use picnix_store::{
-    AddRequest, Contents, Durability, Error, GcOptions, OldGenerations, Repair, Store,
+    AddRequest, Contents, Durability, Error, GcOptions, OldGenerations, Store,
     StoreConfig, SwitchTo,
 };
 use picnix_store_core::StorePath;
@@ -161,7 +161,7 @@ fn equal_files_are_shared_and_nothing_else_changes() {
         assert_eq!((folder.permissions().mode() & 0o777, folder.mtime()), (0o555, 1));
     }
     assert_eq!(store.optimise().unwrap().linked, 0);
-    assert!(store.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    assert!(store.verify(Contents::Hashed).unwrap().is_sound());
     drop(store);
     // What nobody needs any more goes with its last object.
     let store = open(&dir);
@@ -171,7 +171,7 @@ fn equal_files_are_shared_and_nothing_else_changes() {
     store.gc(&GcOptions::default()).unwrap();
     let links = dir.path().join("store/nix/var/picnix/links");
     assert_eq!(fs::read_dir(links).unwrap().count(), 1);
-    assert!(store.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    assert!(store.verify(Contents::Hashed).unwrap().is_sound());
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn damage_does_not_spread() {
     fs::set_permissions(&victim, fs::Permissions::from_mode(0o444)).unwrap();
     let b = add("b");
     store.optimise().unwrap();
-    let report = store.verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = store.verify(Contents::Hashed).unwrap();
     let modified: Vec<&StorePath> =
         report.modified.iter().map(|(path, _)| path).collect();
     assert_eq!(modified, [&a]);

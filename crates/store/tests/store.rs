@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use picnix_store::{
     Access, AddRequest, Contents, Durability, EntryKind, Error, GcOptions, HashesFrom,
-    OutputToRegister, Registration, Repair, Store, StoreConfig, TextObject,
+    OutputToRegister, Registration, Store, StoreConfig, TextObject,
 };
 use picnix_store_core::nar::Fso;
 use picnix_store_core::{
@@ -274,7 +274,7 @@ fn a_long_source_that_may_be_known_is_hashed_first() {
     assert_ne!(changed, first);
     assert_eq!(asked, 3 * 11, "every path is asked for once each time");
     read_back(&store, &changed);
-    assert!(store.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    assert!(store.verify(Contents::Hashed).unwrap().is_sound());
     assert_eq!(fs::read_dir(store.objects_dir()).unwrap().count(), 2);
 }
 
@@ -319,7 +319,7 @@ fn an_import_takes_nothing_that_is_broken() {
     for len in (0..stream.len()).step_by(7) {
         target.import(&stream[..len]).unwrap_err();
     }
-    assert!(target.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    assert!(target.verify(Contents::Hashed).unwrap().is_sound());
     let mut wrong = stream.clone();
     wrong[0] = 2;
     let error = target.import(wrong.as_slice()).unwrap_err().to_string();
@@ -357,7 +357,7 @@ fn a_database_can_be_made_anew_from_its_dump() {
     let given = Registration { hashes: HashesFrom::Text, replaces: true };
     store.load_database(&text.as_bytes()[..text.len() - 1], given).unwrap();
     assert_eq!(print(&store), text);
-    assert!(store.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    assert!(store.verify(Contents::Hashed).unwrap().is_sound());
     for bad in ["x\n", &text[..text.len() / 2], &text.replace("\n0\n", "\nmany\n")] {
         store.load_database(bad.as_bytes(), given).unwrap_err();
     }
@@ -612,7 +612,7 @@ fn objects_under_construction_survive_a_concurrent_gc() {
         adding.join().unwrap();
     });
     drop(builder);
-    let report = collector.verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = collector.verify(Contents::Hashed).unwrap();
     assert!(report.is_sound(), "{report:?}");
     assert_eq!(report.checked, 400);
 }
@@ -663,7 +663,7 @@ fn new_objects_share_their_blocks_if_wished() {
     };
     let (one, two) = (add("one"), add("two"));
     assert_eq!((one.ino(), two.nlink()), (two.ino(), 3));
-    let report = store.verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = store.verify(Contents::Hashed).unwrap();
     assert!(report.is_sound(), "{report:?}");
 }
 
@@ -769,26 +769,35 @@ fn verify_finds_damage_and_forgets_it() {
     fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&real, "changed").unwrap();
     fs::write(store.objects_dir().join("stray"), "").unwrap();
-    let report = store.verify(Contents::Exist, Repair::Report).unwrap();
+    let report = store.verify(Contents::Exist).unwrap();
     assert_eq!(
         (report.missing.as_slice(), report.modified.len()),
         ([gone.clone()].as_slice(), 0)
     );
-    let report = store.verify(Contents::Hashed, Repair::Report).unwrap();
+    let report = store.verify(Contents::Hashed).unwrap();
     assert_eq!(report.modified[0].0, bad);
     assert_eq!(report.unregistered, ["stray"]);
     assert!(!report.is_sound());
 
     let mut nar = Vec::new();
     nar.extend(Fso::file("x").to_nar().unwrap());
-    store.repair_path(&gone, nar.as_slice()).unwrap();
+    let mend = |path: &StorePath| {
+        let info = store.path_info(path).unwrap();
+        store.replace_by_nar(nar.as_slice(), &info).unwrap();
+    };
+    assert!(!store.is_intact(&gone).unwrap());
+    mend(&gone);
+    assert!(store.is_intact(&gone).unwrap());
     assert_eq!(read_back(&store, &gone), Fso::file("x"));
-    let report = store.verify(Contents::Hashed, Repair::Forget).unwrap();
-    assert!(report.is_sound());
-    assert_eq!(report.forgotten.len(), 2);
+    let damaged = store.verify(Contents::Hashed).unwrap().damaged();
+    assert_eq!(damaged, BTreeSet::from([bad.clone()]));
+    assert!(store.unreferenced(damaged.clone()).unwrap().is_empty());
+    let forgotten = store.forget(damaged).unwrap();
+    assert_eq!(forgotten, BTreeSet::from([bad, user.clone()]));
+    assert!(store.verify(Contents::Hashed).unwrap().is_sound());
     assert!(!store.is_valid(&user).unwrap() && store.is_valid(&good).unwrap());
-    store.repair_path(&good, nar.as_slice()).unwrap();
-    assert!(store.verify(Contents::Hashed, Repair::Report).unwrap().is_sound());
+    mend(&good);
+    assert!(store.verify(Contents::Hashed).unwrap().is_sound());
 }
 
 #[test]
@@ -800,7 +809,8 @@ fn repair_exchanges_directories() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&file, "changed").unwrap();
     let nar = sample_tree().to_nar().unwrap();
-    store.repair_path(&path, nar.as_slice()).unwrap();
+    let info = store.path_info(&path).unwrap();
+    store.replace_by_nar(nar.as_slice(), &info).unwrap();
     assert_eq!(read_back(&store, &path), sample_tree());
     assert_canonical(&store.real_path(&path));
 }

@@ -164,12 +164,13 @@ impl Invocation<'_> {
         };
         let interface = match drive.kind {
             DriveKind::Floppy => "floppy",
-            DriveKind::Virtio | DriveKind::Sata => "none,id=medium",
+            DriveKind::Virtio | DriveKind::Sata | DriveKind::Usb => "none,id=medium",
+            DriveKind::Cd => "none,id=medium,media=cdrom",
         };
         // Hard disks are never read-only: what is written to this one is gone with the machine.
         let access = match drive.kind {
-            DriveKind::Floppy | DriveKind::Virtio => "readonly=on",
-            DriveKind::Sata => "snapshot=on",
+            DriveKind::Floppy | DriveKind::Virtio | DriveKind::Cd => "readonly=on",
+            DriveKind::Sata | DriveKind::Usb => "snapshot=on",
         };
         let mut value =
             OsString::from(format!("if={interface},format=raw,{access},file="));
@@ -186,6 +187,13 @@ impl Invocation<'_> {
             }
             DriveKind::Sata => {
                 args.option("-device", format!("ide-hd,drive=medium,bus=ide.0{order}"));
+            }
+            DriveKind::Cd => {
+                args.option("-device", format!("ide-cd,drive=medium,bus=ide.0{order}"));
+            }
+            DriveKind::Usb => {
+                args.option("-device", "qemu-xhci");
+                args.option("-device", format!("usb-storage,drive=medium{order}"));
             }
         }
     }
@@ -366,6 +374,17 @@ mod tests {
         -bios /f/OVMF.fd
         -drive if=none,id=medium,format=raw,snapshot=on,file=/i/a,,b.img
         -device ide-hd,drive=medium,bus=ide.0,bootindex=0
+        ");
+        insta::assert_snapshot!(started(DriveKind::Cd), @"
+        -bios /f/OVMF.fd
+        -drive if=none,id=medium,media=cdrom,format=raw,readonly=on,file=/i/a,,b.img
+        -device ide-cd,drive=medium,bus=ide.0,bootindex=0
+        ");
+        insta::assert_snapshot!(started(DriveKind::Usb), @"
+        -bios /f/OVMF.fd
+        -drive if=none,id=medium,format=raw,snapshot=on,file=/i/a,,b.img
+        -device qemu-xhci
+        -device usb-storage,drive=medium,bootindex=0
         ");
     }
 

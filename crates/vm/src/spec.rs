@@ -96,6 +96,10 @@ pub enum DriveKind {
     Virtio,
     /// A disk at the board's SATA controller.
     Sata,
+    /// A CD at the board's SATA controller.
+    Cd,
+    /// A stick at a USB controller on PCI.
+    Usb,
 }
 
 /// A port of the guest that the host can reach at 127.0.0.1.

@@ -53,6 +53,12 @@ impl CacheAddress {
         };
         let (url, parameters) = text.split_once('?').unwrap_or((text, ""));
         let url = url.trim_end_matches('/');
+        // `file:/PATH` is the same as `file:///PATH`.
+        let path = url.strip_prefix("file:").filter(|path| !path.starts_with("//"));
+        let long = path
+            .filter(|path| path.starts_with('/'))
+            .map(|path| format!("file://{path}"));
+        let url = long.as_deref().unwrap_or(url);
         match url.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => {}
             Some(("file", _)) => return Err(fail("the path of a file URL is absolute")),
@@ -162,6 +168,7 @@ mod tests {
         let public = CacheAddress::parse("https://cache.nixos.org/").unwrap();
         assert_eq!(public.scope, Scope::Nix);
         assert!(CacheAddress::parse("file:///a?trusted=true").unwrap().is_trusted);
+        assert_eq!(CacheAddress::parse("file:/a").unwrap().url, "file:///a");
     }
 
     #[test]

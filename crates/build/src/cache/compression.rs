@@ -8,6 +8,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 
+use picnix_store::Room;
+
 use crate::cache::error::CacheError;
 
 /// The most memory that undoing xz may take: the strongest usual setting (`-9`) needs 65 MiB.
@@ -16,8 +18,9 @@ const XZ_MEMORY_LIMIT: u64 = 256 << 20;
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// How much of a brotli stream is read at a time.
 const BROTLI_BUFFER: usize = 64 * 1024;
-/// How much becomes one frame of zstd: several windows of the usual level, so that little is lost by it.
-const ZSTD_FRAME_BYTES: usize = 4 << 20;
+/// How much becomes one frame of zstd: two windows of the usual level, so that little is lost by it and the
+/// processor has it near.
+const ZSTD_FRAME_BYTES: usize = 1 << 20;
 /// Usual settings where none is given.
 const XZ_LEVEL: i32 = 6;
 const ZSTD_LEVEL: i32 = 1;
@@ -176,6 +179,22 @@ impl<W: Write> Encoder<W> {
         }
     }
 
+    /// Room for the next bytes, where they are kept in memory until there are enough of them.
+    pub(crate) fn room(&mut self, max: usize) -> io::Result<Option<Room<'_>>> {
+        match self {
+            Self::Zstd(frames) => frames.room(max).map(Some),
+            Self::None(_) | Self::Xz(_) | Self::Bzip2(_) | Self::Gzip(_) => Ok(None),
+        }
+    }
+
+    /// The bytes that wait in memory to be compressed.
+    pub(crate) fn waiting(&self) -> &[u8] {
+        match self {
+            Self::Zstd(frames) => &frames.plain,
+            Self::None(_) | Self::Xz(_) | Self::Bzip2(_) | Self::Gzip(_) => &[],
+        }
+    }
+
     fn sink(&mut self) -> &mut dyn Write
     where
         W: 'static,
@@ -222,6 +241,14 @@ impl<W: Write> Frames<W> {
         })
     }
 
+    /// Room for the next bytes. Where frames end does not depend on how the bytes come.
+    fn room(&mut self, max: usize) -> io::Result<Room<'_>> {
+        if self.plain.len() == ZSTD_FRAME_BYTES {
+            self.write_frame()?;
+        }
+        Ok(Room::within(ZSTD_FRAME_BYTES, &mut self.plain, max))
+    }
+
     fn write_frame(&mut self) -> io::Result<()> {
         self.frame.clear();
         self.frame.reserve(zstd::zstd_safe::compress_bound(self.plain.len()));
@@ -242,12 +269,12 @@ impl<W: Write> Frames<W> {
 
 impl<W: Write> Write for Frames<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(ZSTD_FRAME_BYTES - self.plain.len());
-        self.plain.extend_from_slice(&bytes[..count]);
-        if self.plain.len() == ZSTD_FRAME_BYTES {
-            self.write_frame()?;
+        if bytes.is_empty() {
+            return Ok(0);
         }
-        Ok(count)
+        let Room { bytes: plain, most } = self.room(bytes.len())?;
+        plain.extend_from_slice(&bytes[..most]);
+        Ok(most)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -298,6 +325,16 @@ mod tests {
             }
             let packed = encoder.finish().unwrap();
             assert!(!packed.is_empty());
+            // The same bytes put into the encoder's memory give the same frames.
+            let mut encoder = Compression::Zstd.encoder(Vec::new(), None).unwrap();
+            let mut rest = &bytes[..len];
+            while !rest.is_empty() {
+                let room = encoder.room(rest.len().min(300_007)).unwrap().unwrap();
+                let (now, later) = rest.split_at(room.most);
+                room.bytes.extend_from_slice(now);
+                rest = later;
+            }
+            assert!(encoder.finish().unwrap() == packed, "{len}");
             let mut out = Vec::new();
             Compression::Zstd.decoder(&*packed).unwrap().read_to_end(&mut out).unwrap();
             assert!(out == bytes[..len], "{len}");

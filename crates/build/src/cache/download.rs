@@ -23,6 +23,8 @@ pub(crate) struct Download<'a> {
     pub(crate) cache: &'a BinaryCache,
     pub(crate) offer: &'a Offer,
     pub(crate) cancel: &'a Cancel,
+    /// Whether the object takes the place of what is valid.
+    pub(crate) replaces: bool,
     /// Told the bytes that came, and how many there will be.
     pub(crate) progress: &'a dyn Fn(u64, Option<u64>),
 }
@@ -44,7 +46,11 @@ pub(crate) fn download(job: &Download<'_>) -> Result<(), DownloadError> {
         DownloadError { error, is_transport }
     };
     with_nar(job, &transport, fail, |nar| {
-        job.store.add_nar(nar, &job.offer.info).map_err(CacheError::from)
+        let placed = match job.replaces {
+            true => job.store.replace_by_nar(nar, &job.offer.info),
+            false => job.store.add_nar(nar, &job.offer.info),
+        };
+        placed.map_err(CacheError::from)
     })
 }
 

@@ -47,6 +47,8 @@ pub struct CachePolicy {
     pub negative_lifetime: Duration,
     /// How long it is remembered what a server has.
     pub positive_lifetime: Duration,
+    /// Whether a cache is asked, though what it lacks, or that it cannot be reached, is remembered.
+    pub asks_again: bool,
     /// How many questions are asked at a time.
     pub connections: usize,
     /// How patient the client is.
@@ -61,6 +63,7 @@ impl Default for CachePolicy {
             require_signatures: true,
             negative_lifetime: Duration::from_secs(3600),
             positive_lifetime: Duration::from_secs(30 * 24 * 3600),
+            asks_again: false,
             connections: 16,
             fetch: picnix_fetch::Config::default(),
         }
@@ -150,11 +153,12 @@ impl Substituters {
         self.follow(store, questions, warn)
     }
 
-    /// Makes an offered path valid, from another cache if the first fails.
+    /// Makes an offered path valid, or replaces it, from another cache if the first fails.
     pub(crate) fn copy(
         &self,
         store: &Store,
         offer: &Arc<Offer>,
+        replaces: bool,
         cancel: &Cancel,
         progress: &dyn Fn(u64, Option<u64>),
         warn: Warn<'_>,
@@ -162,7 +166,8 @@ impl Substituters {
         let mut offer = offer.clone();
         loop {
             let cache = &self.members[offer.cache].cache;
-            let job = Download { store, cache, offer: &offer, cancel, progress };
+            let job =
+                Download { store, cache, offer: &offer, cancel, replaces, progress };
             let Err(failed) = download(&job) else { return Ok(()) };
             if failed.error.is_local() && !failed.is_transport {
                 return Err(failed.error);
@@ -195,7 +200,8 @@ impl Substituters {
         cancel: &Cancel,
     ) -> Result<Vec<u8>, CacheError> {
         let cache = &self.members[offer.cache].cache;
-        read_nar(&Download { store, cache, offer, cancel, progress: &|_, _| () })
+        let (replaces, progress) = (false, &|_, _| ());
+        read_nar(&Download { store, cache, offer, cancel, replaces, progress })
     }
 
     /// Asks for paths, what they refer to, and so on; keeps what is complete.
@@ -316,8 +322,8 @@ impl Substituters {
         let is_remembered = is_server(url);
         match is_remembered.then(|| self.answers.look_up(url, &question)).flatten() {
             Some(Answer::Present(text)) => return Some(text),
-            Some(Answer::Absent) => return None,
-            None => {}
+            Some(Answer::Absent) if !self.policy.asks_again => return None,
+            Some(Answer::Absent) | None => {}
         }
         let text = match cache.narinfo_text(path) {
             Ok(text) => text,
@@ -392,7 +398,8 @@ impl Substituters {
         let own = cache.address.priority;
         let mut info = None;
         if is_server(url) {
-            if self.answers.look_up(url, UNREACHABLE).is_some() {
+            let was_unreachable = self.answers.look_up(url, UNREACHABLE).is_some();
+            if was_unreachable && !self.policy.asks_again {
                 let reason = "it could not be reached a moment ago";
                 return self.disable(index, reason, warn);
             }

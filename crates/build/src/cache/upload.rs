@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use picnix_fetch::Client;
-use picnix_store::Store;
+use picnix_store::{DumpSink, Room, Store};
 use picnix_store_core::{Hash, HashAlgo, HashSink, NarInfo, SecretKey, StorePath};
 
 use crate::cache::address::CacheAddress;
@@ -155,16 +155,18 @@ fn pack(
     };
     let mut dump = HashedDump {
         encoder: compression.encoder(file, compression_level)?,
+        hashed: 0,
         sink: HashSink::new(HashAlgo::Sha256),
         cancel: options.cancel,
     };
-    if let Err(error) = store.dump(path, &mut dump) {
+    if let Err(error) = store.dump_into(path, &mut dump) {
         return Err(if options.cancel.is_cancelled() {
             CacheError::Interrupted
         } else {
             error.into()
         });
     }
+    dump.hash_waiting();
     let (nar_hash, nar_size) = dump.sink.finish();
     let file = dump.encoder.finish().map_err(fail)?;
     file.file.sync_data().map_err(fail)?;
@@ -193,17 +195,44 @@ impl<W: Write> Write for HashedFile<W> {
 /// A NAR on its way to the compressor.
 struct HashedDump<'a> {
     encoder: FileEncoder,
+    /// How many of the bytes that wait in the encoder are hashed.
+    hashed: usize,
     sink: HashSink,
     cancel: &'a Cancel,
 }
 
-impl Write for HashedDump<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl HashedDump<'_> {
+    /// Hashes what was put into the encoder's memory.
+    fn hash_waiting(&mut self) {
+        let waiting = self.encoder.waiting();
+        self.sink.update(&waiting[self.hashed..]);
+        self.hashed = waiting.len();
+    }
+
+    fn prepare(&mut self) -> io::Result<()> {
         if self.cancel.is_cancelled() {
             return Err(io::Error::other("interrupted"));
         }
+        self.hash_waiting();
+        Ok(())
+    }
+}
+
+impl DumpSink for HashedDump<'_> {
+    fn room(&mut self, max: usize) -> io::Result<Option<Room<'_>>> {
+        self.prepare()?;
+        let room = self.encoder.room(max)?;
+        self.hashed = room.as_ref().map_or(0, |room| room.bytes.len());
+        Ok(room)
+    }
+}
+
+impl Write for HashedDump<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.prepare()?;
         self.encoder.write_all(bytes)?;
         self.sink.update(bytes);
+        self.hashed = self.encoder.waiting().len();
         Ok(bytes.len())
     }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use picnix_sandbox::Status;
-use picnix_store::{Contents, GcOptions, Repair};
+use picnix_store::{Contents, GcOptions};
 use picnix_store_core::worker::{
     BuildMode, BuildResult, BuildStatus, Realisation, WantedOutputs, WantedPath,
 };
@@ -50,8 +50,8 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
         self.ctx.set_mode(mode);
         let work = |s: &Context<'_, W>| {
             let (targets, paths) = split(&wanted);
-            s.builder().copy(&paths)?;
-            s.builder().build(&targets)?;
+            s.copy(&paths)?;
+            s.build(&targets)?;
             Ok(())
         };
         self.ctx.answer(work, |writer, ()| writer.number(1))
@@ -162,8 +162,12 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
         let work = |s: &Context<'_, W>| {
             let contents =
                 if check_contents { Contents::Hashed } else { Contents::Exist };
-            let repair = if repair { Repair::Forget } else { Repair::Report };
-            Ok(s.store.verify(contents, repair)?.is_sound())
+            let report = s.store.verify(contents)?;
+            if report.is_sound() || !repair {
+                return Ok(report.is_sound());
+            }
+            let repairs = s.builder().repair_found(&report, contents)?;
+            Ok(report.database.is_empty() && repairs.failed.is_empty())
         };
         self.ctx.answer(work, |writer, is_sound: bool| writer.flag(!is_sound))
     }
@@ -174,19 +178,39 @@ const MAX_JOBS: usize = 1024;
 
 impl<W: Write + Send> Context<'_, W> {
     fn set_mode(&mut self, mode: BuildMode) {
+        self.repairs = mode == BuildMode::Repair;
         self.config.purpose = match mode {
             BuildMode::Check => Purpose::Check,
-            // Damaged files are found by the verification.
+            // What is valid is looked at when everything is.
             BuildMode::Normal | BuildMode::Repair => Purpose::Realise,
         };
+    }
+
+    fn build(&self, targets: &[Target]) -> Result<(), Error> {
+        let builder = self.builder();
+        let built = match self.repairs {
+            true => builder.build_repaired(targets),
+            false => builder.build(targets),
+        };
+        built.map(|_| ())
+    }
+
+    /// Makes paths valid by copying them, and good if that was asked for.
+    fn copy(&self, paths: &BTreeSet<StorePath>) -> Result<(), Error> {
+        let builder = self.builder();
+        builder.copy(paths)?;
+        if !self.repairs {
+            return Ok(());
+        }
+        builder.repair(paths)?.failed.into_values().next().map_or(Ok(()), Err)
     }
 
     /// Makes paths valid, all at once, and tells what became of each.
     fn build_each(&self, wanted: &[WantedPath]) -> Result<Vec<BuildResult>, Error> {
         let started = seconds_now();
         let (targets, paths) = split(wanted);
-        let copied = self.builder().copy(&paths);
-        let mut built = self.builder().build(&targets).map(|_| ());
+        let copied = self.copy(&paths);
+        let mut built = self.build(&targets);
         if matches!(built, Err(Error::Interrupted)) {
             return Err(Error::Interrupted);
         }

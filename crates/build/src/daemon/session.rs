@@ -46,6 +46,8 @@ pub(super) struct Context<'a, W: Write> {
     pub(super) config: BuildConfig,
     /// Whether caches are asked for this client.
     pub(super) uses_caches: bool,
+    /// Whether what is valid but damaged is repaired.
+    pub(super) repairs: bool,
 }
 
 /// Answers a client until it ends the conversation.
@@ -64,7 +66,8 @@ pub(super) fn run<'a, R: Read, W: Write + Send>(
     greet(&mut reader, &mut writer, daemon.nix_version)?;
     let tunnel = Tunnel::new(writer, store_dir.clone(), cancel.clone());
     let config = daemon.builder.config.clone();
-    let ctx = Context { daemon, store, tunnel, cancel, config, uses_caches: true };
+    let (uses_caches, repairs) = (true, false);
+    let ctx = Context { daemon, store, tunnel, cancel, config, uses_caches, repairs };
     // Nothing went wrong at the start.
     ctx.tunnel.close(None)?;
     ctx.tunnel.write(WireWriter::flush)?;

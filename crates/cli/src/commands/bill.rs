@@ -68,7 +68,7 @@ fn bill_of(
     args: &BillArgs,
 ) -> Result<(Engine, Bill), CommandError> {
     let options = system::options(&mut context, &args.config)?;
-    let engine = context.engine(&args.config.jobs, false);
+    let engine = context.engine(&args.config.jobs);
     let format = args.image.as_deref();
     let bill =
         system::system(&args.config).bill(&engine, &options, format, output::error)?;

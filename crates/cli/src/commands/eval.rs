@@ -23,8 +23,8 @@ use crate::{features, locking, output};
 pub(crate) fn run(mut context: Context, args: &EvalArgs) -> Outcome {
     let (program, options) = prepare(&mut context, &args.program)?;
     let attrs = attr_paths(&args.program);
-    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
-    let engine = context.engine(&jobs, false);
+    let jobs = JobArgs::default();
+    let engine = context.engine(&jobs);
     let writes = Writes::WhenBuilding;
     let show = output::error;
     let printed = evaluate_in_parallel(&engine, writes, &options, show, |session| {

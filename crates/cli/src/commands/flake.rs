@@ -36,7 +36,7 @@ fn show(mut context: Context, args: &FlakeArgs) -> Outcome {
     let locking = locking::apply(&args.lock, &mut context.config)?;
     let target = target(&context, &args.flake)?;
     let options = EvalOptions { pure: true, locking, ..context.eval_options() };
-    let engine = context.engine(&JOBS, false);
+    let engine = context.engine(&JOBS);
     let writes = Writes::WhenBuilding;
     let text = evaluate(&engine, writes, &options, output::error, |session| {
         session.show_flake(&target.reference)
@@ -57,7 +57,7 @@ fn lock(
         locking.writing = LockWriting::Required;
     }
     let options = EvalOptions { freshness, ..context.eval_options() };
-    let engine = context.engine(&JOBS, false);
+    let engine = context.engine(&JOBS);
     let writes = Writes::WhenBuilding;
     evaluate(&engine, writes, &options, output::error, |session| {
         session.lock_flake(&target.reference, &locking)

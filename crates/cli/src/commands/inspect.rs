@@ -1,4 +1,4 @@
-//! `picnix store tree | requisites | referrers | dot | why | diff | derivation show`: what refers to
+//! `picnix store tree | requisites | referrers | dot | why | diff`: what refers to
 //! what.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,11 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use picnix_closure::{Graph, Side};
+use picnix_store_core::StorePath;
 use picnix_store_core::refscan::RefScanner;
-use picnix_store_core::{
-    Derivation, DerivationOutput, HashFormat, InputOutputs, StorePath,
-};
-use serde_json::{Map, Value, json};
 
 use super::Outcome;
 use super::store::{Shell, file_error, store_error};
@@ -26,8 +23,6 @@ const MAX_WAYS: usize = 1000;
 const MAX_FILES: usize = 3;
 /// How much of a file is read at a time.
 const CHUNK_SIZE: usize = 256 * 1024;
-/// The version of Nix's JSON format of derivations.
-const DERIVATION_JSON_VERSION: u32 = 4;
 
 impl Shell<'_> {
     pub(super) fn requisites(&self, paths: &[PathBuf]) -> Outcome {
@@ -167,41 +162,6 @@ impl Shell<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    pub(super) fn show_derivations(&self, paths: &[PathBuf], recursive: bool) -> Outcome {
-        let mut todo: Vec<StorePath> = Vec::new();
-        for path in self.store_paths(paths)? {
-            todo.push(self.derivation_of(path)?);
-        }
-        let mut shown = Map::new();
-        while let Some(path) = todo.pop() {
-            let derivation = self.store.read_derivation(&path).map_err(store_error)?;
-            shown.insert(path.to_string(), derivation_json(&derivation));
-            if recursive {
-                let inputs = derivation.input_drvs.keys();
-                todo.extend(
-                    inputs.filter(|p| !shown.contains_key(&p.to_string())).cloned(),
-                );
-            }
-        }
-        let value = json!({ "derivations": shown, "version": DERIVATION_JSON_VERSION });
-        output::line(&value.to_string())?;
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// A derivation path, or the one that produced a path.
-    fn derivation_of(&self, path: StorePath) -> Result<StorePath, CommandError> {
-        if path.is_derivation() {
-            return Ok(path);
-        }
-        let info = self.store.path_info(&path).map_err(store_error)?;
-        info.deriver.ok_or_else(|| {
-            let path = self.print(&path);
-            CommandError::user(format!(
-                "the derivation that produced '{path}' is not known"
-            ))
-        })
-    }
-
     fn graph(
         &self,
         paths: &[PathBuf],
@@ -272,67 +232,4 @@ fn scan(path: &Path, scanner: &mut RefScanner) -> std::io::Result<()> {
 
 fn closure_error(error: picnix_closure::Error) -> CommandError {
     store_error(picnix_store::Error::from(error))
-}
-
-/// A derivation in Nix's JSON format.
-fn derivation_json(derivation: &Derivation) -> Value {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let outputs: Map<String, Value> = derivation
-        .outputs
-        .iter()
-        .map(|(name, output)| (name.to_string(), output_json(output)))
-        .collect();
-    let drvs: Map<String, Value> = derivation
-        .input_drvs
-        .iter()
-        .map(|(path, outputs)| (path.to_string(), input_json(outputs)))
-        .collect();
-    let env: BTreeMap<String, String> =
-        derivation.env.iter().map(|(name, value)| (text(name), text(value))).collect();
-    let srcs: Vec<String> =
-        derivation.input_srcs.iter().map(ToString::to_string).collect();
-    let mut value = json!({
-        "args": derivation.args.iter().map(|arg| text(arg)).collect::<Vec<_>>(),
-        "builder": text(&derivation.builder),
-        "env": env,
-        "inputs": { "drvs": drvs, "srcs": srcs },
-        "name": derivation.name,
-        "outputs": outputs,
-        "system": text(&derivation.system),
-        "version": DERIVATION_JSON_VERSION,
-    });
-    if let Some(attrs) = &derivation.structured_attrs
-        && let Ok(attrs) = serde_json::from_slice::<Value>(attrs)
-    {
-        value["structuredAttrs"] = attrs;
-    }
-    value
-}
-
-fn output_json(output: &DerivationOutput) -> Value {
-    match output {
-        DerivationOutput::InputAddressed(path) => json!({ "path": path.to_string() }),
-        DerivationOutput::CaFixed(address) => json!({
-            "hash": address.hash.print(HashFormat::Sri),
-            "method": address.method.name(),
-        }),
-        DerivationOutput::CaFloating { method, algo } => json!({
-            "hashAlgo": algo.to_string(), "method": method.name(),
-        }),
-        DerivationOutput::Impure { method, algo } => json!({
-            "hashAlgo": algo.to_string(), "impure": true, "method": method.name(),
-        }),
-        DerivationOutput::Deferred => json!({}),
-    }
-}
-
-fn input_json(input: &InputOutputs) -> Value {
-    let dynamic: Map<String, Value> = input
-        .dynamic
-        .iter()
-        .map(|(name, outputs)| (name.to_string(), input_json(outputs)))
-        .collect();
-    let outputs: Vec<&str> =
-        input.outputs.iter().map(picnix_store_core::OutputName::as_str).collect();
-    json!({ "dynamicOutputs": dynamic, "outputs": outputs })
 }

@@ -3,6 +3,7 @@
 mod bill;
 mod build;
 mod cache;
+mod derivation;
 mod documentation;
 pub(crate) mod eval;
 mod flake;
@@ -10,20 +11,22 @@ mod garbage;
 mod inspect;
 pub(crate) mod store;
 mod system;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use picnix_build::Cancel;
+use picnix_build::{Cancel, Purpose};
 use picnix_engine::session::EvalOptions;
 use picnix_engine::{BuildOptions, Config, Engine};
 
-use crate::args::{Cli, Command, GlobalArgs, JobArgs, LogFormat};
+use crate::args::{Cli, Command, DerivationCommand, GlobalArgs, JobArgs, LogFormat};
 use crate::error::CommandError;
 use crate::progress::Progress;
 use crate::{features, output};
 
 /// What every command knows.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) show_trace: bool,
@@ -49,6 +52,9 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Instantiate(args) => build::instantiate(context()?, &args),
         Command::Build(args) => build::build(context()?, &args),
         Command::Flake(command) => flake::run(context()?, &command),
+        Command::Derivation(DerivationCommand::Show(args)) => {
+            derivation::show(&context()?, &args)
+        }
         Command::Store(command) => store::run(context()?, command),
         Command::Man { dir } => documentation::man(&dir),
         Command::Completions { shell } => documentation::completions(shell),
@@ -60,7 +66,7 @@ impl Context {
     fn of(args: &GlobalArgs) -> Result<Self, CommandError> {
         let mut config = Config::from_env()?;
         if let Some(store) = &args.store {
-            config.store_root = config.current_dir.join(store);
+            config.choose_store(store)?;
         }
         for option in args.options.chunks_exact(2) {
             config.settings.set(&option[0], &option[1]);
@@ -75,24 +81,29 @@ impl Context {
     }
 
     /// An engine that builds as the flags say, shows progress, and stops on Ctrl-C.
-    pub(crate) fn engine(self, jobs: &JobArgs, check: bool) -> Engine {
+    pub(crate) fn engine(self, jobs: &JobArgs) -> Engine {
+        self.engine_for(jobs, Purpose::Realise)
+    }
+
+    /// As [`Self::engine`], also for what is valid already.
+    pub(crate) fn engine_for(self, jobs: &JobArgs, purpose: Purpose) -> Engine {
         let cancel = Cancel::new();
         crate::interrupt::listen(cancel.clone());
-        self.engine_with(jobs, check, cancel)
+        self.engine_with(jobs, purpose, cancel)
     }
 
     /// As [`Self::engine`], but somebody else makes the request to stop.
     pub(crate) fn engine_with(
         self,
         jobs: &JobArgs,
-        check: bool,
+        purpose: Purpose,
         cancel: Cancel,
     ) -> Engine {
         let options = BuildOptions {
             jobs: jobs.jobs,
             keep_failed: jobs.keep_failed,
             keep_going: jobs.keep_going,
-            check,
+            purpose,
         };
         let progress = Arc::new(Progress::new(self.log_format));
         Engine::new(self.config, &options, progress, cancel)

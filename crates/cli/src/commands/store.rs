@@ -10,19 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use picnix_engine::Engine;
-use picnix_store::{AddRequest, Contents, Repair, Store};
+use picnix_store::{AddRequest, Store};
 use picnix_store_core::{ContentAddressMethod, DIGEST_CHARS, PathInfo, StorePath};
 use serde_json::json;
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, derivation};
 use crate::args::{DerivationCommand, JobArgs, StoreCommand};
 use crate::error::CommandError;
 use crate::output;
 
 /// Runs a `picnix store` command.
 pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
-    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
-    let engine = context.engine(&jobs, false);
+    let engine = context.clone().engine(&JobArgs::default());
     let shell = Shell { store: engine.store()?, engine: &engine };
     match command {
         StoreCommand::Add { paths, name, flat, text } => {
@@ -50,9 +49,7 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
         }
         StoreCommand::Optimise => shell.optimise(),
         StoreCommand::Profile(command) => shell.profile(&command),
-        StoreCommand::Verify { check_contents, repair } => {
-            shell.verify(check_contents, repair)
-        }
+        StoreCommand::Verify(args) => shell.verify(&args),
         StoreCommand::Copy(args) => shell.copy(&args),
         StoreCommand::Sign { key_file, recursive, paths } => {
             shell.sign(&key_file, recursive, &paths)
@@ -70,8 +67,8 @@ pub(crate) fn run(context: Context, command: StoreCommand) -> Outcome {
         StoreCommand::Dot { paths } => shell.dot(&paths),
         StoreCommand::Why { path, needed, all } => shell.why(&path, &needed, all),
         StoreCommand::Diff { before, after } => shell.diff(&before, &after),
-        StoreCommand::Derivation(DerivationCommand::Show { paths, recursive }) => {
-            shell.show_derivations(&paths, recursive)
+        StoreCommand::Derivation(DerivationCommand::Show(args)) => {
+            derivation::show(&context, &args)
         }
     }
 }
@@ -276,35 +273,6 @@ impl Shell<'_> {
         let freed = self.store.delete(&paths?).map_err(store_error)?;
         output::line(&format!("{freed} bytes freed"))?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn verify(&self, check_contents: bool, repair: bool) -> Outcome {
-        let contents = if check_contents { Contents::Hashed } else { Contents::Exist };
-        let repair = if repair { Repair::Forget } else { Repair::Report };
-        let report = self.store.verify(contents, repair).map_err(store_error)?;
-        for line in &report.database {
-            output::line(&format!("database: {line}"))?;
-        }
-        for path in &report.missing {
-            output::line(&format!("missing: {}", self.print(path)))?;
-        }
-        for (path, found) in &report.modified {
-            output::line(&format!("modified: {}: {found}", self.print(path)))?;
-        }
-        for path in &report.forgotten {
-            output::line(&format!("forgotten: {}", self.print(path)))?;
-        }
-        let verdict =
-            if report.is_sound() { "the store is sound" } else { "the store is damaged" };
-        output::line(&format!("{} objects checked: {verdict}", report.checked))?;
-        if report.is_sound() {
-            return Ok(ExitCode::SUCCESS);
-        }
-        output::error(
-            "hint: 'picnix store verify --check-contents --repair' forgets what is damaged, so that \
-             it is made again",
-        );
-        Ok(ExitCode::from(1))
     }
 
     pub(super) fn print(&self, path: &StorePath) -> String {

@@ -22,7 +22,7 @@ use crate::{locking, output};
 /// `picnix image`
 pub(crate) fn image(mut context: Context, args: &ImageArgs) -> Outcome {
     let options = options(&mut context, &args.config)?;
-    let engine = context.engine(&args.config.jobs, false);
+    let engine = context.engine(&args.config.jobs);
     let system = system(&args.config);
     let format = args.format.as_deref();
     let image = system.build_image(&engine, &options, format, output::error)?;
@@ -77,7 +77,7 @@ fn show_image(
 /// `picnix run`
 pub(crate) fn run(mut context: Context, args: &RunArgs) -> Outcome {
     let options = options(&mut context, &args.config)?;
-    let engine = context.engine(&args.config.jobs, false);
+    let engine = context.engine(&args.config.jobs);
     let (spec, _) =
         system(&args.config).build_machine(&engine, &options, output::error)?;
     BUILDING.store(false, Ordering::SeqCst);
@@ -118,7 +118,7 @@ pub(crate) fn why(context: Context, args: &WhyArgs) -> Outcome {
     };
     let name = name.strip_prefix("CONFIG_").unwrap_or(name);
     let options = context.eval_options();
-    let engine = context.engine(&args.config.jobs, false);
+    let engine = context.engine(&args.config.jobs);
     let option =
         system(&args.config).kernel_option(&engine, &options, name, output::error)?;
     let value = match &option.value {
@@ -135,7 +135,7 @@ pub(crate) fn why(context: Context, args: &WhyArgs) -> Outcome {
 /// `picnix test`
 pub(crate) fn test(mut context: Context, args: &TestArgs) -> Outcome {
     let options = options(&mut context, &args.config)?;
-    let engine = context.engine(&args.config.jobs, false);
+    let engine = context.engine(&args.config.jobs);
     let (spec, plan) =
         system(&args.config).build_machine(&engine, &options, output::error)?;
     BUILDING.store(false, Ordering::SeqCst);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use picnix_build::Target;
+use picnix_build::{Purpose, Target};
 use picnix_engine::session::evaluate_in_parallel;
 use picnix_engine::world::Writes;
 use picnix_engine::{Engine, Found, target};
@@ -60,7 +60,7 @@ impl Arguments for Build {
             operands: &[],
             help: "build what is valid already once more, and compare",
             apply: |flags, _| {
-                flags.common.check = true;
+                flags.common.purpose = Purpose::Check;
                 Ok(())
             },
         },
@@ -105,7 +105,7 @@ pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
     let mut flags = Build::default();
     flags::parse(&mut flags, args)?;
     let context = flags.common.context()?;
-    let engine = context.engine(&flags.common.jobs, flags.common.check);
+    let engine = context.engine_for(&flags.common.jobs, flags.common.purpose);
     let found = found(&engine, &mut flags)?;
     let targets: Vec<Target> = found
         .iter()

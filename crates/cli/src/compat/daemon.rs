@@ -61,6 +61,6 @@ pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
         return usage("only '--stdio' is supported");
     }
     let context = flags.common.context()?;
-    let engine = context.engine(&flags.common.jobs, false);
+    let engine = context.engine(&flags.common.jobs);
     Ok(answer_client(&engine)?)
 }

@@ -129,8 +129,9 @@ pub(super) fn help() -> String {
 pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
     let mut flags = Instantiate::default();
     flags::parse(&mut flags, args)?;
+    flags.common.options.unforced_shown = flags.evaluate && !flags.strict;
     let context = flags.common.context()?;
-    let engine = context.engine(&flags.common.jobs, false);
+    let engine = context.engine(&flags.common.jobs);
     let programs = if flags.find_file {
         Vec::new()
     } else {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use picnix_build::Purpose;
 use picnix_engine::session::EvalOptions;
 use picnix_eval::Severity;
 use picnix_eval::report::Layout;
@@ -18,7 +19,8 @@ pub(crate) struct Common {
     pub(crate) options: EvalOptions,
     pub(crate) include: Vec<String>,
     pub(crate) jobs: JobArgs,
-    pub(crate) check: bool,
+    /// What is done about what is valid already.
+    pub(crate) purpose: Purpose,
     pub(crate) store: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
     pub(crate) system: Option<String>,
@@ -45,8 +47,8 @@ impl Default for Common {
                 ..EvalOptions::default()
             },
             include: Vec::new(),
-            jobs: JobArgs { jobs: None, keep_failed: false, keep_going: false },
-            check: false,
+            jobs: JobArgs::default(),
+            purpose: Purpose::Realise,
             store: None,
             log_format: LogFormat::Auto,
             system: None,
@@ -64,8 +66,10 @@ impl Common {
     /// The context of picnix's own commands with these settings.
     pub(crate) fn context(&self) -> Result<Context, CommandError> {
         let mut config = picnix_engine::Config::from_env()?;
-        if let Some(store) = &self.store {
-            config.store_root = config.current_dir.join(store);
+        let remote =
+            config.var("NIX_REMOTE").filter(|_| config.var("PICNIX_STORE").is_none());
+        if let Some(store) = self.store.clone().or(remote.map(PathBuf::from)) {
+            config.choose_store(&store)?;
         }
         if let Some(system) = &self.system {
             config.system.clone_from(system);
@@ -252,12 +256,10 @@ pub(crate) const FLAGS: &[Flag<Common>] = &[
     Flag {
         names: &["--repair"],
         operands: &[],
-        help: "",
-        apply: |_, _| {
-            usage(
-                "'--repair' is not supported here; 'nix-store --verify --check-contents --repair' forgets \
-                 what is broken, and the next build makes it again",
-            )
+        help: "replace what is valid but damaged",
+        apply: |common, _| {
+            common.purpose = Purpose::Repair;
+            Ok(())
         },
     },
     Flag {
@@ -349,6 +351,10 @@ const SETTINGS: &[Setting] = &[
     valued("max-build-log-size", |common, value| {
         keep(common, "max-build-log-size", value)
     }),
+    valued("max-free", |common, value| keep(common, "max-free", value)),
+    valued("min-free", |common, value| keep(common, "min-free", value)),
+    valued("post-build-hook", |common, value| keep(common, "post-build-hook", value)),
+    valued("secret-key-files", |common, value| keep(common, "secret-key-files", value)),
     valued("max-silent-time", |common, value| keep(common, "max-silent-time", value)),
     valued("sandbox-paths", |common, value| keep(common, "sandbox-paths", value)),
     valued("timeout", |common, value| keep(common, "timeout", value)),

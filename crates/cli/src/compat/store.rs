@@ -6,9 +6,9 @@ use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use picnix_build::{Outputs, Target};
+use picnix_build::{Outputs, Purpose, Target};
 use picnix_engine::Engine;
-use picnix_store::{AddRequest, Contents, GcOptions, Repair, Store};
+use picnix_store::{AddRequest, Contents, GcOptions, Store};
 use picnix_store_core::{
     ContentAddress, ContentAddressMethod, Hash, HashAlgo, OutputName, References,
     StorePath,
@@ -47,7 +47,7 @@ struct Operation {
 const OPERATIONS: &[Operation] = &[
     Operation {
         names: &["--realise", "--realize", "-r"],
-        usage: "[--dry-run] [--check] [--ignore-unknown] PATH...",
+        usage: "[--dry-run] [--check] [--repair] [--ignore-unknown] PATH...",
         help: "build derivations and print their outputs",
         flags: &["--dry-run", "--check", "--ignore-unknown"],
         run: realise,
@@ -133,7 +133,7 @@ const OPERATIONS: &[Operation] = &[
         names: &["--verify"],
         usage: "[--check-contents] [--repair]",
         help: "check that the store is what its database says",
-        flags: &["--check-contents", "--repair"],
+        flags: &["--check-contents"],
         run: verify,
     },
     Operation {
@@ -142,6 +142,13 @@ const OPERATIONS: &[Operation] = &[
         help: "check that paths are unchanged",
         flags: &[],
         run: verify_path,
+    },
+    Operation {
+        names: &["--repair-path"],
+        usage: "PATH...",
+        help: "replace paths that are damaged",
+        flags: &[],
+        run: repair_paths,
     },
     Operation {
         names: &["--export"],
@@ -222,15 +229,6 @@ impl Arguments for Call {
             },
         },
         Flag { names: &["--indirect"], operands: &[], help: "", apply: |_, _| Ok(()) },
-        Flag {
-            names: &["--repair"],
-            operands: &[],
-            help: "",
-            apply: |call, _| {
-                call.flags.push("--repair".into());
-                Ok(())
-            },
-        },
     ];
 
     fn common(&mut self) -> &mut Common {
@@ -276,6 +274,7 @@ pub(super) fn help() -> String {
 pub(super) struct Shell<'e> {
     pub(super) engine: &'e Engine,
     pub(super) store: &'e Store,
+    repairs: bool,
 }
 
 /// Runs the command.
@@ -291,9 +290,10 @@ pub(super) fn run(args: Vec<String>) -> Result<ExitCode, Stop> {
     if let Some(flag) = unknown {
         return usage(format!("unknown flag '{flag}'"));
     }
-    let check = call.has("--check");
-    let engine = call.common.context()?.engine(&call.common.jobs, check);
-    let shell = Shell { store: engine.store()?, engine: &engine };
+    let purpose = if call.has("--check") { Purpose::Check } else { call.common.purpose };
+    let engine = call.common.context()?.engine_for(&call.common.jobs, purpose);
+    let repairs = purpose == Purpose::Repair;
+    let shell = Shell { store: engine.store()?, engine: &engine, repairs };
     (operation.run)(&shell, &call)
 }
 
@@ -339,6 +339,8 @@ impl Shell<'_> {
         if path.is_derivation() {
             let target = Target { drv_path: path.clone(), outputs: Outputs::All };
             self.engine.build(&[target])?;
+        } else if self.repairs && self.store.is_valid(path).map_err(store_error)? {
+            self.engine.repair(&BTreeSet::from([path.clone()]))?;
         } else if !self.store.is_valid(path).map_err(store_error)? {
             let path = self.print(path);
             let message = format!("path '{path}' does not exist and cannot be created");
@@ -606,8 +608,7 @@ fn verify(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
     call.nothing()?;
     let contents =
         if call.has("--check-contents") { Contents::Hashed } else { Contents::Exist };
-    let repair = if call.has("--repair") { Repair::Forget } else { Repair::Report };
-    let report = shell.store.verify(contents, repair).map_err(store_error)?;
+    let report = shell.store.verify(contents).map_err(store_error)?;
     for line in &report.database {
         output::error(&format!("error: {line}"));
     }
@@ -626,8 +627,24 @@ fn verify(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
     if report.is_sound() {
         return Ok(ExitCode::SUCCESS);
     }
+    if shell.repairs {
+        let repairs = shell.engine.repair_found(&report, contents)?;
+        for error in repairs.failed.values() {
+            output::error(&format!("error: {}", picnix_engine::chain(error)));
+        }
+        if repairs.failed.is_empty() && report.database.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     output::error("warning: not all store errors were fixed");
     Ok(ExitCode::from(1))
+}
+
+fn repair_paths(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {
+    for arg in &call.args {
+        shell.engine.repair(&BTreeSet::from([shell.store_path(arg)?]))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn verify_path(shell: &Shell<'_>, call: &Call) -> Result<ExitCode, Stop> {

@@ -15,7 +15,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use picnix_build::Cancel;
+use picnix_build::{Cancel, Purpose};
 use picnix_engine::flakes::FlakeTarget;
 use picnix_engine::session::{Program, Session, WorkError, evaluate};
 use picnix_engine::world::Writes;
@@ -80,8 +80,8 @@ pub(crate) fn run(mut context: Context, args: &ReplArgs) -> Outcome {
     let (cancel, interrupt) = (Cancel::new(), Interrupt::default());
     options.interrupt = interrupt.clone();
     let stop = (cancel.clone(), interrupt.clone());
-    let jobs = JobArgs { jobs: None, keep_failed: false, keep_going: false };
-    let engine = context.engine_with(&jobs, false, cancel.clone());
+    let jobs = JobArgs::default();
+    let engine = context.engine_with(&jobs, Purpose::Realise, cancel.clone());
     let version = env!("CARGO_PKG_VERSION");
     let language = picnix_eval::NIX_VERSION;
     output::error(&format!("picnix {version} (Nix {language})\nType :? for help."));

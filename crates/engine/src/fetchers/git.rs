@@ -46,6 +46,9 @@ impl Place {
             if path.join(".git").exists() {
                 return Ok(Self::Local(path));
             }
+            if !path.exists() {
+                return Err(Error::NoRepository(path));
+            }
             url.query.clear();
         }
         url.query.remove("dir");

@@ -505,10 +505,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 /// The latest time of change of a file or of anything in a directory, in seconds since 1970.
 fn latest_change(path: &Path) -> Result<u64, Error> {
     let fail = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound => {
-            let what = format!("path '{}'", path.display());
-            Error::CannotFetch { what, reason: "it does not exist".to_owned() }
-        }
+        std::io::ErrorKind::NotFound => Error::NoPath(path.to_owned()),
         _ => Error::File { action: "look at", path: path.to_owned(), source },
     };
     let found = fs::symlink_metadata(path).map_err(fail)?;

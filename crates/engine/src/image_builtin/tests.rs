@@ -179,7 +179,7 @@ fn descriptions_that_cannot_be_written_are_refused() {
     let good = r#"{"format": "initramfs", "formatVersion": 1, "compression": "xz",
         "files": {"kernel": "/nix/store/b-data/index.html"}}"#;
     for (from, to, expected) in [
-        ("initramfs", "iso", "there are: disk, floppy, initramfs, squashfs"),
+        ("initramfs", "tape", "there are: disk, floppy, initramfs, iso, squashfs"),
         (": 1", ": 7", "version 7"),
         ("\"xz\"", "\"rar\"", "there are: none, gzip, xz, xz-x86, zstd"),
         ("\"kernel\"", "\"../kernel\"", "holds a slash"),
@@ -204,4 +204,55 @@ fn conflicts_name_store_path_and_entry() {
     let entry = r#"{"path": "/nix/store/a-pkg", "type": "symlink", "target": "x"}"#;
     let error = place.build("out", entry, &["/nix/store/a-pkg"]).unwrap_err();
     insta::assert_snapshot!(error, @r#""/nix/store/a-pkg" is asked for twice: as a directory (mode 0555, owner 0:0) by /nix/store/a-pkg, and as a symlink to "x" (mode 0777, owner 0:0) by the image's entry "/nix/store/a-pkg""#);
+}
+
+#[test]
+fn a_cd_is_described_with_what_firmware_sees() {
+    let place = Place::new();
+    let loaders = place.0.path().join("store/c-loaders");
+    fs::create_dir_all(&loaders).unwrap();
+    for (name, length, at, mark) in [
+        ("loader.bin", 2048, 64, b"picnix01"),
+        ("mbr.bin", 512, 400, b"picnixm1"),
+        ("loader.efi", 2048, 1272, b"picnixe1"),
+    ] {
+        let mut bytes = vec![0; length];
+        bytes[at..at + 8].copy_from_slice(mark);
+        fs::write(loaders.join(name), bytes).unwrap();
+    }
+    let good = r#"{"format": "iso", "formatVersion": 1, "compression": "xz", "diskId": 7,
+        "entries": [{"path": "/etc/motd", "type": "file", "text": "hello"}],
+        "boot": {"loader": "/nix/store/c-loaders/loader.bin", "kernel": "/linux",
+                 "commandLine": "quiet"},
+        "cd": {"mbr": "/nix/store/c-loaders/mbr.bin",
+               "efiLoader": "/nix/store/c-loaders/loader.efi",
+               "onCd": "root=/dev/sr0", "onDisk": "root=/dev/sda",
+               "entries": [{"path": "/linux", "type": "file",
+                            "source": "/nix/store/a-pkg/bin/tool"}]}}"#;
+    let built = place.build_from("out", good, &[]).unwrap();
+    assert_eq!(built.file_name, "iso.iso");
+    let paths: Vec<_> =
+        built.written.entries.iter().map(|entry| entry.path.to_string()).collect();
+    let files =
+        ["/efi", "/efi/boot", "/efi/boot/bootx64.efi", "/linux", "/etc", "/etc/motd"];
+    assert_eq!(paths, files);
+    for (from, to, expected) in [
+        (
+            "c-loaders/mbr.bin",
+            "a-pkg/bin/tool",
+            "the MBR is not one that this picnix knows",
+        ),
+        ("c-loaders/loader.efi", "a-pkg/bin/tool", "the EFI loader is not one that"),
+        ("c-loaders/mbr.bin", "c-loaders/mbr", "the image's start needs"),
+        ("\"onCd\"", "\"onCD\"", "attributes"),
+        ("\"path\": \"/linux\"", "\"path\": \"/vmlinuz\"", "is not a file of the image"),
+        ("\"type\": \"file\",\n", "\"type\": \"directory\",\n", "has no meaning here"),
+    ] {
+        let attributes = good.replacen(from, to, 1);
+        assert_ne!(attributes, good);
+        let error =
+            place.build_from("refused", &attributes, &[]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+        let _ = fs::remove_dir_all(place.0.path().join("refused"));
+    }
 }

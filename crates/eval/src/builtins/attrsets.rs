@@ -100,6 +100,9 @@ pub(super) const BUILTINS: &[Builtin] = &[
 fn attr_names<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
     let doing = "while evaluating the argument passed to builtins.attrNames";
     let attrs = ev.expect_attrs(args[0], pos, doing)?;
+    if attrs.is_empty() {
+        return Ok(ev.list(&[]));
+    }
     let names = attrs.parts(ev.heap).0.names;
     let order = ev.symbols.sorted(names);
     let sorted = order.iter().map(|(_, index)| name_string(ev, names[*index]));
@@ -107,7 +110,7 @@ fn attr_names<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Va
 }
 
 fn name_string<'h>(ev: &Evaluator<'h>, name: Symbol) -> Value<'h> {
-    ev.string_of(ev.symbols.name(name), &[])
+    Value::String(ev.symbols.string(name))
 }
 
 fn attr_values<'h>(
@@ -211,6 +214,9 @@ fn list_to_attrs<'h>(
 ) -> Result<Value<'h>> {
     let doing = "while evaluating the argument passed to builtins.listToAttrs";
     let list = ev.expect_list(args[0], pos, doing)?;
+    if list.is_empty() {
+        return Ok(Value::Attrs(ev.empty_attrs()));
+    }
     let missing = "in a {name=...; value=...;} pair";
     let mut pairs = Vec::with_capacity(list.len());
     for slot in list.items {
@@ -252,6 +258,9 @@ fn intersect_attrs<'h>(
     let left = ev.expect_attrs(args[0], pos, doing)?;
     let doing = "while evaluating the second argument passed to builtins.intersectAttrs";
     let right = ev.expect_attrs(args[1], pos, doing)?;
+    if left.is_empty() || right.is_empty() {
+        return Ok(Value::Attrs(ev.empty_attrs()));
+    }
     let mut builder = AttrsBuilder::with_capacity(left.len().min(right.len()));
     if left.len() * SEARCH_FACTOR < right.len() {
         for attr in left.iter(ev.heap).filter_map(|attr| right.get_attr(attr.name)) {
@@ -273,6 +282,9 @@ fn intersect_attrs<'h>(
                 push(&mut builder, attr);
             }
         }
+    }
+    if builder.is_empty() {
+        return Ok(Value::Attrs(ev.empty_attrs()));
     }
     Ok(Value::Attrs(builder.finish(ev.heap)))
 }

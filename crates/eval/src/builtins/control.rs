@@ -139,6 +139,7 @@ fn trace<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], _: Pos) -> Result<Value<'h>
     let text = match ev.force(args[0])? {
         Value::String(string) => string.to_string_lossy().into_owned(),
         other => {
+            ev.needs_no_help(other)?;
             let printed = ev.print_value(other, &PrintOptions::EVAL)?;
             String::from_utf8_lossy(&printed).into_owned()
         }

@@ -12,6 +12,7 @@ mod attributes;
 mod imported;
 mod inputs;
 mod normalize;
+mod place;
 mod wrapper;
 
 use picnix_store_core::{
@@ -22,6 +23,8 @@ use picnix_store_core::{
 
 use self::attributes::Recipe;
 pub(crate) use self::imported::imported;
+use self::inputs::Known;
+pub(crate) use self::inputs::place_of as derivation_place;
 pub(crate) use self::inputs::{Cache, Table};
 use super::{Builtin, Scope};
 use crate::error::{At, Error, Result};
@@ -106,7 +109,8 @@ fn instantiate<'h>(
     let Instantiated { text, hash, outputs } =
         drv.instantiate(store_dir, |path| inputs::hash_of(ev, path))?;
     let id = ev.path_id(&text.path);
-    inputs::remember(ev, id, &drv, hash, inputs.references);
+    let place = place::of(ev, attrs);
+    inputs::remember(ev, id, Known::new(&drv, hash, inputs.references).at(place));
     let result = result(ev, &text.path, &outputs)?;
     ev.world
         .add_derivation(drv, text)

@@ -14,7 +14,7 @@ use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::sym;
 use crate::symbol::Symbol;
-use crate::value::{AttrsBuilder, Items, List, Slot, Thunk, Value, still_needed};
+use crate::value::{AttrsBuilder, Items, Slot, Thunk, Value, still_needed};
 
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
@@ -245,7 +245,7 @@ fn concat_lists<'h>(
     for slot in lists.items {
         parts.push(ev.expect_list(slot.get(), pos, doing)?);
     }
-    Ok(concat(ev, &parts))
+    Ok(ev.concat_all(parts.iter().copied()))
 }
 
 fn concat_map<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'h>> {
@@ -260,23 +260,7 @@ fn concat_map<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Va
         let result = ev.call(function, &[slot.get()], pos)?;
         parts.push(ev.expect_list(result, pos, doing)?);
     }
-    Ok(concat(ev, &parts))
-}
-
-/// One list out of several. Where at most one has elements, nothing is copied.
-fn concat<'h>(ev: &Evaluator<'h>, parts: &[&'h List<'h>]) -> Value<'h> {
-    let mut filled = parts.iter().filter(|part| !part.is_empty());
-    match (filled.next(), filled.next()) {
-        (None, _) => ev.list(&[]),
-        (Some(only), None) => Value::List(only),
-        (Some(_), Some(_)) => {
-            let mut items = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-            for part in parts {
-                items.extend(part.iter());
-            }
-            ev.list(&items)
-        }
-    }
+    Ok(ev.concat_all(parts.iter().copied()))
 }
 
 fn foldl_strict<'h>(
@@ -346,6 +330,9 @@ fn gen_list<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Valu
     }
     let doing = "while evaluating the first argument passed to builtins.genList";
     let function = ev.expect_function(args[0], Pos::NONE, doing)?;
+    if length == 0 {
+        return Ok(ev.list(&[]));
+    }
     let length = usize::try_from(length).expect("the range was checked");
     let function = ev.heap.alloc(function);
     let calls = (0..length).map(|index| Thunk::numbered(function, int(index)));

@@ -39,7 +39,8 @@ mod paths;
 mod store;
 
 pub(crate) use derivation::{
-    Cache as DerivationCache, Table as DerivationTable, imported as imported_derivation,
+    Cache as DerivationCache, Table as DerivationTable, derivation_place,
+    imported as imported_derivation,
 };
 pub(crate) use flakes::FETCH_FINAL_TREE;
 

@@ -432,6 +432,12 @@ impl<'h> AttrsBuilder<'h> {
         Self { items: Vec::with_capacity(capacity), ..Self::default() }
     }
 
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Adds an attribute.
     #[inline]
     pub fn push(&mut self, name: Symbol, pos: Pos, value: Value<'h>) {

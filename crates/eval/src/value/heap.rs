@@ -77,6 +77,15 @@ const POISON: u8 = 0xEE;
 /// Tells the system how a piece of memory will be used: where it begins, and its bytes. Nothing is in it yet.
 pub type Advise = fn(*mut u8, usize);
 
+/// What to tell the system of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Advice {
+    /// Of large pieces, while the heap is small.
+    pub small: Advise,
+    /// Of large pieces, when it no longer is.
+    pub large: Advise,
+}
+
 /// The memory of one evaluation.
 pub struct Heap {
     /// Where the next object goes; never above `log`.
@@ -132,11 +141,11 @@ impl Heap {
         Self::with_advice(None)
     }
 
-    /// Makes an empty heap that says of each large piece of memory that it will be filled from end to end, before
-    /// it is.
+    /// Makes an empty heap that says of each large piece of memory that it will be filled from end to end, before it
+    /// is.
     #[must_use]
-    pub fn with_advice(advise: Option<Advise>) -> Self {
-        Self::of_thread(0, Arc::new(Common::new(advise)))
+    pub fn with_advice(advice: Option<Advice>) -> Self {
+        Self::of_thread(0, Arc::new(Common::new(advice)))
     }
 
     fn of_thread(thread: usize, common: Arc<Common>) -> Self {

@@ -10,7 +10,7 @@ mod heap;
 mod string;
 
 pub use attrs::{Attr, Attrs, AttrsBuilder, Shape};
-pub use heap::{Advise, Env, Heap, Held, Items, Slot, State, Thunk};
+pub use heap::{Advice, Advise, Env, Heap, Held, Items, Slot, State, Thunk};
 pub(crate) use heap::{Claim, Seat, still_needed};
 pub use string::{Context, ContextElement, PathId, Str};
 

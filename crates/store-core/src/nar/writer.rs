@@ -89,13 +89,31 @@ impl<W: Write> NarWriter<W> {
         if bytes.is_empty() {
             return Ok(());
         }
+        let (left, padding) = self.left_after(bytes.len())?;
+        self.sink.write_all(bytes)?;
+        self.continue_contents(left, padding)
+    }
+
+    /// Goes on after a piece of the current file's contents that the caller has put into
+    /// [`NarWriter::sink_mut`] itself.
+    pub fn contents_written(&mut self, len: usize) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        let (left, padding) = self.left_after(len)?;
+        self.continue_contents(left, padding)
+    }
+
+    /// How much of the current file is left after a piece, and the zeros after it.
+    fn left_after(&self, len: usize) -> Result<(u64, usize)> {
         let State::Contents { left, padding } = self.state else {
             return Err(misuse("contents outside a file"));
         };
-        let left = left
-            .checked_sub(bytes.len() as u64)
-            .ok_or_else(|| misuse("a file is longer than announced"))?;
-        self.sink.write_all(bytes)?;
+        let left = left.checked_sub(len as u64);
+        Ok((left.ok_or_else(|| misuse("a file is longer than announced"))?, padding))
+    }
+
+    fn continue_contents(&mut self, left: u64, padding: usize) -> Result<()> {
         self.state = State::Contents { left, padding };
         if left == 0 {
             self.scratch.clear();
@@ -118,6 +136,11 @@ impl<W: Write> NarWriter<W> {
     /// The sink, for instance to ask a hasher how far it is.
     pub fn sink(&self) -> &W {
         &self.sink
+    }
+
+    /// The sink, to put contents of the current file into it ([`NarWriter::contents_written`]).
+    pub fn sink_mut(&mut self) -> &mut W {
+        &mut self.sink
     }
 
     fn begin_node(&mut self, name: &[u8]) -> Result<()> {

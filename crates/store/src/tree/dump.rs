@@ -2,17 +2,19 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Write};
+use std::io::Read as _;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use picnix_store_core::nar::{MAX_DEPTH, NarEvent, NarWriter};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
 use super::restore::Restorer;
 use super::{Trail, open_dir, sorted_entries};
 use crate::error::{Context, Error, Result};
+use crate::pipe::{DumpSink, Room};
 
 /// How much of a file is read at once.
 const READ_SIZE: usize = 256 * 1024;
@@ -61,12 +63,12 @@ pub struct FilterStopped;
 pub type Filter<'a> = dyn FnMut(&Path, EntryKind) -> Result<bool, FilterStopped> + 'a;
 
 /// Writes the NAR of the tree at `path` to `sink`.
-pub(crate) fn dump<W: Write>(path: &Path, sink: W) -> Result<W> {
+pub(crate) fn dump<W: DumpSink>(path: &Path, sink: W) -> Result<W> {
     dump_filtered(path, sink, &mut |_, _| Ok(true))
 }
 
 /// Writes the NAR of those parts of the tree at `path` that the filter lets pass.
-pub(crate) fn dump_filtered<W: Write>(
+pub(crate) fn dump_filtered<W: DumpSink>(
     path: &Path,
     sink: W,
     filter: &mut Filter<'_>,
@@ -77,7 +79,7 @@ pub(crate) fn dump_filtered<W: Write>(
 /// As [`dump_filtered`], and makes a copy of the tree at `to` as it goes, where nothing must be.
 ///
 /// What is dumped and what is copied are the same bytes, whoever changes the tree meanwhile.
-pub(crate) fn copy_filtered<W: Write>(
+pub(crate) fn copy_filtered<W: DumpSink>(
     path: &Path,
     sink: W,
     filter: &mut Filter<'_>,
@@ -86,7 +88,7 @@ pub(crate) fn copy_filtered<W: Write>(
     walk(path, sink, filter, Some(Restorer::new(to)))
 }
 
-fn walk<W: Write>(
+fn walk<W: DumpSink>(
     path: &Path,
     sink: W,
     filter: &mut Filter<'_>,
@@ -135,11 +137,11 @@ struct Dumper<'a, W> {
     filter: &'a mut Filter<'a>,
     trail: Trail,
     depth: usize,
-    /// As long as the longest piece so far: clearing it costs more than reading a small file.
+    /// What files are read into where the sink has no place for it.
     buffer: Vec<u8>,
 }
 
-impl<W: Write> Dumper<'_, W> {
+impl<W: DumpSink> Dumper<'_, W> {
     fn node(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -194,7 +196,7 @@ impl<W: Write> Dumper<'_, W> {
     }
 
     fn file(&mut self, dir: BorrowedFd<'_>, name: &OsStr, nar_name: &[u8]) -> Result<()> {
-        let mut file = open_file(dir, name, &self.trail.0)?;
+        let file = open_file(dir, name, &self.trail.0)?;
         let stat = rustix::fs::fstat(&file).context("examine", &self.trail.0)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::Changed(self.trail.0.clone()));
@@ -205,22 +207,40 @@ impl<W: Write> Dumper<'_, W> {
         let mut left = size;
         while left > 0 {
             let len = usize::try_from(left).unwrap_or(READ_SIZE).min(READ_SIZE);
-            if self.buffer.len() < len {
-                self.buffer = vec![0; len];
+            match self.piece(&file, size - left, len)? {
+                0 => return Err(Error::Changed(self.trail.0.clone())),
+                read => left -= read as u64,
             }
-            let read =
-                file.read(&mut self.buffer[..len]).context("read", &self.trail.0)?;
-            if read == 0 {
-                return Err(Error::Changed(self.trail.0.clone()));
-            }
-            let written = self.writer.write_contents(&self.buffer[..read]);
-            written.map_err(|error| in_path(error, &self.trail.0))?;
-            if let Some(copy) = &mut self.copy {
-                copy.contents(&self.buffer[..read])?;
-            }
-            left -= read as u64;
         }
         self.copy.as_mut().map_or(Ok(()), Restorer::end_file)
+    }
+
+    /// Reads a piece of a file, of at most so many bytes; how many there were.
+    fn piece(&mut self, file: &File, offset: u64, max: usize) -> Result<usize> {
+        let path = &self.trail.0;
+        let of_sink = self.writer.sink_mut().room(max);
+        let of_sink = of_sink.context("write the archive of", path)?;
+        let is_in_sink = of_sink.is_some();
+        let Room { bytes, most } = of_sink.unwrap_or_else(|| {
+            self.buffer.clear();
+            Room::within(READ_SIZE, &mut self.buffer, max)
+        });
+        let before = bytes.len();
+        // There may be capacity for more than is wanted, and so much is read: hence the explicit offset.
+        let read = || rustix::io::pread(file, spare_capacity(bytes), offset);
+        rustix::io::retry_on_intr(read).context("read", path)?;
+        bytes.truncate(before + most);
+        let bytes = &bytes[before..];
+        if let Some(copy) = &mut self.copy {
+            copy.contents(bytes)?;
+        }
+        let read = bytes.len();
+        let written = match is_in_sink {
+            true => self.writer.contents_written(read),
+            false => self.writer.write_contents(&self.buffer),
+        };
+        written.map_err(|error| in_path(error, path))?;
+        Ok(read)
     }
 
     fn event(&mut self, event: NarEvent<'_>) -> Result<()> {

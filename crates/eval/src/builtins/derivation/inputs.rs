@@ -61,6 +61,8 @@ pub(crate) struct Known {
     /// The store paths that the `.drv` file refers to.
     references: Box<[PathId]>,
     outputs: Box<[OutputName]>,
+    /// Where it was written, if this evaluation made it.
+    place: Pos,
 }
 
 /// Stack that must be left before a derivation of the store is read for the sake of another one, and the size
@@ -156,17 +158,17 @@ impl Inputs {
 }
 
 /// Remembers a derivation that was just made.
-pub(super) fn remember(
-    ev: &Evaluator<'_>,
-    id: PathId,
-    drv: &Derivation,
-    hash: DrvHash,
-    references: Vec<PathId>,
-) {
+pub(super) fn remember(ev: &Evaluator<'_>, id: PathId, known: Known) {
     let mut cache = ev.caches.derivations.borrow_mut();
     if cache.get(id).is_none() {
-        cache.insert(id, Arc::new(Known::new(drv, hash, references)));
+        cache.insert(id, Arc::new(known));
     }
+}
+
+/// Where a derivation was written that this evaluation has made.
+pub(crate) fn place_of(ev: &Evaluator<'_>, path: &StorePath) -> Pos {
+    let mut cache = ev.caches.derivations.borrow_mut();
+    cache.get(ev.path_id(path)).map_or(Pos::NONE, |known| known.place)
 }
 
 /// The hash modulo of an input.
@@ -179,12 +181,17 @@ pub(super) fn hash_of(ev: &Evaluator<'_>, path: &StorePath) -> Result<Arc<DrvHas
 }
 
 impl Known {
-    fn new(drv: &Derivation, hash: DrvHash, references: Vec<PathId>) -> Self {
+    pub(super) fn new(drv: &Derivation, hash: DrvHash, references: Vec<PathId>) -> Self {
         Self {
             hash: Arc::new(hash),
             references: references.into_boxed_slice(),
             outputs: drv.outputs.keys().cloned().collect(),
+            place: Pos::NONE,
         }
+    }
+
+    pub(super) fn at(self, place: Pos) -> Self {
+        Self { place, ..self }
     }
 }
 

@@ -126,12 +126,24 @@ fn overlay<'h>(
     over.insert(sym::DRV_PATH, ev.lazy_call(Value::Builtin(&SELECT), &drv_path));
     over.insert(sym::TYPE, ev.string(b"derivation"));
     over.insert(sym::OUTPUT_NAME, outputs[0].name);
-    over.insert(sym::ALL, ev.list(&all));
+    over.insert(sym::ALL, all_outputs(ev, &all));
     over.insert(ev.symbol(b"drvAttrs"), Value::Attrs(attrs));
     for output in outputs {
         over.insert(output.symbol, Value::Thunk(output.value));
     }
     over.finish(ev.heap)
+}
+
+/// The list of all outputs; as C++ Nix's is the result of a call, it is a thunk where that shows.
+fn all_outputs<'h>(ev: &Evaluator<'h>, outputs: &[Value<'h>]) -> Value<'h> {
+    let list = ev.list(outputs);
+    if !ev.settings.unforced_shown {
+        return list;
+    }
+    let mut holder = AttrsBuilder::with_capacity(1);
+    holder.insert(sym::ALL, list);
+    let holder = Value::Attrs(holder.finish(ev.heap));
+    ev.lazy_call(Value::Builtin(&SELECT), &[ev.string(b"all"), holder])
 }
 
 fn out_path<'h>(ev: &Evaluator<'h>, output: &Output<'h>, strict: Value<'h>) -> Value<'h> {

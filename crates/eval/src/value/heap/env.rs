@@ -130,6 +130,45 @@ impl Heap {
         unsafe { fill(start.add(1).cast(), LONG, count, parent) }
     }
 
+    /// Makes the scope of functions that return each other: the first `joined` variables of `outer`, which is the scope of
+    /// the outer ones, and the arguments.
+    #[inline]
+    pub(crate) fn joined_scope<'h>(
+        &'h self,
+        arguments: &[Value<'h>],
+        joined: u32,
+        outer: Env<'h>,
+    ) -> Env<'h> {
+        match (joined, arguments) {
+            (0, [one]) => self.scope_of([*one], Some(outer)),
+            (0, [one, two]) => self.scope_of([*one, *two], Some(outer)),
+            (1, [two]) => {
+                let one = outer.slot(0).get().peek();
+                self.scope_of([one, *two], outer.parent())
+            }
+            _ => self.long_joined_scope(arguments, joined as usize, outer),
+        }
+    }
+
+    #[inline(never)]
+    fn long_joined_scope<'h>(
+        &'h self,
+        arguments: &[Value<'h>],
+        joined: usize,
+        outer: Env<'h>,
+    ) -> Env<'h> {
+        let parent = if joined == 0 { Some(outer) } else { outer.parent() };
+        let env = self.scope(joined + arguments.len(), parent);
+        let slots = env.slots();
+        for (slot, known) in slots.iter().zip(&outer.slots()[..joined]) {
+            slot.set(known.get().peek(), self);
+        }
+        for (slot, value) in slots[joined..].iter().zip(arguments) {
+            slot.set(*value, self);
+        }
+        env
+    }
+
     /// Makes a scope with one variable.
     #[inline]
     pub(crate) fn scope_of_one<'h>(
@@ -137,9 +176,28 @@ impl Heap {
         value: Value<'h>,
         parent: Env<'h>,
     ) -> Env<'h> {
-        let env = self.scope(1, Some(parent));
-        env.slot(0).set(value, self);
-        env
+        self.scope_of([value], Some(parent))
+    }
+
+    /// Makes a scope of a few variables.
+    #[inline]
+    fn scope_of<'h, const N: usize>(
+        &'h self,
+        values: [Value<'h>; N],
+        parent: Option<Env<'h>>,
+    ) -> Env<'h> {
+        const { assert!(N < LONG, "the header has room for the number") };
+        // What does not fit in a slot is put on the heap here, before there is the scope.
+        let slots = values.map(|value| Slot::new(value, self));
+        let header = self.reserve::<Header>((N + 1) * size_of::<Header>(), Kind::Env);
+        let parent = parent.map_or(std::ptr::null(), Env::pointer);
+        debug_assert!(parent.addr() <= ADDRESS, "user space is below");
+        // SAFETY: `reserve` gave room for a header, aligned, that nothing else refers to.
+        unsafe { header.write(parent.map_addr(|address| address | N << LEN_SHIFT)) };
+        // SAFETY: `reserve` gave room for as many slots, which are as large and aligned as a header, behind it.
+        unsafe { header.add(1).cast::<[Slot<'h>; N]>().write(slots) };
+        // SAFETY: regions do not begin at the null address.
+        Env(unsafe { NonNull::new_unchecked(header) }, PhantomData)
     }
 }
 

@@ -9,7 +9,7 @@
 use std::ptr;
 
 use super::chunk::{CHUNK_ALIGN, Chunk, Kind, LINE_BYTES, Swept};
-use super::{ALIGN, Advise, MAX_LOG_BYTES, write_log};
+use super::{ALIGN, Advice, Advise, MAX_LOG_BYTES, write_log};
 
 /// The size of the first chunk. Each is twice as large as the one before it.
 const FIRST_CHUNK_BYTES: usize = 128 * 1024;
@@ -27,6 +27,8 @@ const MAX_LINES_OBJECT_BYTES: usize = 256;
 /// The size that the heap grows to before it is collected for the first time: a short run never is. Later it may
 /// always grow to this.
 pub(super) const FIRST_BUDGET_BYTES: usize = 368 * 1024 * 1024;
+/// A heap of at most so many bytes is small for [`Advice`].
+const SMALL_HEAP_BYTES: usize = 96 * 1024 * 1024;
 /// The least that is given out between two collections.
 const MIN_BUDGET_BYTES: usize = 48 * 1024 * 1024;
 /// The size that the heap is let grow to before it is collected, in hundredths of what lives.
@@ -76,7 +78,7 @@ pub(super) struct Space {
     asked: usize,
     /// Chunks that are never collected.
     immortal: Vec<Chunk>,
-    advise: Option<Advise>,
+    advice: Option<Advice>,
 }
 
 /// Where one thread allocates.
@@ -139,12 +141,17 @@ impl Default for Present {
 }
 
 impl Space {
-    pub(super) fn new(advise: Option<Advise>) -> Self {
-        Self { advise, ..Self::default() }
+    pub(super) fn new(advice: Option<Advice>) -> Self {
+        Self { advice, ..Self::default() }
     }
 
     pub(super) fn allocated_bytes(&self) -> usize {
         self.allocated_bytes
+    }
+
+    fn advise(&self) -> Option<Advise> {
+        let is_small = self.allocated_bytes <= SMALL_HEAP_BYTES;
+        self.advice.map(|advice| if is_small { advice.small } else { advice.large })
     }
 
     /// All that was given out, as far as is known: of the caller's region what is in use up to `at`.
@@ -223,7 +230,7 @@ impl Space {
 
     fn reserve_large(&mut self, local: &Local, bytes: usize, kind: Kind) -> *mut u8 {
         self.allocated_bytes += bytes;
-        let chunk = Chunk::new(bytes, Some(kind), self.advise);
+        let chunk = Chunk::new(bytes, Some(kind), self.advise());
         let place = chunk.start();
         if local.is_immortal {
             self.immortal.push(chunk);
@@ -273,7 +280,7 @@ impl Space {
             let size = local.next_immortal_bytes.max(FIRST_CHUNK_BYTES);
             local.next_immortal_bytes = (size * 2).min(MAX_CHUNK_BYTES);
             self.allocated_bytes += size;
-            let chunk = Chunk::new(size, None, self.advise);
+            let chunk = Chunk::new(size, None, self.advise());
             let start = chunk.start();
             self.immortal.push(chunk);
             return Region { start, top: start.wrapping_add(size), is_lines: false };
@@ -291,7 +298,7 @@ impl Space {
         let size = self.next_chunk_bytes.max(FIRST_CHUNK_BYTES);
         self.next_chunk_bytes = (size * 2).min(MAX_CHUNK_BYTES);
         self.allocated_bytes += size;
-        let chunk = Chunk::new(size, None, self.advise);
+        let chunk = Chunk::new(size, None, self.advise());
         let start = chunk.start();
         self.add(chunk);
         Region { start, top: start.wrapping_add(size), is_lines: false }

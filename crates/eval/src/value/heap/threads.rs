@@ -17,7 +17,7 @@ use super::chunk::Markers;
 use super::collect::{Found, Roots, Work};
 use super::lock::Lock;
 use super::space::Space;
-use super::{Advise, Heap, Thunk, stack};
+use super::{Advice, Heap, Thunk, stack};
 
 /// The most threads beside the first.
 pub(crate) const MAX_OTHERS: usize = 63;
@@ -70,9 +70,9 @@ impl Bell {
 }
 
 impl Common {
-    pub(super) fn new(advise: Option<Advise>) -> Self {
+    pub(super) fn new(advice: Option<Advice>) -> Self {
         Self {
-            space: Lock::new(Space::new(advise)),
+            space: Lock::new(Space::new(advice)),
             gate: Mutex::default(),
             changed: Condvar::new(),
             waits_for: [const { AtomicUsize::new(0) }; MAX_OTHERS + 1],

@@ -9,10 +9,11 @@
 //! second, or one of the numbers that stand for the states without references. Otherwise it is a reference, whose
 //! three low bits say which state it is.
 //!
-//! Several threads may force one thunk. One *claims* it, by putting a blackhole in its place, and the others wait.
-//! Both words are atomic: the second is written before the first, which says what it is, and read after it. A
-//! blackhole's second word says whose it is. Only where there are several threads does claiming take an instruction that
-//! locks memory.
+//! Several threads may force one thunk. One *claims* it, by putting a blackhole in its place, and the others wait. The
+//! first word of a blackhole says whose it is, so one exchange of that word is all that a claim is; the second stays
+//! what it was, and means nothing until the thread that has claimed the thunk writes both, the second before the first.
+//! Whoever finds something else than a blackhole in the first word reads the second after it. Only where there are
+//! several threads does claiming take an instruction that locks memory.
 //!
 //! What has survived a collection is *old*, and [`Thunk::grow_old`] notes that in a thunk which may still get a value:
 //! the next collection may look at what is younger only, so such a thunk has to be remembered when it gets it.
@@ -21,6 +22,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::slot::{Repr, Words};
+use super::threads::MAX_OTHERS;
 use super::{Env, Heap, Slot};
 use crate::expr::Expr;
 use crate::symbol::Symbol;
@@ -48,11 +50,12 @@ pub enum State<'h> {
 }
 
 /// First words below this are no references.
-const SMALL: usize = 32;
+const SMALL: usize = BLACKHOLE + 2 * (MAX_OTHERS + 1);
 /// First words from this on are no tags of values.
 const EMPTY: usize = 29;
 const FAILED: usize = 30;
-const BLACKHOLE: usize = 31;
+/// The first word of a blackhole is this, twice the number of its thread, and one if the thunk is old.
+const BLACKHOLE: usize = 32;
 
 /// The low bits of a first word that is a reference.
 const KIND: usize = 7;
@@ -131,6 +134,12 @@ impl<'h> Thunk<'h> {
         Self::from_state(State::Named(function, name, slot))
     }
 
+    /// Makes a thunk that was forced in vain.
+    #[must_use]
+    pub(crate) fn failed(number: u32) -> Self {
+        Self::from_state(State::Failed(number))
+    }
+
     /// Makes a thunk in some state.
     #[inline]
     #[must_use]
@@ -172,7 +181,7 @@ impl<'h> Thunk<'h> {
     /// Whether the thunk is being forced.
     #[inline]
     pub fn is_blackhole(&self) -> bool {
-        self.first.load(Ordering::Acquire) == BLACKHOLE
+        owner(self.first.load(Ordering::Acquire)).is_some()
     }
 
     /// Marks the thunk as being forced and tells what is to be done. What is forced already stays what it is; so does what
@@ -188,7 +197,7 @@ impl<'h> Thunk<'h> {
         }
         let words = (self.first.load(Ordering::Relaxed), self.second());
         if words.0 >= EMPTY {
-            self.own(words, 0);
+            self.first.store(blackhole(words, 0), Ordering::Relaxed);
         }
         decode(words)
     }
@@ -198,32 +207,22 @@ impl<'h> Thunk<'h> {
     pub(crate) fn claim(&self, heap: &Heap) -> Claim<'h> {
         let mut first = self.first.load(Ordering::Acquire);
         loop {
+            let words = (first, self.second());
             if first < EMPTY {
-                return Claim::Done(value((first, self.second())));
+                return Claim::Done(value(words));
             }
-            if first == BLACKHOLE {
-                return Claim::Taken(self.second().addr() >> 1);
+            if let Some(owner) = owner(first) {
+                return Claim::Taken(owner);
             }
-            let (new, success, failure) =
-                (BLACKHOLE, Ordering::AcqRel, Ordering::Acquire);
+            // Of what is empty the second word tells whether it is old; nothing but a claim changes it.
+            let new = blackhole(words, heap.thread());
+            let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
             match self.first.compare_exchange(first, new, success, failure) {
-                Ok(_) => {
-                    // Whoever had claimed it before has put the second word back before the first.
-                    let words = (first, self.second());
-                    self.own(words, heap.thread());
-                    return Claim::Ours(decode(words));
-                }
+                // Whoever had claimed it before has written the second word before the first, and nobody has since.
+                Ok(_) => return Claim::Ours(decode((first, self.second()))),
                 Err(found) => first = found,
             }
         }
-    }
-
-    /// Makes the thunk a blackhole of a thread.
-    #[inline]
-    fn own(&self, words: Words, thread: usize) {
-        let number = usize::from(is_old(words)) | thread << 1;
-        self.second.store(std::ptr::without_provenance_mut(number), Ordering::Relaxed);
-        self.first.store(BLACKHOLE, Ordering::Relaxed);
     }
 
     /// Stores the value, or puts back the suspension after an error. The thunk is the caller's, or no other thread
@@ -253,12 +252,26 @@ impl<'h> Thunk<'h> {
     }
 }
 
+/// The number of the thread that a first word says is forcing the thunk, if one is.
+#[inline]
+fn owner(first: usize) -> Option<usize> {
+    (BLACKHOLE..SMALL).contains(&first).then(|| (first - BLACKHOLE) / 2)
+}
+
+/// The first word of a blackhole of a thread.
+#[inline]
+fn blackhole(words: Words, thread: usize) -> usize {
+    BLACKHOLE + 2 * thread + usize::from(is_old(words))
+}
+
 /// The words of a thunk that has survived a collection.
 #[inline]
 fn old((first, second): Words) -> Words {
     if first >= SMALL {
         (first | OLD, second)
-    } else if first == EMPTY || first == BLACKHOLE {
+    } else if first >= BLACKHOLE {
+        (first | 1, second)
+    } else if first == EMPTY {
         (first, second.map_addr(|number| number | 1))
     } else {
         // Values and failures stay what they are.
@@ -272,7 +285,10 @@ fn is_old((first, second): Words) -> bool {
     if first >= SMALL {
         return first & OLD != 0;
     }
-    (first == EMPTY || first == BLACKHOLE) && second.addr() & 1 != 0
+    if first >= BLACKHOLE {
+        return first & 1 != 0;
+    }
+    first == EMPTY && second.addr() & 1 != 0
 }
 
 /// The value that two words are.
