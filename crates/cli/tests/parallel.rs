@@ -349,10 +349,10 @@ in set 100 (n: drv \"d${{toString n}}\" {{ text = if n == 10 || n > 80 then buil
 
 #[test]
 fn what_turns_out_not_to_be_needed_is_given_up() {
-    // A helper begins with the last place, which takes an hour.
+    // A helper begins with the last place, which takes an hour and no memory to speak of.
     let seen = strict(
-        "many 200 (n: if n == 150 then throw \"before that\" else if n == 199 \
-         then builtins.foldl' (a: b: builtins.seq (heavy b) a) 0 (builtins.genList (x: x) 10000000) else n)",
+        "let long = builtins.genList (x: x) 3000; in many 200 (n: if n == 150 then throw \"before that\" else if n == 199 \
+         then builtins.foldl' (a: b: builtins.foldl' (c: d: builtins.seq (heavy d) c) a long) 0 long else n)",
     );
     assert_eq!(seen.code, Some(1));
     assert!(seen.stderr.contains("before that"), "{}", seen.stderr);
