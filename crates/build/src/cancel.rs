@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::lock::lock;
 
 type Action = Box<dyn Fn() + Send>;
 
@@ -60,8 +62,8 @@ impl Cancel {
         OnCancel { cancel: self.clone(), id }
     }
 
-    fn actions(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Action>> {
-        self.shared.actions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn actions(&self) -> MutexGuard<'_, BTreeMap<u64, Action>> {
+        lock(&self.shared.actions)
     }
 }
 

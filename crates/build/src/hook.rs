@@ -7,12 +7,13 @@
 use std::io::{BufRead, BufReader, PipeReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use picnix_store::Store;
 
 use crate::cancel::Cancel;
 use crate::error::StepError;
+use crate::lock::lock;
 use crate::plan::Step;
 
 /// Runs the hook for a step that was done.
@@ -62,8 +63,4 @@ fn start(
         .stderr(writer)
         .spawn()?;
     Ok((child, reader))
-}
-
-fn lock(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
-    child.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,6 +24,7 @@
 
 mod cancel;
 mod error;
+mod lock;
 mod observer;
 
 mod plan;

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::cancel::Cancel;
+use crate::lock::lock;
 
 /// Which threads may run a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ struct Shared<E> {
 
 impl<E> Shared<E> {
     fn lock(&self) -> MutexGuard<'_, State<E>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Space for what is built: garbage is collected when the disk gets full (Nix's `min-free` and `max-free`).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use picnix_store::{GcOptions, Store};
 
+use crate::lock::lock;
 use crate::observer::{Event, Observer};
 
 /// Where a collection could not free enough, the next one waits until so many hundredths of what was left are
@@ -29,7 +30,7 @@ impl Space {
     /// What the running process needs is no garbage. If the collection fails, the build may succeed all the
     /// same.
     pub(crate) fn keep(&self, store: &Store, observer: &dyn Observer) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = lock(&self.left);
         let Ok(free) = store.free_bytes() else { return };
         let is_enough = free >= self.min_free || free >= self.max_free;
         let is_in_vain = left.is_some_and(|left| free > left / 100 * USED_UP_PERCENT);

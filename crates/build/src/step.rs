@@ -18,6 +18,7 @@ use crate::builtin::{BuiltinContext, BuiltinOutput, Builtins};
 use crate::cancel::Cancel;
 use crate::environment::{Environment, Sources};
 use crate::error::StepError;
+use crate::lock::lock;
 use crate::logs::{LogWriter, log_path};
 use crate::observer::{Event, Observer, StepKind};
 use crate::options::Options;
@@ -231,7 +232,7 @@ impl Run<'_> {
         let log =
             Mutex::new(LogWriter::create(&log_path(self.store, &self.step.drv_path))?);
         let write_line = |line: &[u8]| {
-            log.lock().unwrap_or_else(std::sync::PoisonError::into_inner).line(line);
+            lock(&log).line(line);
             self.observer.event(&Event::Log { drv_path: &self.step.drv_path, line });
         };
         let ctx = BuiltinContext {

@@ -5,13 +5,13 @@
 //! amounts to having forgotten, and a damaged file is replaced by an empty one.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::config::Access;
-use crate::store::Store;
+use crate::store::{Store, lock};
 
 /// The database's schema; a file of another version is replaced.
 const SCHEMA: &str = "
@@ -107,7 +107,7 @@ impl Answers {
     ) -> Option<T> {
         let open = || Some(Mutex::new(open_or_replace(self.path.as_deref()?)?));
         let connection = self.connection.get_or_init(open).as_ref()?;
-        work(&connection.lock().unwrap_or_else(PoisonError::into_inner)).ok()
+        work(&lock(connection)).ok()
     }
 }
 

@@ -20,6 +20,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, pa
 
 use crate::config::Access;
 use crate::error::{Context, Error, Result};
+use crate::store::lock;
 
 /// Statements that lead from the version of their index to the next.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
@@ -148,7 +149,7 @@ impl Database {
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic in another thread rolled its transaction back.
-        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.connection)
     }
 
     /// Names the database in an error, and tells damage from other trouble.

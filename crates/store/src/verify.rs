@@ -9,7 +9,7 @@ use picnix_store_core::{HashAlgo, HashFormat, Sha256, StorePath};
 use crate::error::Result;
 use crate::pipe::HashPipe;
 use crate::session::names_in;
-use crate::store::Store;
+use crate::store::{Store, lock};
 use crate::tree::dump;
 
 /// How closely objects are looked at.
@@ -126,8 +126,4 @@ impl Store {
             Sha256::nix32(&info.nar_hash)
         )))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use picnix_store::Store;
@@ -18,6 +18,7 @@ use picnix_store_core::{
 
 use crate::cache::http::{Head, Method, Request, read_request};
 use crate::cancel::Cancel;
+use crate::lock::lock;
 use crate::logs::find_log;
 
 /// The most connections at a time; more are told to come back later.
@@ -351,8 +352,4 @@ impl<W: Write> Write for Part<'_, W> {
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use picnix_closure::{Graph, Node};
@@ -21,6 +21,7 @@ use crate::cache::error::CacheError;
 use crate::cache::offers::{Offer, Offers, Wanted};
 use crate::cache::remote::{BinaryCache, narinfo_name};
 use crate::cancel::Cancel;
+use crate::lock::lock;
 use crate::options::{allows_substitutes, is_only_ours};
 
 /// The priority of a cache that names none, as in Nix.
@@ -529,8 +530,4 @@ pub(crate) fn order_of(offers: &Offers) -> Result<Vec<StorePath>, picnix_closure
 /// Is it worth remembering what this cache says?
 fn is_server(url: &str) -> bool {
     !url.starts_with("file:")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use picnix_store_core::worker::{
     Field, Message, RemoteFailure, WireWriter, activity, level, result,
@@ -10,6 +10,7 @@ use picnix_store_core::worker::{
 use picnix_store_core::{StoreDir, StorePath};
 
 use crate::cancel::Cancel;
+use crate::lock::lock;
 use crate::observer::{Event, Observer, StepKind};
 
 /// The way to the client, shared by whoever answers and whatever builds.
@@ -70,7 +71,7 @@ impl<W: Write> Tunnel<W> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<W>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn say(&self, state: &mut State<W>, message: &Message) {

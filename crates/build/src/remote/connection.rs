@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use picnix_store_core::StoreDir;
@@ -16,6 +16,7 @@ use picnix_store_core::worker::{
     WorkerVersion,
 };
 
+use crate::lock::lock;
 use crate::remote::address::{RemoteAddress, SshTarget, Transport};
 use crate::remote::error::RemoteError;
 
@@ -356,8 +357,4 @@ impl Drop for HostKeyFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

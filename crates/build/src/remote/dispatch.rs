@@ -13,6 +13,7 @@ use picnix_store_core::{Derivation, StoreDir};
 use crate::build::BuildConfig;
 use crate::cancel::Cancel;
 use crate::error::StepError;
+use crate::lock::lock;
 use crate::observer::StepKind;
 use crate::options::{Options, is_only_ours, prefers_local_build};
 use crate::remote::connection::Connection;
@@ -246,10 +247,6 @@ impl<'a> Dispatcher<'a> {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
