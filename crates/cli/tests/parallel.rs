@@ -42,7 +42,7 @@ struct Cores {
 const ONE: Cores = Cores { count: 1, collect_every: None };
 const FOUR: Cores = Cores { count: 4, collect_every: None };
 /// More threads than processors, which meet wherever they can.
-const MANY: Cores = Cores { count: 7, collect_every: Some(499) };
+const MANY: Cores = Cores { count: 7, collect_every: Some(1999) };
 
 /// Runs a command with a number of cores and a store of its own.
 fn run(env: &TestEnvironment, cores: Cores, program: &str, args: &[&str]) -> Seen {

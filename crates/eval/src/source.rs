@@ -117,7 +117,11 @@ impl<'h> Sources<'h> {
 
     /// The text that a position lies in.
     pub fn source(&self, pos: Pos) -> Option<&'h Source<'h>> {
-        self.learn();
+        let lies_in =
+            |last: &&Source<'h>| pos.0 as usize <= last.start as usize + last.text.len();
+        if !self.list.borrow().last().is_some_and(lies_in) {
+            self.learn();
+        }
         let list = self.list.borrow();
         let index = list.partition_point(|source| source.start <= pos.0);
         index.checked_sub(1).map(|index| list[index])
