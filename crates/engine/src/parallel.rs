@@ -28,7 +28,7 @@ use crate::session::{Session, WorkError};
 
 /// Memory that evaluation takes before it is worth while to look for help, in bytes: a measure of work that does not
 /// depend on the machine or its load.
-const WARM_UP_BYTES: usize = 24 << 20;
+const WARM_UP_BYTES: usize = 8 << 20;
 /// Below this many members a set or list is forced as a whole.
 const MIN_MEMBERS: usize = 32;
 /// The stack that a helper begins with; deep recursion goes on in further pieces.
