@@ -1,13 +1,12 @@
-//! Evaluation with several processes: everything that can be seen is what one shows.
+//! Evaluation with several threads: everything that can be seen is what one shows.
 //!
-//! Every case runs with one core and with four. The cases do enough work for helpers to be made: what `heavy` takes in
+//! Every case runs with one core and with four, and with seven threads that help from the first byte on while the heap is
+//! collected again and again. The cases do enough work for helpers to be made: what `heavy` takes in
 //! memory is what counts, not time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use crate::common::{TestEnvironment, picnix, skip, workspace};
 
@@ -32,9 +31,22 @@ struct Seen {
     objects: BTreeSet<String>,
 }
 
+/// How a command is run.
+#[derive(Clone, Copy)]
+struct Cores {
+    count: usize,
+    /// Helpers begin at once, and the heap is collected every so many calls and thunks.
+    collect_every: Option<usize>,
+}
+
+const ONE: Cores = Cores { count: 1, collect_every: None };
+const FOUR: Cores = Cores { count: 4, collect_every: None };
+/// More threads than processors, which meet wherever they can.
+const MANY: Cores = Cores { count: 7, collect_every: Some(1999) };
+
 /// Runs a command with a number of cores and a store of its own.
-fn run(env: &TestEnvironment, cores: usize, program: &str, args: &[&str]) -> Seen {
-    let store = env.dir().join(format!("store-{cores}"));
+fn run(env: &TestEnvironment, cores: Cores, program: &str, args: &[&str]) -> Seen {
+    let store = env.dir().join(format!("store-{}", cores.count));
     let mut command = env.program(picnix());
     if program != "picnix" {
         let link = env.work.join(program);
@@ -46,7 +58,12 @@ fn run(env: &TestEnvironment, cores: usize, program: &str, args: &[&str]) -> See
     command
         .args(args)
         .env("PICNIX_STORE", &store)
-        .env("PICNIX_CONFIG", format!("substituters =\neval-cores = {cores}"));
+        .env("PICNIX_CONFIG", format!("substituters =\neval-cores = {}", cores.count));
+    if let Some(count) = cores.collect_every {
+        command
+            .env("PICNIX_COLLECT_EVERY", count.to_string())
+            .env("PICNIX_HELP_AFTER", "0");
+    }
     let output = command.output().unwrap();
     let objects = match fs::read_dir(store.join("nix/store")) {
         Ok(entries) => entries
@@ -60,11 +77,23 @@ fn run(env: &TestEnvironment, cores: usize, program: &str, args: &[&str]) -> See
     Seen { code: output.status.code(), stdout, stderr, objects }
 }
 
-/// One core and four must show the same; what they show.
+/// One core and more must show the same; what they show.
 fn same(env: &TestEnvironment, program: &str, args: &[&str]) -> Seen {
-    let one = run(env, 1, program, args);
-    let four = run(env, 4, program, args);
-    assert!(one == four, "one core:\n{one:#?}\nfour cores:\n{four:#?}");
+    same_with(env, &[FOUR, MANY], program, args)
+}
+
+fn same_with(
+    env: &TestEnvironment,
+    others: &[Cores],
+    program: &str,
+    args: &[&str],
+) -> Seen {
+    let one = run(env, ONE, program, args);
+    for cores in others {
+        let other = run(env, *cores, program, args);
+        let count = cores.count;
+        assert!(one == other, "one core:\n{one:#?}\n{count} cores:\n{other:#?}");
+    }
     one
 }
 
@@ -76,27 +105,28 @@ fn strict(body: &str) -> Seen {
 }
 
 #[test]
-fn several_processes_work_where_several_may() {
+fn several_threads_work_where_several_may() {
     let env = TestEnvironment::new();
-    let body = "many 800 (n: builtins.head (builtins.split \" \" (builtins.readFile \"/proc/self/stat\")))";
+    let body = "many 800 (n: builtins.head (builtins.split \" \" (builtins.readFile \"/proc/thread-self/stat\")))";
     env.write("x.nix", format!("{PRELUDE}{body}"));
-    let processes = |cores: usize| {
+    let threads = |count: usize| {
+        let cores = Cores { count, ..ONE };
         let seen = run(&env, cores, "picnix", &["eval", "--strict", "x.nix"]);
         assert_eq!(seen.code, Some(0), "{}", seen.stderr);
-        let is_process = |word: &&str| word.starts_with('"');
-        seen.stdout.split_whitespace().filter(is_process).collect::<BTreeSet<_>>().len()
+        let is_thread = |word: &&str| word.starts_with('"');
+        seen.stdout.split_whitespace().filter(is_thread).collect::<BTreeSet<_>>().len()
     };
-    assert_eq!(processes(1), 1);
-    assert!(processes(2) >= 2);
-    assert!(processes(4) >= 3);
+    assert_eq!(threads(1), 1);
+    assert_eq!(threads(2), 2);
+    assert!((3..=4).contains(&threads(4)));
 }
 
 #[test]
 fn little_work_is_done_alone() {
     let env = TestEnvironment::new();
-    let body = "builtins.genList (n: builtins.readFile \"/proc/self/stat\") 300";
+    let body = "builtins.genList (n: builtins.readFile \"/proc/thread-self/stat\") 300";
     env.write("x.nix", format!("{PRELUDE}map (builtins.substring 0 6) ({body})"));
-    let seen = run(&env, 4, "picnix", &["eval", "--strict", "x.nix"]);
+    let seen = run(&env, FOUR, "picnix", &["eval", "--strict", "x.nix"]);
     let pids: BTreeSet<&str> = seen.stdout.split_whitespace().collect();
     assert!(pids.len() <= 5, "{pids:?}");
 }
@@ -177,6 +207,21 @@ fn many_messages_make_help_useless_but_stay_in_order() {
     let seen = strict("many 200 (n: builtins.trace n { inherit n; })");
     let numbers: Vec<String> = (0..200).map(|n| format!("trace: {n}")).collect();
     assert_eq!(seen.stderr.lines().collect::<Vec<_>>(), numbers);
+}
+
+#[test]
+fn a_message_shows_as_not_forced_what_one_core_has_not_forced() {
+    let seen = strict(
+        r#"let
+  shared = set 100 (n: n);
+  all = many 200 (n: if n == 20 || n == 150 then builtins.trace shared n else if n > 170 then builtins.deepSeq shared n else n);
+in builtins.trace { inherit all; } all"#,
+    );
+    assert_eq!(seen.code, Some(0), "{}", seen.stderr);
+    let lines: Vec<&str> = seen.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", seen.stderr);
+    assert_eq!(lines[0], "trace: { all = «thunk»; }");
+    assert!(lines[1..].iter().all(|line| line.contains("n99 = «thunk»; }")));
 }
 
 #[test]
@@ -302,44 +347,44 @@ in set 100 (n: drv \"d${{toString n}}\" {{ text = if n == 10 || n > 80 then buil
     assert_eq!(same(&env, "picnix", &args).code, Some(0));
 }
 
-/// The first helper of a running evaluation.
-fn a_helper(child: &mut Child) -> Option<i32> {
-    let file = format!("/proc/{0}/task/{0}/children", child.id());
-    loop {
-        let children = fs::read_to_string(&file).unwrap_or_default();
-        if let Some(first) = children.split_whitespace().next() {
-            return first.parse().ok();
-        }
-        if child.try_wait().unwrap().is_some() {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+#[test]
+fn what_turns_out_not_to_be_needed_is_given_up() {
+    // A helper begins with the last place, which takes an hour and no memory to speak of.
+    let seen = strict(
+        "let long = builtins.genList (x: x) 3000; in many 200 (n: if n == 150 then throw \"before that\" else if n == 199 \
+         then builtins.foldl' (a: b: builtins.foldl' (c: d: builtins.seq (heavy d) c) a long) 0 long else n)",
+    );
+    assert_eq!(seen.code, Some(1));
+    assert!(seen.stderr.contains("before that"), "{}", seen.stderr);
 }
 
 #[test]
-fn a_helper_that_is_killed_changes_nothing() {
-    if !Path::new("/proc/self/task").exists() {
-        skip("a_helper_that_is_killed_changes_nothing", "there is no /proc");
-        return;
-    }
-    let env = TestEnvironment::new();
-    env.write("x.nix", format!("{PRELUDE}set 400 (n: {{ n = heavy (heavy n); }})"));
-    let wanted = run(&env, 1, "picnix", &["eval", "--strict", "x.nix"]);
-    let mut child = env
-        .picnix(["eval", "--strict", "x.nix", "--option", "eval-cores", "3"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let helper = a_helper(&mut child).expect("there is a helper");
-    let killed =
-        std::process::Command::new("kill").args(["-9", &helper.to_string()]).status();
-    assert!(killed.unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), wanted.stdout);
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    assert!(output.status.success());
+fn what_many_places_share_is_forced_once_and_seen_by_all() {
+    let seen = strict(
+        r#"let
+  shared = set 40 (n: { inherit n; next = shared."n${toString ((n + 1) - (n + 1) / 40 * 40)}"; own = heavy n; });
+  layers = n: builtins.foldl' (a: k: a // { "k${toString k}" = shared."n${toString (k - k / 40 * 40)}".own; }) { } (builtins.genList (k: n + k) 20);
+  closed = builtins.genericClosure { startSet = [ { key = 0; } ]; operator = x: if x.key < 300 then [ { key = x.key + 1; v = heavy x.key; } ] else [ ]; };
+in set 150 (n: {
+  a = shared."n${toString (n - n / 40 * 40)}".next.next.own;
+  l = builtins.attrNames (layers n // layers (n + 7));
+  v = builtins.foldl' (a: k: a + k) 0 (builtins.attrValues (layers (n - n / 7 * 7)));
+  c = (builtins.elemAt closed (n + 1)).v;
+  s = builtins.toJSON (layers n);
+  e = (builtins.tryEval (if n - n / 3 * 3 == 0 then throw "no" else shared.n3.own)).success;
+})"#,
+    );
+    assert_eq!(seen.code, Some(0), "{}", seen.stderr);
+}
+
+#[test]
+fn recursion_without_end_over_several_places_is_found() {
+    let seen = strict(
+        "let ring = builtins.genList (n: builtins.seq (heavy n) (1 + builtins.elemAt ring (if n == 99 then 50 else n + 1))) 100; \
+         in many 60 (n: n) ++ ring",
+    );
+    assert_eq!(seen.code, Some(1));
+    assert!(seen.stderr.contains("infinite recursion encountered"), "{}", seen.stderr);
 }
 
 #[test]
@@ -358,7 +403,7 @@ fn our_own_tree_is_the_same() {
          (builtins.removeAttrs pkgs [ ])",
         tree.display()
     );
-    let seen = same(&env, "picnix", &["eval", "--strict", "-E", &pkgs]);
+    let seen = same_with(&env, &[FOUR], "picnix", &["eval", "--strict", "-E", &pkgs]);
     assert!(seen.code.is_some());
 }
 
@@ -376,11 +421,12 @@ fn corepkgs_is_the_same() {
          (builtins.removeAttrs p (builtins.filter (n: !keep n) (builtins.attrNames p)))",
         every.display()
     );
-    let seen = same(&env, "picnix", &["eval", "--strict", "-E", &expr]);
+    let seen = same_with(&env, &[FOUR], "picnix", &["eval", "--strict", "-E", &expr]);
     assert_eq!(seen.code, Some(0), "{}", seen.stderr);
     assert!(seen.stderr.contains("trace: Package ffmpeg"), "{}", seen.stderr);
-    let seen = same(
+    let seen = same_with(
         &env,
+        &[FOUR],
         "nix-instantiate",
         &["-E", &format!("(import {corepkgs} {{ }}).python313Packages")],
     );

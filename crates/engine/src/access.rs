@@ -4,8 +4,8 @@
 //! what is in the search path. The directories above those may be looked at, but show nothing else. What may not
 //! be seen is not there, and reading it is an error in Nix's words.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use picnix_eval::world::{WorldError, WorldResult};
 
@@ -24,19 +24,28 @@ pub enum Visibility {
 /// The list of paths that may be seen; nothing where all may.
 pub(crate) struct Access {
     visibility: Visibility,
-    allowed: RefCell<BTreeSet<Vec<u8>>>,
+    allowed: Mutex<BTreeSet<Vec<u8>>>,
 }
 
 impl Access {
     /// A list without entries.
     pub(crate) fn new(visibility: Visibility) -> Self {
-        Self { visibility, allowed: RefCell::default() }
+        Self { visibility, allowed: Mutex::default() }
+    }
+
+    fn allowed(&self) -> MutexGuard<'_, BTreeSet<Vec<u8>>> {
+        self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much is seen.
+    pub(crate) fn visibility(&self) -> Visibility {
+        self.visibility
     }
 
     /// Allows a canonical path and everything below it.
     pub(crate) fn allow(&self, path: &[u8]) {
         if self.visibility != Visibility::Everything {
-            self.allowed.borrow_mut().insert(path.to_vec());
+            self.allowed().insert(path.to_vec());
         }
     }
 
@@ -50,7 +59,7 @@ impl Access {
         if self.covers(path) {
             return true;
         }
-        let allowed = self.allowed.borrow();
+        let allowed = self.allowed();
         let is_below = |path: &[u8], dir: &[u8]| match path.strip_prefix(dir) {
             Some(rest) => rest.is_empty() || dir == b"/" || rest.starts_with(b"/"),
             None => false,
@@ -65,7 +74,7 @@ impl Access {
         if self.visibility == Visibility::Everything {
             return true;
         }
-        let allowed = self.allowed.borrow();
+        let allowed = self.allowed();
         ancestors(path).any(|above| allowed.contains(above))
     }
 

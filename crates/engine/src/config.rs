@@ -35,6 +35,8 @@ pub struct Config {
     pub settings: UserSettings,
     /// For tests: how often evaluation collects its memory, in calls and thunks; `PICNIX_COLLECT_EVERY`.
     pub collect_every: Option<usize>,
+    /// For tests: after how many bytes of evaluation other threads help; `PICNIX_HELP_AFTER`.
+    pub help_after: Option<usize>,
     /// The variables that expressions may ask for.
     pub env: Vec<(OsString, OsString)>,
 }
@@ -80,6 +82,7 @@ impl Config {
                 .map(|(_, value)| value.clone())
         };
         let home_dir = get("HOME").map(PathBuf::from);
+        let number = |name: &str| get(name)?.to_str()?.parse().ok();
         let below_home = |dir: &str| home_dir.as_ref().map(|home| home.join(dir));
         let absolute = |path: PathBuf| current_dir.join(path);
         let data_dir = get("XDG_DATA_HOME")
@@ -105,8 +108,8 @@ impl Config {
             current_dir,
             settings: UserSettings::default(),
             flake_overrides: Vec::new(),
-            collect_every: get("PICNIX_COLLECT_EVERY")
-                .and_then(|count| count.to_str()?.parse().ok()),
+            collect_every: number("PICNIX_COLLECT_EVERY"),
+            help_after: number("PICNIX_HELP_AFTER"),
             env,
         };
         config.choose_store(&place.unwrap_or_default())?;

@@ -39,9 +39,16 @@ impl Held for Member<'_> {
 /// What the search for derivations sees.
 pub(crate) enum Look<'h> {
     Derivation(&'h Attrs<'h>),
-    /// The members, and what they are the members of.
-    Members(Value<'h>, Items<'h, Member<'h>>),
+    /// The members that are searched.
+    Members(Items<'h, Member<'h>>),
     Nothing,
+}
+
+/// Whether the name of an attribute is one under which Nix looks for derivations.
+pub(crate) fn is_searched(name: &[u8]) -> bool {
+    let is_first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    let is_further = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_+".contains(byte);
+    name.first().is_some_and(is_first) && name.iter().all(is_further)
 }
 
 impl<'h> Session<'_, 'h> {
@@ -73,9 +80,6 @@ impl<'h> Session<'_, 'h> {
         let (slot, depth) = match member {
             Member::Item { slot, depth } => {
                 return self.look_inside(self.ev.force(slot.get())?, depth);
-            }
-            Member::Attr { attr, .. } if !self.is_searched(attr) => {
-                return Ok(Look::Nothing);
             }
             Member::Attr { attr, depth } => (attr.slot, depth),
         };
@@ -111,13 +115,15 @@ impl<'h> Session<'_, 'h> {
             }
             Value::Attrs(attrs) => {
                 let sorted = self.ev.sorted_by_name(attrs).into_iter();
-                let member = |attr| Member::Attr { attr, depth };
-                Look::Members(value, Items::from_iter(self.ev.heap, sorted.map(member)))
+                let name = |attr: &Attr<'h>| self.ev.symbols.name(attr.name);
+                let searched = sorted.filter(|attr| is_searched(name(attr)));
+                let members = searched.map(|attr| Member::Attr { attr, depth });
+                Look::Members(Items::from_iter(self.ev.heap, members))
             }
             Value::List(list) => {
                 let depth = depth + 1;
                 let members = list.items.iter().map(|slot| Member::Item { slot, depth });
-                Look::Members(value, Items::from_iter(self.ev.heap, members))
+                Look::Members(Items::from_iter(self.ev.heap, members))
             }
             _ => Look::Nothing,
         })
@@ -132,8 +138,14 @@ impl<'h> Session<'_, 'h> {
         match look {
             Look::Nothing => {}
             Look::Derivation(attrs) => found.push(self.found(attrs)?),
-            Look::Members(_, members) => {
-                for member in members {
+            Look::Members(members) => {
+                let value = |member: &Member<'h>| match member {
+                    Member::Attr { attr, .. } => attr.slot.get(),
+                    Member::Item { slot, .. } => slot.get(),
+                };
+                let visit = self.ev.visiting(|| members.iter().map(value));
+                for (index, member) in members.iter().copied().enumerate() {
+                    visit.at(index);
                     let looked = self.look(member);
                     looked
                         .and_then(|look| self.collect(look, found))
@@ -142,15 +154,6 @@ impl<'h> Session<'_, 'h> {
             }
         }
         Ok(())
-    }
-
-    /// Whether the name of an attribute is one under which Nix looks for derivations.
-    fn is_searched(&self, attr: Attr<'h>) -> bool {
-        let is_first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-        let is_further =
-            |byte: &u8| byte.is_ascii_alphanumeric() || b"-_+".contains(byte);
-        let name = self.ev.symbols.name(attr.name);
-        name.first().is_some_and(is_first) && name.iter().all(is_further)
     }
 
     #[cold]

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::fetchers::Freshness;
 use crate::flakes::FlakeTarget;
 use crate::locking::LockOptions;
+use crate::shadow::Shadow;
 use crate::world::{RealWorld, Remains, Writes};
 use crate::{Config, Error, Visibility};
 
@@ -85,8 +86,8 @@ pub struct Session<'s, 'h> {
     pub world: &'s RealWorld<'s>,
     /// The arguments for functions at the top.
     pub arguments: &'h Attrs<'h>,
-    /// How many processes may work at a time.
-    pub(crate) cores: usize,
+    /// The outside of each helper that there may be.
+    pub(crate) shadows: &'h [Shadow<'h>],
     /// How flakes are locked.
     pub(crate) locking: &'s LockOptions,
 }
@@ -157,6 +158,7 @@ fn attempt<T>(
         .with_freshness(options.freshness)
         .after(earlier);
     let config = &engine.config;
+    let shadows = world.shadows(cores - 1);
     let ev = Evaluator::new(&heap, &world, settings(config, options));
     let render = |error: &picnix_eval::Error| {
         let detail = report::Detail {
@@ -175,7 +177,7 @@ fn attempt<T>(
         engine,
         world: &world,
         arguments,
-        cores,
+        shadows: &shadows,
         locking: &options.locking,
     };
     ev.hold(Value::Attrs(arguments));
@@ -186,12 +188,23 @@ fn attempt<T>(
         if options.collect { heap.collected(|| work(&session)) } else { work(&session) };
     match result {
         Ok(result) => (Some(Ok(result)), Remains::default()),
+        Err(WorkError::Again) => (None, world.remains()),
+        Err(WorkError::Language(error))
+            if ev.was_helped() && is_other_alone(&error, options) =>
+        {
+            (None, world.remains())
+        }
         Err(WorkError::Language(error)) => {
             (Some(Err(render(&error))), Remains::default())
         }
         Err(WorkError::Engine(error)) => (Some(Err(error)), Remains::default()),
-        Err(WorkError::Again) => (None, world.remains()),
     }
+}
+
+/// Whether an error may be another one, or none, where there is no help: what it says may depend on what was forced before
+/// it. A build would fail again.
+fn is_other_alone(error: &picnix_eval::Error, options: &EvalOptions) -> bool {
+    error.kind() != picnix_eval::error::Kind::Build && !options.interrupt.is_requested()
 }
 
 /// Why the work of an evaluation failed.

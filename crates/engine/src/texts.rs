@@ -23,8 +23,7 @@ const WRITE_BYTES: usize = 256 * 1024;
 pub(crate) struct Texts {
     known: HashMap<StorePath, Text, FxBuildHasher>,
     kept_bytes: usize,
-    /// The files of this process and of those that it was copied from; the last is written to.
-    files: Vec<Spilled>,
+    file: Option<Spilled>,
     cannot_spill: bool,
 }
 
@@ -36,15 +35,13 @@ struct Text {
 
 enum Contents {
     Kept(Box<[u8]>),
-    /// Bytes of a file: its number, where they begin and how many they are.
-    Spilled(u32, u64, usize),
+    /// Bytes of the file: where they begin and how many they are.
+    Spilled(u64, usize),
 }
 
 /// A temporary file, and what is still to be written to it.
 struct Spilled {
     file: File,
-    /// The process that writes to it. A copy of that process must not: both would write to the same places.
-    owner: u32,
     written: u64,
     tail: Vec<u8>,
 }
@@ -95,9 +92,10 @@ impl Texts {
         let Some(text) = self.known.get(path) else { return Ok(None) };
         match &text.contents {
             Contents::Kept(contents) => Ok(Some(Cow::Borrowed(contents))),
-            Contents::Spilled(number, at, len) => {
-                self.files[*number as usize].read(*at, *len).map(Some)
-            }
+            Contents::Spilled(at, len) => match &self.file {
+                Some(file) => file.read(*at, *len).map(Some),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
         }
     }
 
@@ -111,28 +109,21 @@ impl Texts {
         if self.cannot_spill || self.kept_bytes + contents.len() <= KEPT_BYTES {
             return None;
         }
-        let process = std::process::id();
-        if self.files.last().is_none_or(|last| last.owner != process) {
+        if self.file.is_none() {
             let Ok(file) = tempfile::tempfile() else {
                 self.cannot_spill = true;
                 return None;
             };
-            self.files.push(Spilled {
-                file,
-                owner: process,
-                written: 0,
-                tail: Vec::new(),
-            });
+            self.file = Some(Spilled { file, written: 0, tail: Vec::new() });
         }
-        let number = self.files.len() - 1;
-        let last = &mut self.files[number];
-        let at = last.written + last.tail.len() as u64;
-        last.tail.extend_from_slice(contents);
-        if last.tail.len() >= WRITE_BYTES && last.write().is_err() {
+        let spilled = self.file.as_mut()?;
+        let at = spilled.written + spilled.tail.len() as u64;
+        spilled.tail.extend_from_slice(contents);
+        if spilled.tail.len() >= WRITE_BYTES && spilled.write().is_err() {
             // What could not be written stays in the tail, and what comes later in memory.
             self.cannot_spill = true;
         }
-        Some(Contents::Spilled(u32::try_from(number).ok()?, at, contents.len()))
+        Some(Contents::Spilled(at, contents.len()))
     }
 }
 
@@ -184,23 +175,8 @@ mod tests {
         }
         check(&texts, 0..1002);
         assert!(texts.kept_bytes <= KEPT_BYTES);
-        let last = texts.files.last().unwrap();
+        let last = texts.file.as_ref().unwrap();
         assert!(last.written > 0 && !last.tail.is_empty(), "both ways are tested");
-    }
-
-    #[test]
-    fn a_copy_of_the_process_writes_to_a_file_of_its_own() {
-        let mut texts = Texts::default();
-        for number in 0..1000 {
-            texts.add(path(number), text(number).into(), None);
-        }
-        // As if the process that has written this were another one.
-        texts.files[0].owner += 1;
-        for number in 1000..1100 {
-            texts.add(path(number), text(number).into(), None);
-        }
-        assert_eq!(texts.files.len(), 2);
-        check(&texts, 0..1100);
     }
 
     #[test]
@@ -209,9 +185,10 @@ mod tests {
         for number in 0..1000 {
             texts.add(path(number), text(number).into(), None);
         }
-        texts.files[0].file = File::open("/dev/null").unwrap();
-        texts.files[0].written = 0;
-        texts.files[0].tail.clear();
+        let spilled = texts.file.as_mut().unwrap();
+        spilled.file = File::open("/dev/null").unwrap();
+        spilled.written = 0;
+        spilled.tail.clear();
         for number in 1000..1100 {
             texts.add(path(number), text(number).into(), None);
         }

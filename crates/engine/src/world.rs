@@ -5,12 +5,13 @@
 //! to be built on its way. An evaluation that fails leaves nothing behind.
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard};
 
 use picnix_eval::flake::{FlakeRef, Input, Registries};
 use picnix_eval::world::{
@@ -28,7 +29,7 @@ use crate::access::{Access, Visibility};
 use crate::caches::Signatures;
 use crate::engine::Engine;
 use crate::fetchers::{Fetchers, Freshness};
-use crate::parallel::{Notes, Source};
+use crate::shadow::{Made, Shadow, Source};
 use crate::texts::Texts;
 
 /// Shows the lines of `builtins.trace`.
@@ -50,10 +51,8 @@ pub struct RealWorld<'a> {
     show_message: ShowMessage<'a>,
     current_time: i64,
     is_pure: bool,
-    access: Access,
-    texts: RefCell<Texts>,
-    /// Sources whose paths were computed only: where they are and what they are called.
-    sources: RefCell<Vec<(PathBuf, AddRequest)>>,
+    access: Arc<Access>,
+    made: Arc<Made>,
     /// Trees that this evaluation fetched.
     trees: RefCell<BTreeMap<Input, FetchedTree>>,
     freshness: Freshness,
@@ -61,11 +60,9 @@ pub struct RealWorld<'a> {
     messages: Cell<usize>,
     /// How many of them an earlier attempt at the same evaluation has shown.
     shown_before: usize,
-    /// In a helper of a parallel evaluation: where it notes what it would do.
-    notes: OnceCell<Notes>,
     /// Store objects that were found valid.
     valid: RefCell<BTreeSet<StorePath>>,
-    /// Whether helpers do a part of the work, so that what they make is not all here.
+    /// Whether helpers may have made a part of what there is.
     is_helped: Cell<bool>,
     needs_all: Cell<bool>,
 }
@@ -98,14 +95,12 @@ impl<'a> RealWorld<'a> {
             show_message,
             current_time: i64::try_from(seconds).unwrap_or(i64::MAX),
             is_pure: visibility == Visibility::Pure,
-            access,
-            texts: RefCell::default(),
-            sources: RefCell::default(),
+            access: Arc::new(access),
+            made: Arc::default(),
             trees: RefCell::default(),
             freshness: Freshness::Cached,
             messages: Cell::new(0),
             shown_before: 0,
-            notes: OnceCell::new(),
             valid: RefCell::default(),
             is_helped: Cell::new(false),
             needs_all: Cell::new(false),
@@ -124,49 +119,30 @@ impl<'a> RealWorld<'a> {
         Remains { messages: self.messages.get(), trees: self.trees.take() }
     }
 
-    /// How many messages there were.
-    pub(crate) fn messages(&self) -> usize {
-        self.messages.get()
+    /// The outside for so many helpers.
+    pub(crate) fn shadows(&self, count: usize) -> Vec<Shadow<'a>> {
+        self.is_helped.set(count > 0);
+        let of_helpers = Arc::new(Access::new(self.access.visibility()));
+        let time = (!self.is_pure).then_some(self.current_time);
+        let shadow = |_| {
+            let shared = (self.made.clone(), self.access.clone(), of_helpers.clone());
+            Shadow::new(&self.engine.config, shared, time)
+        };
+        (0..count).map(shadow).collect()
     }
 
-    /// From now on this is the world of a helper: it acts on nothing, and takes notes.
-    pub(crate) fn take_notes(&self, notes: Notes) {
-        assert!(self.notes.set(notes).is_ok(), "a helper begins once");
-    }
-
-    /// The notes of a helper; none in the process that does what is noted.
-    pub(crate) fn notes(&self) -> Option<&Notes> {
-        self.notes.get()
-    }
-
-    /// Ends a helper where it would have to act.
-    fn act(&self) {
-        if let Some(notes) = self.notes.get() {
-            notes.give_up();
-        }
+    fn texts(&self) -> MutexGuard<'_, Texts> {
+        self.made.texts()
     }
 
     /// Whether a store object was made by this evaluation or was found valid by it.
     fn is_known(&self, path: &StorePath) -> bool {
-        self.texts.borrow().contains(path) || self.valid.borrow().contains(path)
-    }
-
-    /// Says that helpers do a part of the work from now on.
-    pub(crate) fn expect_help(&self) {
-        self.is_helped.set(true);
+        self.texts().contains(path) || self.valid.borrow().contains(path)
     }
 
     /// Whether something happened that only an evaluation without helpers does as it should.
     pub(crate) fn needs_all(&self) -> bool {
         self.needs_all.get()
-    }
-
-    /// Ends a helper that did not find a store object: another part of the evaluation may have made it.
-    fn not_found(&self, path: &[u8]) {
-        let store_dir = self.store_dir().as_str().as_bytes();
-        if self.notes.get().is_some() && path.starts_with(store_dir) {
-            self.act();
-        }
     }
 
     /// Fails unless a path may be seen. Of what is not hidden for good, parts of the evaluation that were handled
@@ -185,82 +161,41 @@ impl<'a> RealWorld<'a> {
         path.starts_with(store_dir) || store_dir.starts_with(path)
     }
 
-    /// Says that only an evaluation without helpers knows: a helper ends, and who is helped does everything again.
+    /// Says that only an evaluation without helpers knows.
     fn leave_to_one_core(&self) {
-        self.act();
         if self.is_helped.get() {
             self.needs_all.set(true);
         }
     }
 
-    /// Does what a helper has noted.
-    pub(crate) fn replay_text(
-        &self,
-        path: StorePath,
-        contents: &[u8],
-        references: Option<BTreeSet<StorePath>>,
-    ) {
-        // As where it was made: texts may be seen, derivations not.
-        if references.is_some() {
-            self.allow(&path);
-        }
-        self.texts.borrow_mut().add(path, contents.into(), references);
-    }
-
-    /// Does what a helper has noted.
+    /// Copies what helpers have let through filters: alone, the evaluation does so at once.
     ///
     /// # Errors
     /// The store refuses.
-    pub(crate) fn replay_source(&self, source: &Source) -> WorldResult<()> {
-        let (path, request) = (Path::new(&source.path), source.request());
-        if self.writes == Writes::WhenBuilding && source.excluded.is_none() {
-            self.sources.borrow_mut().push((path.to_path_buf(), request));
-            return Ok(());
+    pub(crate) fn settle(&self) -> WorldResult<()> {
+        let is_filtered = |source: &Source| source.excluded.is_some();
+        if self.made.sources().iter().any(is_filtered) {
+            self.write_sources(is_filtered)?;
+            self.made.sources().retain(|source| !is_filtered(source));
         }
-        let store = self.engine.store().map_err(|error| world_error(&error))?;
-        let is_left_out = |path: &Path| {
-            source.excluded.as_ref().is_some_and(|paths| paths.contains(path))
-        };
-        store
-            .add_source(path, &request, &mut |path, _| Ok(!is_left_out(path)))
-            .map_err(|error| world_error(&error))?;
         Ok(())
     }
 
-    /// In a helper: computes the path of a source, and notes it.
-    fn note_source(
-        &self,
-        notes: &Notes,
-        path: &Path,
-        request: &AddRequest,
-        filter: Option<PathFilter<'_>>,
-    ) -> WorldResult<picnix_eval::Result<StorePath>> {
-        let mut excluded = filter.is_some().then(BTreeSet::new);
-        let mut failure = None;
-        let mut filter = filter;
-        let mut keep = |path: &Path, kind| {
-            let Some(filter) = filter.as_mut() else { return Ok(true) };
-            match filter(path.as_os_str().as_bytes(), entry_kind(kind)) {
-                Ok(true) => Ok(true),
-                Ok(false) => {
-                    excluded.get_or_insert_default().insert(path.to_owned());
-                    Ok(false)
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    Err(FilterStopped)
-                }
-            }
-        };
-        let store_dir = self.store_dir();
-        let found = picnix_store::source_path(store_dir, path, request, &mut keep);
-        if let Some(error) = failure {
-            return Ok(Err(error));
+    /// Copies some of the sources whose paths were computed only.
+    fn write_sources(&self, select: impl Fn(&Source) -> bool) -> WorldResult<()> {
+        let sources = self.made.sources();
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
+        for source in sources.iter().filter(|source| select(source)) {
+            let is_left_out = |path: &Path| {
+                source.excluded.as_ref().is_some_and(|paths| paths.contains(path))
+            };
+            store
+                .add_source(&source.path, &source.request, &mut |path, _| {
+                    Ok(!is_left_out(path))
+                })
+                .map_err(|error| world_error(&error))?;
         }
-        let found = found.map_err(|error| world_error(&error))?;
-        notes.source(Source::new(path, request, excluded));
-        self.allow(&found);
-        Ok(Ok(found))
+        Ok(())
     }
 
     /// Says how long answers of the network are believed.
@@ -275,23 +210,37 @@ impl<'a> RealWorld<'a> {
     /// # Errors
     /// The store refuses.
     pub fn flush(&self) -> WorldResult<()> {
-        if self.is_helped.get() && self.writes == Writes::WhenBuilding {
-            self.needs_all.set(true);
-            return Err(WorldError::new("a part of what is to be written is elsewhere"));
+        self.write(|_| true)?;
+        self.made.sources().clear();
+        *self.texts() = Texts::default();
+        Ok(())
+    }
+
+    /// Writes some of what the evaluation has added, with all that it refers to.
+    fn flush_for(&self, wanted: Vec<StorePath>) -> WorldResult<()> {
+        let mut seen = BTreeSet::new();
+        let mut to_do = wanted;
+        while let Some(path) = to_do.pop() {
+            if seen.contains(&path) {
+                continue;
+            }
+            let texts = self.texts();
+            if let Some(contents) = contents_of(&texts, &path)? {
+                to_do.extend(self.references_of(&texts, &path, &contents)?);
+            }
+            seen.insert(path);
         }
-        let sources = std::mem::take(&mut *self.sources.borrow_mut());
-        let texts = std::mem::take(&mut *self.texts.borrow_mut());
-        if sources.is_empty() && texts.is_empty() {
-            return Ok(());
+        self.write(|path| seen.contains(path))
+    }
+
+    /// Writes some of what the evaluation has added, in one transaction.
+    fn write(&self, select: impl Fn(&StorePath) -> bool) -> WorldResult<()> {
+        if !self.made.sources().is_empty() {
+            self.write_sources(|source| select(&source.object))?;
         }
-        let store = self.engine.store().map_err(|error| world_error(&error))?;
-        for (path, request) in &sources {
-            store
-                .add_source(path, request, &mut |_, _| Ok(true))
-                .map_err(|error| world_error(&error))?;
-        }
+        let texts = self.texts();
         let (mut objects, mut foreign) = (Vec::new(), Vec::new());
-        for path in texts.paths() {
+        for path in texts.paths().filter(|path| select(path)) {
             let Some(contents) = contents_of(&texts, path)? else { continue };
             let references = self.references_of(&texts, path, &contents)?;
             // A program may write what looks like a derivation.
@@ -299,6 +248,10 @@ impl<'a> RealWorld<'a> {
             if is_foreign { &mut foreign } else { &mut objects }
                 .push((path, contents, references));
         }
+        if objects.is_empty() && foreign.is_empty() {
+            return Ok(());
+        }
+        let store = self.engine.store().map_err(|error| world_error(&error))?;
         let objects: Vec<TextObject<'_>> = objects
             .iter()
             .map(|(path, contents, references)| TextObject {
@@ -364,12 +317,16 @@ impl<'a> RealWorld<'a> {
 
     /// The path of a text that is not in the store yet.
     fn pending_text(&self, path: &[u8]) -> Option<StorePath> {
-        let texts = self.texts.borrow();
+        let texts = self.texts();
         if texts.is_empty() {
             return None;
         }
         let store_path = self.engine.config.store_dir.parse_path(path).ok()?;
-        texts.contains(&store_path).then_some(store_path)
+        let is_pending = texts.contains(&store_path);
+        if is_pending && self.made.is_by_helpers(&store_path) {
+            self.leave_to_one_core();
+        }
+        is_pending.then_some(store_path)
     }
 
     fn references_of(
@@ -414,14 +371,6 @@ impl<'a> RealWorld<'a> {
         request: &AddRequest,
         filter: Option<PathFilter<'_>>,
     ) -> WorldResult<picnix_eval::Result<StorePath>> {
-        if let Some(notes) = self.notes.get() {
-            let is_own = path.starts_with(&self.engine.config.store_root);
-            // Only a part of it may be seen.
-            if !is_own && !self.access.covers(path.as_os_str().as_bytes()) {
-                self.act();
-            }
-            return self.note_source(notes, path, request, filter);
-        }
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let mut failure = None;
         // Of a directory above what may be seen only that is copied.
@@ -453,14 +402,20 @@ impl<'a> RealWorld<'a> {
         if let Some(error) = failure {
             return Ok(Err(error));
         }
+        let object = added.map_err(|error| world_error(&error))?;
         if compute_only {
-            self.sources.borrow_mut().push((path.to_path_buf(), request.clone()));
+            self.made.sources().push(Source {
+                path: path.to_path_buf(),
+                request: request.clone(),
+                excluded: None,
+                object: object.clone(),
+            });
         }
-        Ok(Ok(added.map_err(|error| world_error(&error))?))
+        Ok(Ok(object))
     }
 }
 
-fn entry_kind(kind: EntryKind) -> FileKind {
+pub(crate) fn entry_kind(kind: EntryKind) -> FileKind {
     match kind {
         EntryKind::Regular => FileKind::Regular,
         EntryKind::Directory => FileKind::Directory,
@@ -469,7 +424,7 @@ fn entry_kind(kind: EntryKind) -> FileKind {
     }
 }
 
-fn kind_of(file_type: fs::FileType) -> FileKind {
+pub(crate) fn kind_of(file_type: fs::FileType) -> FileKind {
     if file_type.is_file() {
         FileKind::Regular
     } else if file_type.is_dir() {
@@ -517,19 +472,11 @@ impl World for RealWorld<'_> {
     fn read_file(&self, path: &[u8]) -> WorldResult<Vec<u8>> {
         self.check(path)?;
         if let Some(path) = self.pending_text(path)
-            && let Some(contents) = contents_of(&self.texts.borrow(), &path)?
+            && let Some(contents) = contents_of(&self.texts(), &path)?
         {
             return Ok(contents.into_owned());
         }
         let physical = self.physical(path);
-        if self.notes.get().is_some() {
-            // Reading a pipe takes away what is in it.
-            match fs::metadata(&physical) {
-                Ok(metadata) if metadata.is_file() || metadata.is_dir() => {}
-                Ok(_) => self.act(),
-                Err(_) => self.not_found(path),
-            }
-        }
         fs::read(physical).map_err(|error| match error.kind() {
             std::io::ErrorKind::IsADirectory => WorldError::new(format!(
                 "cannot read '{}': it is a directory",
@@ -542,9 +489,6 @@ impl World for RealWorld<'_> {
     fn read_dir(&self, path: &[u8]) -> WorldResult<Vec<(Vec<u8>, FileKind)>> {
         self.check(path)?;
         let physical = self.physical(path);
-        if self.notes.get().is_some() && !physical.exists() {
-            self.not_found(path);
-        }
         let fail = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotADirectory => WorldError::new(format!(
                 "cannot read directory {:?}: Not a directory",
@@ -577,10 +521,7 @@ impl World for RealWorld<'_> {
         }
         match fs::symlink_metadata(self.physical(path)) {
             Ok(metadata) => Ok(Some(kind_of(metadata.file_type()))),
-            Err(error) if is_absence(&error) => {
-                self.not_found(path);
-                Ok(None)
-            }
+            Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(io_error("look at", path, &error)),
         }
     }
@@ -623,7 +564,6 @@ impl World for RealWorld<'_> {
             Ingestion::Nar => ContentAddressMethod::Nar,
         };
         if let Some(expected) = expected {
-            self.act();
             let known = self.content_path(name, method, *expected, &references)?;
             let store = self.engine.store().map_err(|error| world_error(&error))?;
             if store.is_valid(&known).map_err(|error| world_error(&error))? {
@@ -631,9 +571,8 @@ impl World for RealWorld<'_> {
                 return Ok(Ok(known));
             }
         }
-        if self.pending_text(path).is_some() {
-            self.act();
-            self.flush()?;
+        if let Some(pending) = self.pending_text(path) {
+            self.flush_for(vec![pending])?;
         }
         let physical = self.physical(path);
         if self.file_kind(path)?.is_none() {
@@ -675,19 +614,15 @@ impl World for RealWorld<'_> {
             .store_dir()
             .make_text_path(name, Sha256::of(contents), &references)
             .map_err(|error| world_error(&error))?;
-        if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
-            notes.text(&path, contents, Some(&references));
-        }
-        self.texts.borrow_mut().add(path.clone(), contents.into(), Some(references));
+        self.made.adopt(&path);
+        self.texts().add(path.clone(), contents.into(), Some(references));
         self.allow(&path);
         Ok(path)
     }
 
     fn add_derivation(&self, _: Derivation, text: DerivationText) -> WorldResult<()> {
-        if let (Some(notes), Writes::Always) = (self.notes.get(), self.writes) {
-            notes.text(&text.path, &text.contents, None);
-        }
-        self.texts.borrow_mut().add(text.path, text.contents.into(), None);
+        self.made.adopt(&text.path);
+        self.texts().add(text.path, text.contents.into(), None);
         Ok(())
     }
 
@@ -697,7 +632,7 @@ impl World for RealWorld<'_> {
     }
 
     fn references(&self, path: &StorePath) -> WorldResult<Vec<StorePath>> {
-        let texts = self.texts.borrow();
+        let texts = self.texts();
         if let Some(references) = texts.references(path) {
             return Ok(references.iter().cloned().collect());
         }
@@ -705,18 +640,24 @@ impl World for RealWorld<'_> {
             let derivation = self.parse_derivation(path, &contents)?;
             return Ok(derivation.references().into_iter().collect());
         }
-        self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         let found = store.query_references(path).map_err(|error| world_error(&error))?;
         Ok(found.into_iter().collect())
     }
 
     fn realise(&self, what: &[Realisation]) -> WorldResult<()> {
+        for item in what {
+            // Whoever has a string that depends on it has come to where it was made.
+            if let Realisation::Opaque(path) | Realisation::DrvDeep(path) = item
+                && self.made.adopt(path)
+            {
+                self.allow(path);
+            }
+        }
         let is_done = |item: &Realisation| matches!(item, Realisation::Opaque(path) if self.is_known(path));
         if what.iter().all(is_done) {
             return Ok(());
         }
-        self.act();
         let mut targets = Vec::new();
         for item in what {
             match item {
@@ -734,7 +675,7 @@ impl World for RealWorld<'_> {
         if targets.is_empty() {
             return Ok(());
         }
-        self.flush()?;
+        self.flush_for(targets.iter().map(|target| target.drv_path.clone()).collect())?;
         let built = self.engine.build(&targets).map_err(|error| WorldError {
             is_build_failure: true,
             ..world_error(&error)
@@ -746,26 +687,21 @@ impl World for RealWorld<'_> {
         if self.is_known(path) {
             return Ok(());
         }
-        self.act();
         let store = self.engine.store().map_err(|error| world_error(&error))?;
         if store.is_valid(path).map_err(|error| world_error(&error))? {
             self.valid.borrow_mut().insert(path.clone());
             return Ok(());
         }
         // A source whose path was only computed so far is read where it is.
-        let is_source = self.sources.borrow().iter().any(|(source, request)| {
-            let found = store.source_path(source, request, &mut |_, _| Ok(true));
-            found.is_ok_and(|found| found == *path)
-        });
+        let is_source = self.made.sources().iter().any(|source| source.object == *path);
         if is_source {
-            return self.flush();
+            return self.flush_for(vec![path.clone()]);
         }
         let shown = self.store_dir().print(path);
         Err(WorldError::new(format!("path '{shown}' is not valid")))
     }
 
     fn fetch_url(&self, request: &UrlFetch<'_>) -> WorldResult<StorePath> {
-        self.act();
         let path =
             self.fetchers().fetch_url(request).map_err(|error| world_error(&error))?;
         self.allow(&path);
@@ -778,7 +714,6 @@ impl World for RealWorld<'_> {
             self.allow(&known.path);
             return Ok(known.clone());
         }
-        self.act();
         let fetched = self.fetchers().fetch_tree(input);
         let fetched = fetched.map_err(|error| world_error(&error))?;
         self.trees.borrow_mut().insert(input.clone(), fetched.clone());
@@ -787,7 +722,6 @@ impl World for RealWorld<'_> {
     }
 
     fn fetch_closure(&self, cache: &str, path: &StorePath) -> WorldResult<bool> {
-        self.act();
         let fail = |error: Error| world_error(&error);
         let store = self.engine.store().map_err(fail)?;
         if !store.is_valid(path).map_err(|error| world_error(&error))? {
@@ -803,7 +737,6 @@ impl World for RealWorld<'_> {
     }
 
     fn readdress_closure(&self, cache: &str, path: &StorePath) -> WorldResult<StorePath> {
-        self.act();
         self.engine.readdress_from(cache, path).map_err(|error| world_error(&error))
     }
 
@@ -812,7 +745,6 @@ impl World for RealWorld<'_> {
         input: &Input,
         registries: Registries,
     ) -> WorldResult<Option<FlakeRef>> {
-        self.act();
         crate::registry::lookup(&self.fetchers(), input, registries)
             .map_err(|error| world_error(&error))
     }
@@ -822,10 +754,6 @@ impl World for RealWorld<'_> {
     }
 
     fn message(&self, line: &str) {
-        if let Some(notes) = self.notes.get() {
-            notes.message();
-            return;
-        }
         let number = self.messages.get();
         self.messages.set(number + 1);
         if number >= self.shown_before {
@@ -853,7 +781,7 @@ fn allow_search_path(engine: &Engine, access: &Access) {
 }
 
 /// Whether an error says that there is nothing at a path.
-fn is_absence(error: &std::io::Error) -> bool {
+pub(crate) fn is_absence(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory

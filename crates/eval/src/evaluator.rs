@@ -9,11 +9,11 @@ use rustc_hash::FxBuildHasher;
 use crate::err;
 use crate::error::{At, Result};
 use crate::pos::Pos;
+use crate::shared::{Common, Shared};
 use crate::source::{Origin, Place, Sources};
 use crate::symbol::{Symbol, Symbols};
 use crate::value::{
-    Attrs, Context, Heap, Held, List, PathId, PathValue, Shape, Slot, State, Str, Thunk,
-    Value,
+    Attrs, Context, Heap, Held, List, PathId, PathValue, Shape, Slot, Str, Thunk, Value,
 };
 use crate::world::{Settings, World};
 
@@ -50,6 +50,8 @@ pub struct Evaluator<'h> {
     pub(crate) base: OnceCell<BaseScope<'h>>,
     /// Files that were imported: resolved path to value. Roots (no evaluation).
     pub(crate) imports: RefCell<Map<&'h [u8], Value<'h>>>,
+    /// What all threads have imported. Roots (no evaluation).
+    pub(crate) common_imports: Shared<Map<&'h [u8], Value<'h>>>,
     /// Sources that were copied to the store by coercing a path to a string.
     pub(crate) copied_paths: RefCell<Map<&'h [u8], PathId>>,
     pub(crate) store_paths: RefCell<StorePathTable>,
@@ -71,9 +73,29 @@ pub struct Evaluator<'h> {
     pub(crate) syntax_arena: Cell<Option<bumpalo::Bump>>,
     /// What builtins keep between calls: compiled patterns, hashes of derivations.
     pub(crate) caches: crate::builtins::Caches,
-    empty_attrs: &'h Attrs<'h>,
-    empty_list: &'h List<'h>,
-    empty_string: &'h Str<'h>,
+    pub(crate) empty: Empty<'h>,
+    /// Whether this thread evaluates ahead of the one whose evaluation it is.
+    pub(crate) is_helper: bool,
+    /// How this thread is helped.
+    pub(crate) help: crate::ahead::Help<'h>,
+}
+
+/// What has nothing in it, once for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Empty<'h> {
+    attrs: &'h Attrs<'h>,
+    list: &'h List<'h>,
+    string: &'h Str<'h>,
+}
+
+/// The tables of a thread that are common to all threads, or may be.
+pub(crate) struct Tables<'h> {
+    pub(crate) symbols: Symbols<'h>,
+    pub(crate) sources: Sources<'h>,
+    pub(crate) store_paths: StorePathTable,
+    /// Roots (no evaluation).
+    pub(crate) imports: Shared<Map<&'h [u8], Value<'h>>>,
+    pub(crate) caches: crate::builtins::Caches,
 }
 
 /// The variables that every program sees.
@@ -89,6 +111,69 @@ pub(crate) struct BaseScope<'h> {
 pub(crate) struct StorePathTable {
     paths: Vec<std::rc::Rc<StorePath>>,
     ids: Map<StorePath, PathId>,
+    /// The paths of all threads. Those of this thread are the first of them.
+    common: Shared<Vec<StorePath>>,
+}
+
+impl StorePathTable {
+    /// The paths, for other threads.
+    pub(crate) fn share(&self) -> Common<Vec<StorePath>> {
+        self.common.share(|| self.paths.iter().map(|path| (**path).clone()).collect())
+    }
+
+    /// The paths of an evaluation, for one more thread.
+    pub(crate) fn of(common: Common<Vec<StorePath>>) -> Self {
+        let mut table = Self { common: Shared::of(common), ..Self::default() };
+        table.learn();
+        table
+    }
+
+    /// Adds the paths that other threads have met.
+    fn learn(&mut self) {
+        let Self { paths, ids, common } = self;
+        if let Some(common) = common.lock() {
+            learn(paths, ids, &common);
+        }
+    }
+
+    fn id(&mut self, path: &StorePath) -> PathId {
+        if let Some(id) = self.ids.get(path) {
+            return *id;
+        }
+        let Self { paths, ids, common } = self;
+        let mut common = common.lock();
+        if let Some(common) = &mut common {
+            learn(paths, ids, common);
+            if let Some(id) = ids.get(path) {
+                return *id;
+            }
+            common.push(path.clone());
+        }
+        add(paths, ids, path)
+    }
+}
+
+fn add(
+    paths: &mut Vec<std::rc::Rc<StorePath>>,
+    ids: &mut Map<StorePath, PathId>,
+    path: &StorePath,
+) -> PathId {
+    let id = PathId(u32::try_from(paths.len()).expect("memory ends before 2^32"));
+    paths.push(std::rc::Rc::new(path.clone()));
+    ids.insert(path.clone(), id);
+    id
+}
+
+/// Adds the paths that come behind those that are known.
+fn learn(
+    paths: &mut Vec<std::rc::Rc<StorePath>>,
+    ids: &mut Map<StorePath, PathId>,
+    common: &[StorePath],
+) {
+    let known = paths.len();
+    for path in &common[known..] {
+        add(paths, ids, path);
+    }
 }
 
 impl<'h> Evaluator<'h> {
@@ -96,10 +181,33 @@ impl<'h> Evaluator<'h> {
     #[must_use]
     pub fn new(heap: &'h Heap, world: &'h dyn World, settings: Settings) -> Self {
         let shape = heap.immortal(|| heap.alloc(Shape::new(&[], &[])));
-        Self {
-            heap,
+        let empty = Empty {
+            attrs: heap.immortal(|| heap.attrs(Attrs::new(shape, &[]))),
+            list: heap.immortal(|| heap.alloc(List { items: &[] })),
+            string: heap.immortal(|| heap.alloc(Str { bytes: &[], context: &[] })),
+        };
+        let tables = Tables {
             symbols: Symbols::new(heap),
             sources: Sources::new(heap),
+            store_paths: StorePathTable::default(),
+            imports: Shared::default(),
+            caches: crate::builtins::Caches::default(),
+        };
+        Self::with_tables(heap, world, settings, tables, empty)
+    }
+
+    /// Starts a thread of an evaluation.
+    pub(crate) fn with_tables(
+        heap: &'h Heap,
+        world: &'h dyn World,
+        settings: Settings,
+        tables: Tables<'h>,
+        empty: Empty<'h>,
+    ) -> Self {
+        Self {
+            heap,
+            symbols: tables.symbols,
+            sources: tables.sources,
             world,
             show_trace: Cell::new(settings.show_trace),
             settings,
@@ -110,8 +218,9 @@ impl<'h> Evaluator<'h> {
             argument_error: Cell::default(),
             base: OnceCell::new(),
             imports: RefCell::default(),
+            common_imports: tables.imports,
             copied_paths: RefCell::default(),
-            store_paths: RefCell::default(),
+            store_paths: RefCell::new(tables.store_paths),
             printed_paths: RefCell::default(),
             contexts: RefCell::default(),
             single_shapes: RefCell::default(),
@@ -120,10 +229,10 @@ impl<'h> Evaluator<'h> {
             held: RefCell::default(),
             buffers: RefCell::default(),
             syntax_arena: Cell::default(),
-            caches: crate::builtins::Caches::default(),
-            empty_attrs: heap.immortal(|| heap.attrs(Attrs::new(shape, &[]))),
-            empty_list: heap.immortal(|| heap.alloc(List { items: &[] })),
-            empty_string: heap.immortal(|| heap.alloc(Str { bytes: &[], context: &[] })),
+            caches: tables.caches,
+            empty,
+            is_helper: heap.thread() > 0,
+            help: crate::ahead::Help::default(),
         }
     }
 
@@ -142,7 +251,7 @@ impl<'h> Evaluator<'h> {
     /// A string out of bytes that are on the heap already.
     pub fn string_of(&self, bytes: &'h [u8], context: Context<'h>) -> Value<'h> {
         if bytes.is_empty() && context.is_empty() {
-            return Value::String(self.empty_string);
+            return Value::String(self.empty.string);
         }
         Value::String(self.heap.alloc(Str { bytes, context }))
     }
@@ -155,7 +264,7 @@ impl<'h> Evaluator<'h> {
     /// A list.
     pub fn list(&self, items: &[Value<'h>]) -> Value<'h> {
         if items.is_empty() {
-            return Value::List(self.empty_list);
+            return Value::List(self.empty.list);
         }
         self.list_of(self.heap.slots_from(items))
     }
@@ -169,7 +278,7 @@ impl<'h> Evaluator<'h> {
 
     /// The set without attributes.
     pub fn empty_attrs(&self) -> &'h Attrs<'h> {
-        self.empty_attrs
+        self.empty.attrs
     }
 
     /// A set of the given attributes, whose names must be distinct.
@@ -209,20 +318,17 @@ impl<'h> Evaluator<'h> {
 
     /// The number that stands for a store path in string contexts.
     pub fn path_id(&self, path: &StorePath) -> PathId {
-        let mut table = self.store_paths.borrow_mut();
-        if let Some(id) = table.ids.get(path) {
-            return *id;
-        }
-        let id =
-            PathId(u32::try_from(table.paths.len()).expect("memory ends before 2^32"));
-        table.paths.push(std::rc::Rc::new(path.clone()));
-        table.ids.insert(path.clone(), id);
-        id
+        self.store_paths.borrow_mut().id(path)
     }
 
     /// The store path that a number in a string context stands for.
     pub fn store_path(&self, id: PathId) -> std::rc::Rc<StorePath> {
-        self.store_paths.borrow().paths[id.0 as usize].clone()
+        if let Some(path) = self.store_paths.borrow().paths.get(id.0 as usize) {
+            return path.clone();
+        }
+        let mut table = self.store_paths.borrow_mut();
+        table.learn();
+        table.paths[id.0 as usize].clone()
     }
 
     // ---- memory ---------------------------------------------------------------------------------
@@ -241,7 +347,14 @@ impl<'h> Evaluator<'h> {
     }
 
     /// What lives as long as the evaluation without being immortal.
-    fn roots(&self, visit: &mut dyn FnMut(usize)) {
+    pub(crate) fn roots(&self, visit: &mut dyn FnMut(usize)) {
+        if !self.is_helper {
+            for (path, value) in self.common_imports.lock().iter().flat_map(|all| &**all)
+            {
+                (*path, *value).visit(visit);
+            }
+            self.help.visit(visit);
+        }
         for (path, value) in &*self.imports.borrow() {
             (*path, *value).visit(visit);
         }
@@ -275,9 +388,9 @@ impl<'h> Evaluator<'h> {
     #[inline]
     pub fn force(&self, value: Value<'h>) -> Result<Value<'h>> {
         match value {
-            Value::Thunk(thunk) => match thunk.state() {
-                State::Done(value) => Ok(value),
-                _ => self.force_thunk(thunk),
+            Value::Thunk(thunk) => match thunk.value() {
+                Some(value) => Ok(value),
+                None => self.force_thunk(thunk),
             },
             value => Ok(value),
         }
@@ -291,9 +404,9 @@ impl<'h> Evaluator<'h> {
     pub fn force_slot(&self, slot: &'h Slot<'h>) -> Result<Value<'h>> {
         let value = slot.get();
         let Value::Thunk(thunk) = value else { return Ok(value) };
-        let forced = match thunk.state() {
-            State::Done(value) => value,
-            _ => self.force_thunk(thunk)?,
+        let forced = match thunk.value() {
+            Some(value) => value,
+            None => self.force_thunk(thunk)?,
         };
         slot.settle(forced);
         Ok(forced)

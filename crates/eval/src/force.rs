@@ -5,7 +5,7 @@ use crate::err;
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
-use crate::value::{List, State, Thunk, Value, still_needed};
+use crate::value::{Claim, List, State, Thunk, Value, still_needed};
 
 /// Stack that must be left when evaluation goes one level deeper, in bytes.
 const RED_ZONE: usize = 128 * 1024;
@@ -16,21 +16,11 @@ const MAX_STEPS: usize = 256;
 
 /// The number of the error of an argument that was evaluated before the call.
 const ARGUMENT_FAILED: u32 = u32::MAX;
+/// The number of an error that only a helper has seen.
+const ELSEWHERE: u32 = u32::MAX - 1;
 
 /// The sets and lists that deep forcing has met.
-#[derive(Default)]
-pub struct Seen(rustc_hash::FxHashSet<usize>);
-
-impl Seen {
-    /// Notes a set or list whose members somebody else forces; whether it is new.
-    pub fn note(&mut self, value: Value<'_>) -> bool {
-        match value {
-            Value::Attrs(attrs) => self.0.insert(std::ptr::from_ref(attrs).addr()),
-            Value::List(list) => self.0.insert(std::ptr::from_ref(list).addr()),
-            _ => true,
-        }
-    }
-}
+type Seen = rustc_hash::FxHashSet<usize>;
 
 /// The address below which the present piece of stack is nearly used up; stacks grow downward.
 fn stack_limit() -> usize {
@@ -87,13 +77,31 @@ impl<'h> Evaluator<'h> {
 
     pub(crate) fn force_thunk(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
         self.collect_if_due();
-        let state = thunk.enter();
-        let result = match state {
+        match thunk.enter(self.heap) {
             State::Done(value) => Ok(value),
-            State::Blackhole => {
-                return Err(err!(InfiniteRecursion, "infinite recursion encountered")
-                    .came_back_to(std::ptr::from_ref(thunk).addr()));
+            State::Blackhole => self.force_taken(thunk),
+            state => self.force_entered(thunk, state),
+        }
+    }
+
+    /// Forces a thunk that is being forced.
+    #[cold]
+    #[inline(never)]
+    fn force_taken(&self, thunk: &'h Thunk<'h>) -> Result<Value<'h>> {
+        match self.claim_later(thunk)? {
+            Claim::Done(value) => Ok(value),
+            Claim::Ours(state) => self.force_entered(thunk, state),
+            Claim::Taken(_) => {
+                Err(err!(InfiniteRecursion, "infinite recursion encountered")
+                    .came_back_to(std::ptr::from_ref(thunk).addr()))
             }
+        }
+    }
+
+    /// Does what is to be done for a thunk that this thread has marked.
+    #[inline(always)]
+    fn force_entered(&self, thunk: &'h Thunk<'h>, state: State<'h>) -> Result<Value<'h>> {
+        let result = match state {
             State::Suspended(expr, env) => self.eval(expr, env),
             State::Failed(number) => Err(self.failure(number)),
             State::Application(all) => self.call(all[0], &all[1..], Pos::NONE),
@@ -107,18 +115,20 @@ impl<'h> Evaluator<'h> {
             State::Mapped(function, slot) => {
                 self.call(*function, &[slot.get().peek()], Pos::NONE)
             }
+            State::Done(value) => return Ok(value),
+            State::Blackhole => return self.force_taken(thunk),
         };
-        match result {
-            Ok(value) => {
+        let error = match result {
+            Ok(value) if !self.has_doubts() => {
                 let value = self.own(value);
                 thunk.leave(State::Done(value), self.heap);
-                Ok(value)
+                return Ok(value);
             }
-            Err(error) => {
-                thunk.leave(self.failed_state(state, &error), self.heap);
-                Err(error.leaving(std::ptr::from_ref(thunk).addr()))
-            }
-        }
+            Ok(_) => crate::ahead::given_up(),
+            Err(error) => error,
+        };
+        thunk.leave(self.failed_state(state, &error), self.heap);
+        Err(error.leaving(std::ptr::from_ref(thunk).addr()))
     }
 
     /// What a thunk holds whose result is `value`. Nix copies results into thunks, and a list that was copied is another
@@ -151,6 +161,9 @@ impl<'h> Evaluator<'h> {
         if !error.is_catchable() || matches!(state, State::Failed(_)) {
             return state;
         }
+        if self.is_helper {
+            return if self.has_doubts() { state } else { State::Failed(ELSEWHERE) };
+        }
         let mut failures = self.failures.borrow_mut();
         let Ok(number) = u32::try_from(failures.len()) else { return state };
         failures.push(error.without_long_trace());
@@ -170,6 +183,10 @@ impl<'h> Evaluator<'h> {
             let error = self.argument_error.take();
             return error.unwrap_or_else(|| err!(Other, "an argument failed twice"));
         }
+        if self.is_helper || number == ELSEWHERE {
+            // All of it that matters is that it can be caught.
+            return err!(Throw, "something has failed in another thread");
+        }
         self.failures.borrow()[number as usize].clone()
     }
 
@@ -184,39 +201,17 @@ impl<'h> Evaluator<'h> {
         result
     }
 
-    /// Runs `work` as if it were a number of calls deeper.
-    ///
-    /// # Errors
-    /// Those of `work`.
-    pub fn deeper<T>(&self, calls: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let depth = self.call_depth.get();
-        self.call_depth.set(depth + calls);
-        let result = work();
-        self.call_depth.set(depth);
-        result
-    }
-
-    /// Forces a value and everything in it, except sets and lists that were met before.
-    ///
-    /// # Errors
-    /// Whatever the evaluation of a part fails with.
-    pub fn force_deep_further(
-        &self,
-        value: Value<'h>,
-        pos: Pos,
-        seen: &mut Seen,
-    ) -> Result<()> {
-        self.force_deep_seen(value, pos, seen)
-    }
-
     fn force_deep_seen(&self, value: Value<'h>, pos: Pos, seen: &mut Seen) -> Result<()> {
         let _call = self.enter_call(pos)?;
         self.with_stack(|| match self.force(value)? {
             Value::Attrs(attrs) => {
-                if !seen.0.insert(std::ptr::from_ref(attrs).addr()) {
+                if !seen.insert(std::ptr::from_ref(attrs).addr()) {
                     return Ok(());
                 }
-                for attr in self.sorted_by_name(attrs) {
+                let sorted = self.sorted_by_name(attrs);
+                let visit = self.visiting(|| sorted.iter().map(|attr| attr.slot.get()));
+                for (index, attr) in sorted.into_iter().enumerate() {
+                    visit.at(index);
                     self.force_deep_seen(attr.slot.get(), attr.pos, seen).trace(
                         attr.pos,
                         || {
@@ -228,10 +223,12 @@ impl<'h> Evaluator<'h> {
                 Ok(())
             }
             Value::List(list) => {
-                if !seen.0.insert(std::ptr::from_ref(list).addr()) {
+                if !seen.insert(std::ptr::from_ref(list).addr()) {
                     return Ok(());
                 }
+                let visit = self.visiting(|| list.iter());
                 for (index, slot) in list.items.iter().enumerate() {
+                    visit.at(index);
                     self.force_deep_seen(slot.get(), pos, seen)
                         .trace(Pos::NONE, || {
                             format!("while evaluating list element at index {index}")

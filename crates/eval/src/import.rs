@@ -91,11 +91,17 @@ impl<'h> Evaluator<'h> {
         }
         let resolved = self.program_path(path, pos)?;
         let known = self.imports.borrow().get(resolved).copied();
-        let value = match known {
+        let value = match known.or_else(|| self.imported_elsewhere(resolved)) {
             Some(value) => value,
             None => {
                 let expr = self.lower_file(resolved, vec![Scope::Nameless], pos)?;
-                Value::Thunk(self.heap.thunk(Thunk::suspended(expr, self.top_env())))
+                self.check_doubts()?;
+                let thunk = self.heap.thunk(Thunk::suspended(expr, self.top_env()));
+                match self.common_imports.lock() {
+                    // Another thread may have been faster.
+                    Some(mut all) => *all.entry(resolved).or_insert(Value::Thunk(thunk)),
+                    None => Value::Thunk(thunk),
+                }
             }
         };
         let mut imports = self.imports.borrow_mut();
@@ -103,6 +109,11 @@ impl<'h> Evaluator<'h> {
         imports.insert(path, value);
         drop(imports);
         self.force(value)
+    }
+
+    /// The value of a file that another thread has imported.
+    fn imported_elsewhere(&self, path: &[u8]) -> Option<Value<'h>> {
+        self.common_imports.lock()?.get(path).copied()
     }
 
     /// The value of a file that must be a set as it is written, such as `flake.nix`; none if it is not.

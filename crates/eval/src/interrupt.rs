@@ -13,12 +13,12 @@ pub struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// Makes the request.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Takes the request back.
+    /// Takes the request back. What the caller looks at next it sees as it is after that.
     pub fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.swap(false, Ordering::SeqCst);
     }
 
     /// Whether the request was made.

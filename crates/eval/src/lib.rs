@@ -10,6 +10,7 @@
 //! Memory: values are two words and `Copy`, and borrow from one [`value::Heap`] that is freed as a whole. See
 //! `ARCHITECTURE.md` for what was weighed against it.
 
+mod ahead;
 mod call;
 mod coerce;
 mod docs;
@@ -27,12 +28,12 @@ mod ops;
 mod parsed;
 mod peek;
 mod print;
+mod shared;
 
 pub mod builtins;
 pub mod error;
 pub mod expr;
 pub mod flake;
-pub mod fragment;
 #[cfg(fuzzing)]
 pub mod fuel;
 pub mod pos;
@@ -42,11 +43,11 @@ pub mod symbol;
 pub mod value;
 pub mod world;
 
+pub use ahead::{Ahead, Handled};
 pub use coerce::{Coercion, canonical_path};
 pub use error::{Error, Result};
 pub use evaluator::Evaluator;
 pub use features::{Feature, Features};
-pub use force::Seen;
 pub use import::NIX_VERSION;
 pub use interactive::{Entry, Interactive};
 pub use interrupt::Interrupt;

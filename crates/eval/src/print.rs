@@ -8,7 +8,7 @@ use crate::error::{Kind, Result};
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
 use crate::symbol::{Symbol, sym};
-use crate::value::{Attr, Attrs, Items, State, Thunk, Value, still_needed};
+use crate::value::{Attr, Attrs, Items, Thunk, Value, still_needed};
 
 /// How a value is printed.
 #[derive(Clone, Copy, Debug)]
@@ -372,10 +372,7 @@ impl<'h> Printer<'_, 'h> {
 }
 
 fn thunk_text(thunk: &Thunk<'_>) -> &'static str {
-    match thunk.state() {
-        State::Blackhole => "«potential infinite recursion»",
-        _ => "«thunk»",
-    }
+    if thunk.is_blackhole() { "«potential infinite recursion»" } else { "«thunk»" }
 }
 
 /// Prints a string literal: quoted and escaped.
@@ -458,6 +455,9 @@ impl<'h> Evaluator<'h> {
                 // A result is a copy: see `copy_of`.
                 let is_copy = depth == 0;
                 let address = std::ptr::from_ref(list).addr();
+                if !list.is_empty() {
+                    self.note_list(list, seen);
+                }
                 if !list.is_empty() && !is_copy && !seen.insert(address) {
                     out.extend_from_slice("«repeated»".as_bytes());
                     return Ok(());
@@ -474,10 +474,10 @@ impl<'h> Evaluator<'h> {
             Value::Lambda(_) => out.extend_from_slice(b"<LAMBDA>"),
             Value::Builtin(_) => out.extend_from_slice(b"<PRIMOP>"),
             Value::Partial(_) => out.extend_from_slice(b"<PRIMOP-APP>"),
-            Value::Thunk(thunk) => out.extend_from_slice(match thunk.state() {
-                State::Blackhole => "«potential infinite recursion»".as_bytes(),
-                _ => b"<CODE>",
-            }),
+            Value::Thunk(thunk) if thunk.is_blackhole() => {
+                out.extend_from_slice("«potential infinite recursion»".as_bytes());
+            }
+            Value::Thunk(_) => out.extend_from_slice(b"<CODE>"),
             scalar => out.extend(self.print_value(scalar, &PrintOptions::EVAL)?),
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use picnix_syntax::{LineIndex, Span};
 
 use crate::pos::Pos;
+use crate::shared::{Common, Shared};
 use crate::value::Heap;
 
 /// Where a text came from.
@@ -45,6 +46,8 @@ pub struct Place<'h> {
 pub struct Sources<'h> {
     heap: &'h Heap,
     list: RefCell<Vec<&'h Source<'h>>>,
+    /// The texts of all threads. Those of this thread are the first of them.
+    common: Shared<Vec<&'h Source<'h>>>,
     /// By the start of the text; made only for texts whose places are asked for.
     lines: RefCell<crate::evaluator::Map<u32, Rc<LineIndex>>>,
 }
@@ -56,12 +59,41 @@ impl<'h> Sources<'h> {
     /// Makes an empty collection.
     #[must_use]
     pub fn new(heap: &'h Heap) -> Self {
-        Self { heap, list: RefCell::default(), lines: RefCell::default() }
+        Self {
+            heap,
+            list: RefCell::default(),
+            common: Shared::default(),
+            lines: RefCell::default(),
+        }
+    }
+
+    /// The texts, for other threads.
+    pub(crate) fn share(&self) -> Common<Vec<&'h Source<'h>>> {
+        self.common.share(|| self.list.borrow().clone())
+    }
+
+    /// The texts of an evaluation, for one more thread.
+    pub(crate) fn of(common: Common<Vec<&'h Source<'h>>>, heap: &'h Heap) -> Self {
+        Self { common: Shared::of(common), ..Self::new(heap) }
+    }
+
+    /// Adds the texts that other threads have read.
+    fn learn(&self) {
+        if let Some(common) = self.common.lock() {
+            let mut list = self.list.borrow_mut();
+            let known = list.len();
+            list.extend_from_slice(&common[known..]);
+        }
     }
 
     /// Adds a text; none if the texts together would exceed [`MAX_SOURCE_BYTES`].
     pub fn add(&self, origin: Origin<'h>, text: &'h [u8]) -> Option<&'h Source<'h>> {
+        let mut common = self.common.lock();
         let mut list = self.list.borrow_mut();
+        if let Some(common) = &common {
+            let known = list.len();
+            list.extend_from_slice(&common[known..]);
+        }
         let start = list.last().map_or(Some(1), |last| {
             last.start.checked_add(u32::try_from(last.text.len()).ok()?)?.checked_add(1)
         })?;
@@ -70,17 +102,26 @@ impl<'h> Sources<'h> {
         let source: &'h Source<'h> =
             self.heap.immortal(|| self.heap.alloc(Source { origin, text, start }));
         list.push(source);
+        if let Some(common) = &mut common {
+            common.push(source);
+        }
         Some(source)
     }
 
     /// The text of a file that was read.
     pub fn file(&self, path: &[u8]) -> Option<&'h Source<'h>> {
+        self.learn();
         let list = self.list.borrow();
         list.iter().copied().find(|source| source.origin == Origin::File(path))
     }
 
     /// The text that a position lies in.
     pub fn source(&self, pos: Pos) -> Option<&'h Source<'h>> {
+        let lies_in =
+            |last: &&Source<'h>| pos.0 as usize <= last.start as usize + last.text.len();
+        if !self.list.borrow().last().is_some_and(lies_in) {
+            self.learn();
+        }
         let list = self.list.borrow();
         let index = list.partition_point(|source| source.start <= pos.0);
         index.checked_sub(1).map(|index| list[index])

@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
+use crate::shared::{Common, Shared};
 use crate::value::{Heap, Str};
 
 /// An interned name. Two symbols of one evaluation are equal if and only if their names are.
@@ -38,7 +39,7 @@ impl Symbol {
 
 /// A name, and what is known of it.
 #[derive(Clone, Copy)]
-struct Name<'h> {
+pub(crate) struct Name<'h> {
     bytes: &'h [u8],
     /// Its first eight bytes as a number, which sorts as they do.
     prefix: u64,
@@ -60,6 +61,8 @@ pub struct Symbols<'h> {
     heap: &'h Heap,
     names: RefCell<Vec<Name<'h>>>,
     table: RefCell<HashTable<Symbol>>,
+    /// The names of all threads, in the order of their symbols. Those of this thread are the first of them.
+    common: Shared<Vec<Name<'h>>>,
 }
 
 impl<'h> Symbols<'h> {
@@ -70,11 +73,39 @@ impl<'h> Symbols<'h> {
             heap,
             names: RefCell::new(Vec::with_capacity(4096)),
             table: RefCell::new(HashTable::with_capacity(4096)),
+            common: Shared::default(),
         };
         for name in sym::NAMES {
             symbols.intern(name.as_bytes());
         }
         symbols
+    }
+
+    /// The names, for other threads.
+    pub(crate) fn share(&self) -> Common<Vec<Name<'h>>> {
+        self.common.share(|| self.names.borrow().clone())
+    }
+
+    /// The names of an evaluation, for one more thread.
+    pub(crate) fn of(common: Common<Vec<Name<'h>>>, heap: &'h Heap) -> Self {
+        let symbols = Self {
+            heap,
+            names: RefCell::default(),
+            table: RefCell::default(),
+            common: Shared::of(common),
+        };
+        symbols.learn();
+        symbols
+    }
+
+    /// Adds the names that other threads have met.
+    #[cold]
+    fn learn(&self) {
+        if let Some(common) = self.common.lock() {
+            let (mut names, mut table) =
+                (self.names.borrow_mut(), self.table.borrow_mut());
+            learn(&mut names, &mut table, &common);
+        }
     }
 
     /// The symbol of a name.
@@ -87,33 +118,63 @@ impl<'h> Symbols<'h> {
         {
             return *found;
         }
+        let mut common = self.common.lock();
+        if let Some(common) = &common {
+            learn(&mut names, &mut table, common);
+            if let Some(found) =
+                table.find(hash, |symbol| names[symbol.0 as usize].bytes == name)
+            {
+                return *found;
+            }
+        }
         // A thunk keeps the numbers of names in 31 bits.
         let number = u32::try_from(names.len()).ok().filter(|number| number >> 31 == 0);
         let number = number.expect("fewer than 2^31 names fit in memory");
-        names.push(Name::new(self.heap.immortal(|| self.heap.bytes(name))));
-        table.insert_unique(hash, Symbol(number), |symbol| {
-            FxBuildHasher.hash_one(names[symbol.0 as usize].bytes)
-        });
+        let name = Name::new(self.heap.immortal(|| self.heap.bytes(name)));
+        add(&mut names, &mut table, name, Symbol(number));
+        if let Some(common) = &mut common {
+            common.push(name);
+        }
         Symbol(number)
     }
 
     /// The symbol of a name, if there is one: what was never interned is in no set.
     pub fn lookup(&self, name: &[u8]) -> Option<Symbol> {
         let hash = FxBuildHasher.hash_one(name);
-        let names = self.names.borrow();
-        let table = self.table.borrow();
-        table.find(hash, |symbol| names[symbol.0 as usize].bytes == name).copied()
+        let known = |symbols: &Self| {
+            let (names, table) = (symbols.names.borrow(), symbols.table.borrow());
+            table.find(hash, |symbol| names[symbol.0 as usize].bytes == name).copied()
+        };
+        known(self).or_else(|| {
+            self.learn();
+            known(self)
+        })
     }
 
     /// The name of a symbol.
     #[inline]
     pub fn name(&self, symbol: Symbol) -> &'h [u8] {
-        self.names.borrow()[symbol.0 as usize].bytes
+        self.entry(symbol).bytes
+    }
+
+    #[inline]
+    fn entry(&self, symbol: Symbol) -> Name<'h> {
+        if let Some(name) = self.names.borrow().get(symbol.0 as usize) {
+            return *name;
+        }
+        self.learned(symbol)
+    }
+
+    /// What is known of a symbol that another thread has made.
+    #[cold]
+    fn learned(&self, symbol: Symbol) -> Name<'h> {
+        self.learn();
+        self.names.borrow()[symbol.0 as usize]
     }
 
     /// The name of a symbol as a string of the language: one for all who ask.
     pub(crate) fn string(&self, symbol: Symbol) -> &'h Str<'h> {
-        let name = self.names.borrow()[symbol.0 as usize];
+        let name = self.entry(symbol);
         if let Some(string) = name.string {
             return string;
         }
@@ -125,6 +186,10 @@ impl<'h> Symbols<'h> {
 
     /// The order of distinct symbols by their names: the beginning of each name, and the symbol's index.
     pub(crate) fn sorted(&self, symbols: &[Symbol]) -> Vec<(u64, usize)> {
+        let known = self.names.borrow().len();
+        if symbols.iter().any(|symbol| symbol.0 as usize >= known) {
+            self.learn();
+        }
         let names = self.names.borrow();
         let name = |index: usize| names[symbols[index].0 as usize];
         let mut order: Vec<(u64, usize)> =
@@ -146,6 +211,30 @@ impl<'h> Symbols<'h> {
     /// The name of a symbol as text.
     pub fn text(&self, symbol: Symbol) -> String {
         String::from_utf8_lossy(self.name(symbol)).into_owned()
+    }
+}
+
+/// Adds a name.
+fn add<'h>(
+    names: &mut Vec<Name<'h>>,
+    table: &mut HashTable<Symbol>,
+    name: Name<'h>,
+    symbol: Symbol,
+) {
+    names.push(name);
+    let hash = |name: &Name<'h>| FxBuildHasher.hash_one(name.bytes);
+    table.insert_unique(hash(&name), symbol, |symbol| hash(&names[symbol.0 as usize]));
+}
+
+/// Adds the names that come behind those that are known.
+fn learn<'h>(
+    names: &mut Vec<Name<'h>>,
+    table: &mut HashTable<Symbol>,
+    common: &[Name<'h>],
+) {
+    for name in &common[names.len()..] {
+        let number = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        add(names, table, *name, Symbol(number));
     }
 }
 

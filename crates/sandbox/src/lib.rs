@@ -36,7 +36,6 @@ mod tree;
 
 pub mod memory;
 pub mod view;
-pub mod worker;
 
 pub use error::Error;
 pub use refusal::Refusal;

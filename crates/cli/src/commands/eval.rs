@@ -10,7 +10,7 @@ use picnix_engine::session::{
     EvalOptions, Program, Session, WorkError, evaluate_in_parallel,
 };
 use picnix_engine::world::Writes;
-use picnix_engine::{Config, tree};
+use picnix_engine::{Config, Wanted, tree};
 use picnix_eval::pos::Pos;
 use picnix_eval::{Coercion, Feature, Value};
 
@@ -56,10 +56,7 @@ fn print<'h>(
         return Ok(converted(session, "toXML", value)?);
     }
     let mut out = if args.json {
-        match session.json_in_parallel(value)? {
-            Some(json) => json,
-            None => converted(session, "toJSON", value)?,
-        }
+        session.helped(Wanted::Json, || converted(session, "toJSON", value))?
     } else if args.strict {
         session.print_deep(value)?
     } else {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use picnix_engine::Found;
 use picnix_engine::session::{Program, Session, WorkError, evaluate_in_parallel};
 use picnix_engine::world::Writes;
+use picnix_engine::{Found, Wanted};
 use picnix_eval::builtins::Forcing;
 use picnix_eval::builtins::json::{self, PathMode};
 use picnix_eval::builtins::xml::{self, Locations};
@@ -266,15 +266,14 @@ fn print_value<'h>(
             out.extend(xml::write(ev, value, Pos::NONE, style, &mut string_context)?);
         }
         Style::Json => {
-            if flags.strict
-                && let Some(json) = session.json_in_parallel(value)?
-            {
-                out.extend(json);
-                out.push(b'\n');
-                return Ok(());
-            }
             let style = (PathMode::CopyToStore, forcing);
-            out.extend(json::write(ev, value, Pos::NONE, style, &mut string_context)?);
+            let mut write =
+                || json::write(ev, value, Pos::NONE, style, &mut string_context);
+            out.extend(if flags.strict {
+                session.helped(Wanted::Json, write)?
+            } else {
+                write()?
+            });
             out.push(b'\n');
         }
         Style::Plain => {

@@ -522,13 +522,18 @@ impl Engine {
     /// Where a path of the language really lies: a store path below the root of the store.
     #[must_use]
     pub fn physical(&self, path: &[u8]) -> PathBuf {
-        let store_dir = self.config.store_dir.as_str().as_bytes();
+        Self::physical_below(&self.config, path)
+    }
+
+    /// As [`Self::physical`], with what the settings say.
+    pub(crate) fn physical_below(config: &crate::Config, path: &[u8]) -> PathBuf {
+        let store_dir = config.store_dir.as_str().as_bytes();
         let is_inside = path
             .strip_prefix(store_dir)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
         if is_inside {
             let relative = path.strip_prefix(b"/").unwrap_or(path);
-            return self.config.store_root.join(std::ffi::OsStr::from_bytes(relative));
+            return config.store_root.join(std::ffi::OsStr::from_bytes(relative));
         }
         PathBuf::from(std::ffi::OsStr::from_bytes(path))
     }

@@ -114,7 +114,7 @@ fn throw<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], pos: Pos) -> Result<Value<'
 }
 
 fn try_eval<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], _: Pos) -> Result<Value<'h>> {
-    let (success, value) = match ev.force(args[0]) {
+    let (success, value) = match ev.attempt(|| ev.force(args[0])) {
         Ok(value) => (true, value),
         Err(error) if error.is_catchable() => (false, Value::Bool(false)),
         Err(error) => return Err(error),
@@ -139,6 +139,7 @@ fn trace<'h>(ev: &Evaluator<'h>, args: &[Value<'h>], _: Pos) -> Result<Value<'h>
     let text = match ev.force(args[0])? {
         Value::String(string) => string.to_string_lossy().into_owned(),
         other => {
+            ev.needs_no_help(other)?;
             let printed = ev.print_value(other, &PrintOptions::EVAL)?;
             String::from_utf8_lossy(&printed).into_owned()
         }

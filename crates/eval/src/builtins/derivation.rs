@@ -23,9 +23,9 @@ use picnix_store_core::{
 
 use self::attributes::Recipe;
 pub(crate) use self::imported::imported;
-pub(crate) use self::inputs::Cache;
 use self::inputs::Known;
 pub(crate) use self::inputs::place_of as derivation_place;
+pub(crate) use self::inputs::{Cache, Table};
 use super::{Builtin, Scope};
 use crate::error::{At, Error, Result};
 use crate::evaluator::Evaluator;

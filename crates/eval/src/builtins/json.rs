@@ -115,7 +115,9 @@ impl<'h> Writer<'_, 'h> {
                 let (ev, _call) = (self.ev, self.ev.enter_call(pos)?);
                 ev.with_stack(|| {
                     self.out.push(b'[');
+                    let visit = ev.visiting(|| list.iter());
                     for (index, slot) in list.items.iter().enumerate() {
+                        visit.at(index);
                         if index > 0 {
                             self.out.push(b',');
                         }
@@ -155,7 +157,10 @@ impl<'h> Writer<'_, 'h> {
             return self.value(out_path.slot.get(), out_path.pos);
         }
         self.out.push(b'{');
-        for (index, attr) in self.ev.sorted_by_name(attrs).into_iter().enumerate() {
+        let sorted = self.ev.sorted_by_name(attrs);
+        let visit = self.ev.visiting(|| sorted.iter().map(|attr| attr.slot.get()));
+        for (index, attr) in sorted.into_iter().enumerate() {
+            visit.at(index);
             if index > 0 {
                 self.out.push(b',');
             }

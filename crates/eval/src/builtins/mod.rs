@@ -38,7 +38,10 @@ mod output_of;
 mod paths;
 mod store;
 
-pub(crate) use derivation::{derivation_place, imported as imported_derivation};
+pub(crate) use derivation::{
+    Cache as DerivationCache, Table as DerivationTable, derivation_place,
+    imported as imported_derivation,
+};
 pub(crate) use flakes::FETCH_FINAL_TREE;
 
 /// The code of a builtin. It is given exactly as many arguments as its arity, none of them forced.

@@ -6,11 +6,13 @@
 //!
 //! `a // b` makes a layer: a set whose names hide those of its `base`. A chain of layers is at most
 //! [`MAX_LAYERS`] long; [`Attrs::flatten`] merges it in place, and everything that walks a set flattens it first.
+//! Where other threads may be looking at the set, what is merged becomes its base instead, its *whole*: whoever does not
+//! find a name in the layer finds it there. The next collection brings it into the set.
 //! Where `b` is much larger than `a`, what it does not hide of `a` is the layer, and `b` the base.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
-use super::heap::Layer;
+use super::heap::{Base, Layer, LayerCell};
 use super::{Heap, Slot, Value};
 use crate::pos::Pos;
 use crate::symbol::Symbol;
@@ -77,13 +79,17 @@ impl<'h> Shape<'h> {
 
 /// An attribute set.
 pub struct Attrs<'h> {
-    layer: Cell<Layer<'h>>,
-    base: Cell<Option<&'h Attrs<'h>>>,
+    layer: LayerCell<'h>,
+    base: Base<'h>,
     len: u32,
     /// A bit for each name of the first layer, so that most others need no look at its shape.
-    bits: Cell<u16>,
-    layers: Cell<u8>,
+    bits: AtomicU16,
+    /// How many layers there are; [`WHOLE`] in what is only ever the base of the set that it is the whole of.
+    layers: AtomicU8,
 }
+
+/// The number of layers that a whole says it has.
+const WHOLE: u8 = 0;
 
 const _: () = assert!(size_of::<Attrs<'_>>() == 32);
 
@@ -103,12 +109,62 @@ impl<'h> Attrs<'h> {
     #[inline]
     #[must_use]
     pub fn new(shape: &'h Shape<'h>, values: &'h [Slot<'h>]) -> Self {
+        let len = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        Self::layered(Layer::new(shape, values), None, len, 1)
+    }
+
+    #[inline]
+    fn layered(
+        layer: Layer<'h>,
+        base: Option<&'h Attrs<'h>>,
+        len: u32,
+        layers: u8,
+    ) -> Self {
         Self {
-            layer: Cell::new(Layer::new(shape, values)),
-            base: Cell::new(None),
-            len: u32::try_from(values.len()).unwrap_or(u32::MAX),
-            bits: Cell::new(shape.few_bits()),
-            layers: Cell::new(1),
+            bits: AtomicU16::new(layer.shape().few_bits()),
+            layer: LayerCell::new(layer),
+            base: Base::new(base),
+            len,
+            layers: AtomicU8::new(layers),
+        }
+    }
+
+    #[inline]
+    fn bits(&self) -> u16 {
+        self.bits.load(Ordering::Relaxed)
+    }
+
+    /// How many layers a look-up walks.
+    #[inline]
+    fn layers(&self) -> u8 {
+        match self.base.get() {
+            Some(base) if base.is_whole() => 1,
+            _ => self.layers.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether this is the whole of the set whose base it is.
+    #[inline]
+    fn is_whole(&self) -> bool {
+        self.layers.load(Ordering::Relaxed) == WHOLE
+    }
+
+    /// The one layer of a set that was flattened.
+    #[inline]
+    fn flat_layer(&self) -> Layer<'h> {
+        self.base.get().unwrap_or(self).layer.get()
+    }
+
+    /// Makes the whole of the set, if it is known, the set itself, while other threads are stopped.
+    pub(super) fn settle(&self) {
+        if let Some(whole) = self.base.get()
+            && whole.is_whole()
+        {
+            let layer = whole.layer.get();
+            self.layer.set_alone(layer);
+            self.bits.store(whole.bits(), Ordering::Relaxed);
+            self.base.set(None);
+            self.layers.store(1, Ordering::Relaxed);
         }
     }
 
@@ -144,7 +200,7 @@ impl<'h> Attrs<'h> {
         let mut attrs = self;
         loop {
             let layer = attrs.layer.get();
-            if attrs.bits.get() & bit != 0
+            if attrs.bits() & bit != 0
                 && let Some(index) = layer.shape().find(name)
             {
                 return Some(&layer.slots()[index]);
@@ -166,14 +222,27 @@ impl<'h> Attrs<'h> {
 
     /// Merges the layers of the set into one.
     pub fn flatten(&'h self, heap: &'h Heap) {
-        if self.base.get().is_some() {
-            let (shape, values) = self.to_builder().finish_parts(heap);
-            self.layer.set(Layer::new(shape, values));
-            self.bits.set(shape.few_bits());
-            self.base.set(None);
-            self.layers.set(1);
-            heap.remember(std::ptr::from_ref(self).addr());
+        if let Some(base) = self.base.get()
+            && !base.is_whole()
+        {
+            self.merge_layers(heap);
         }
+    }
+
+    #[inline(never)]
+    fn merge_layers(&'h self, heap: &'h Heap) {
+        let (shape, values) = self.to_builder().finish_parts(heap);
+        let layer = Layer::new(shape, values);
+        if heap.has_company() {
+            let whole = heap.attrs(Self::layered(layer, None, self.len, WHOLE));
+            self.base.set(Some(whole));
+        } else {
+            self.layer.set(layer, heap);
+            self.bits.store(shape.few_bits(), Ordering::Relaxed);
+            self.base.set(None);
+            self.layers.store(1, Ordering::Relaxed);
+        }
+        heap.remember(std::ptr::from_ref(self).addr());
     }
 
     /// A builder that holds all attributes, for a set that differs a little.
@@ -195,7 +264,7 @@ impl<'h> Attrs<'h> {
     /// The shape and the slots of the set with one layer.
     pub fn parts(&'h self, heap: &'h Heap) -> (&'h Shape<'h>, &'h [Slot<'h>]) {
         self.flatten(heap);
-        let layer = self.layer.get();
+        let layer = self.flat_layer();
         (layer.shape(), layer.slots())
     }
 
@@ -208,37 +277,28 @@ impl<'h> Attrs<'h> {
             return over;
         }
         let is_small = self.len() * SMALL_BASE_FACTOR < over.len();
-        if is_small && over.layers.get() < MAX_LAYERS {
+        if is_small && over.layers() < MAX_LAYERS {
             self.flatten(heap);
             return self.below(over, heap);
         }
         over.flatten(heap);
         let layered =
-            over.len() <= MAX_LAYER_LEN && self.layers.get() < MAX_LAYERS && !is_small;
+            over.len() <= MAX_LAYER_LEN && self.layers() < MAX_LAYERS && !is_small;
         if !layered {
             return merge(self, Some(over)).finish_sorted(heap);
         }
-        let added = over
-            .layer
-            .get()
-            .shape()
-            .names
-            .iter()
-            .filter(|name| self.get(**name).is_none());
+        let layer = over.flat_layer();
+        let names = layer.shape().names.iter();
+        let added = names.filter(|name| self.get(**name).is_none());
         let added = u32::try_from(added.count()).unwrap_or(u32::MAX);
-        heap.attrs(Attrs {
-            layer: over.layer.clone(),
-            bits: over.bits.clone(),
-            base: Cell::new(Some(self)),
-            len: self.len + added,
-            layers: Cell::new(self.layers.get() + 1),
-        })
+        let (len, layers) = (self.len + added, self.layers() + 1);
+        heap.attrs(Attrs::layered(layer, Some(self), len, layers))
     }
 
     /// `self // over` of a small flat set and a large one: those of its attributes that `over` does not hide
     /// become a layer above `over`.
     fn below(&'h self, over: &'h Attrs<'h>, heap: &'h Heap) -> &'h Attrs<'h> {
-        let layer = self.layer.get();
+        let layer = self.flat_layer();
         let (own, slots) = (layer.shape(), layer.slots());
         let names = own.names;
         let kept = |index: &usize| over.get(names[*index]).is_none();
@@ -253,13 +313,9 @@ impl<'h> Attrs<'h> {
             let values = kept.iter().map(|index| slots[*index].get().peek());
             (heap.shape(shape), heap.slots(values))
         };
-        heap.attrs(Attrs {
-            layer: Cell::new(Layer::new(shape, values)),
-            bits: Cell::new(shape.few_bits()),
-            base: Cell::new(Some(over)),
-            len: over.len + u32::try_from(kept.len()).unwrap_or(u32::MAX),
-            layers: Cell::new(over.layers.get() + 1),
-        })
+        let len = over.len + u32::try_from(kept.len()).unwrap_or(u32::MAX);
+        let layer = Layer::new(shape, values);
+        heap.attrs(Attrs::layered(layer, Some(over), len, over.layers() + 1))
     }
 }
 
@@ -267,10 +323,14 @@ impl<'h> Attrs<'h> {
 ///
 /// All layers go in at once: what lies between the first and the last is in no set of its own.
 fn merge<'h>(base: &'h Attrs<'h>, over: Option<&'h Attrs<'h>>) -> AttrsBuilder<'h> {
-    let mut layers: Vec<&'h Attrs<'h>> = over.into_iter().collect();
+    let whole = |over: &'h Attrs<'h>| over.base.get().unwrap_or(over);
+    let mut layers: Vec<&'h Attrs<'h>> = over.into_iter().map(whole).collect();
     let mut bottom = base;
     while let Some(below) = bottom.base.get() {
-        layers.push(bottom);
+        // A whole has what is above it.
+        if !below.is_whole() {
+            layers.push(bottom);
+        }
         bottom = below;
     }
     let attr = |attrs: &'h Attrs<'h>, index: usize| {

@@ -18,6 +18,9 @@
 //! the object begins that a word on the stack points into, every object leaves one byte (kind and size) in the
 //! *log* of its region, which grows downward from the region's end toward the objects.
 //!
+//! Several threads may share the memory ([`threads`]). Each has a [`Heap`] of its own, with regions of its own and
+//! scratch that no other thread can know of: what other threads see is reachable from older objects, so it was kept.
+//!
 //! What lives as long as the evaluation in any case (names, texts, lowered code) goes to regions of its own
 //! that are never collected: see [`Heap::immortal`].
 //!
@@ -32,22 +35,29 @@ mod chunk;
 mod collect;
 mod env;
 mod layer;
+mod lock;
 mod rooted;
 mod slot;
 mod space;
 mod stack;
+mod threads;
 mod thunk;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chunk::Kind;
 pub use self::env::Env;
-pub(super) use self::layer::Layer;
+pub(super) use self::layer::{Base, Layer, LayerCell};
 pub(crate) use self::rooted::still_needed;
 pub use self::rooted::{Held, Items};
 pub use self::slot::Slot;
-use self::space::{MAX_SHARED_BYTES, Space};
+use self::space::{Local, MAX_SHARED_BYTES};
+use self::threads::Common;
+pub(crate) use self::threads::Seat;
+pub(crate) use self::thunk::Claim;
 pub use self::thunk::{State, Thunk};
 use super::{Attrs, Shape, Value};
 use crate::expr::Expr;
@@ -86,13 +96,22 @@ pub struct Heap {
     kept: Cell<*mut u8>,
     /// Which region this is: a [`Mark`] of another one releases nothing.
     serial: Cell<u64>,
-    /// Whether the collector should run.
-    due: Cell<bool>,
-    space: RefCell<Space>,
+    /// Whether the collector should run. Other threads may say so.
+    due: AtomicBool,
+    local: RefCell<Local>,
+    /// What all threads have in common.
+    common: Arc<Common>,
+    /// The heaps of other threads, in that of the first.
+    others: OnceCell<Box<[Heap]>>,
+    has_collected: Cell<bool>,
     /// The addresses of objects that were changed since the last collection, if they may be old.
     remembered: RefCell<Vec<usize>>,
     roots: rooted::Registry,
     stack: stack::Stack,
+    /// The number of the thread that this heap is for.
+    thread: usize,
+    /// Whether other threads use the same memory.
+    has_company: Cell<bool>,
 }
 
 /// A place in the heap to which scratch can be taken back.
@@ -126,17 +145,48 @@ impl Heap {
     /// is.
     #[must_use]
     pub fn with_advice(advice: Option<Advice>) -> Self {
+        Self::of_thread(0, Arc::new(Common::new(advice)))
+    }
+
+    fn of_thread(thread: usize, common: Arc<Common>) -> Self {
         Self {
             at: Cell::new(ptr::null_mut()),
             log: Cell::new(ptr::null_mut()),
             kept: Cell::new(ptr::null_mut()),
             serial: Cell::new(0),
-            due: Cell::new(false),
-            space: RefCell::new(Space::new(advice)),
+            due: AtomicBool::new(false),
+            local: RefCell::default(),
+            common,
+            others: OnceCell::new(),
+            has_collected: Cell::new(false),
             remembered: RefCell::default(),
             roots: rooted::Registry::default(),
             stack: stack::Stack::default(),
+            thread,
+            has_company: Cell::new(thread > 0),
         }
+    }
+
+    /// The chunks, for a moment.
+    fn space(&self) -> lock::Guard<'_, space::Space> {
+        self.common.space.hold(self.has_company.get())
+    }
+
+    #[inline]
+    fn set_due(&self, due: bool) {
+        self.due.store(due, Ordering::Relaxed);
+    }
+
+    /// The number of the thread that this heap is for.
+    #[inline]
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
+    }
+
+    /// Whether other threads use the same memory.
+    #[inline]
+    pub(crate) fn has_company(&self) -> bool {
+        self.has_company.get()
     }
 
     /// Moves `value` onto the heap. Its destructor never runs.
@@ -193,7 +243,7 @@ impl Heap {
     #[inline]
     pub fn thunk<'h>(&'h self, thunk: Thunk<'h>) -> &'h Thunk<'h> {
         debug_assert!(
-            matches!(thunk.state(), State::Done(_)) || !self.space.borrow().is_immortal(),
+            thunk.value().is_some() || !self.local.borrow().is_immortal(),
             "an immortal thunk that gets its value later would have to be remembered"
         );
         let place = self.scratch(thunk, Kind::Thunk);
@@ -279,14 +329,14 @@ impl Heap {
     /// The bytes that the heap has asked of the system and not given back.
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {
-        self.space.borrow().allocated_bytes()
+        self.space().allocated_bytes()
     }
 
     /// The bytes that were given out so far, collected or not: a measure of work that depends on nothing else.
     /// What was taken back as scratch does not count.
     #[must_use]
     pub fn given_bytes(&self) -> usize {
-        self.space.borrow().given_bytes(self.at.get())
+        self.space().given_bytes(&self.local.borrow(), self.at.get())
     }
 
     // ---- scratch ---------------------------------------------------------------------------------
@@ -294,7 +344,7 @@ impl Heap {
     /// Suspends an expression.
     #[inline]
     pub(crate) fn suspend<'h>(&'h self, expr: &'h Expr<'h>, env: Env<'h>) -> Value<'h> {
-        debug_assert!(!self.space.borrow().is_immortal(), "as in `thunk`");
+        debug_assert!(!self.local.borrow().is_immortal(), "as in `thunk`");
         Value::Thunk(self.scratch(Thunk::suspended(expr, env), Kind::Thunk))
     }
 
@@ -390,14 +440,18 @@ impl Heap {
     fn reserve_elsewhere(&self, bytes: usize, kind: Kind) -> *mut u8 {
         // All marks before this object are void: it may refer to scratch that is younger than they are.
         self.serial.set(self.serial.get() + 1);
-        let mut space = self.space.borrow_mut();
-        if let Some(place) = space.reserve_apart(bytes, kind) {
-            self.due.set(self.due.get() || space.is_over_budget());
+        let (mut space, mut local) = (self.space(), self.local.borrow_mut());
+        if let Some(place) = space.reserve_apart(&mut local, bytes, kind) {
+            if space.is_over_budget() {
+                self.set_due(true);
+            }
             return place;
         }
-        space.retire(self.at.get(), self.log.get());
-        let region = space.next_region(bytes + MAX_LOG_BYTES);
-        self.due.set(self.due.get() || space.is_over_budget());
+        space.retire(&mut local, self.at.get(), self.log.get());
+        let region = space.next_region(&mut local, bytes + MAX_LOG_BYTES);
+        if space.is_over_budget() {
+            self.set_due(true);
+        }
         self.kept.set(region.start);
         // SAFETY: the region has room for the object and its entry in the log.
         self.at.set(unsafe { region.start.add(bytes) });
@@ -410,7 +464,7 @@ impl Heap {
     ///
     /// They may refer to each other and to what stays reachable anyhow; the collector does not look into them.
     pub(crate) fn immortal<T>(&self, work: impl FnOnce() -> T) -> T {
-        if self.space.borrow().is_immortal() {
+        if self.local.borrow().is_immortal() {
             return work();
         }
         self.swap_regions();
@@ -427,7 +481,7 @@ impl Heap {
             kept: self.kept.get(),
             serial: self.serial.get(),
         };
-        let other = self.space.borrow_mut().swap(present);
+        let other = self.local.borrow_mut().swap(present);
         self.at.set(other.at);
         self.log.set(other.log);
         self.kept.set(other.kept);

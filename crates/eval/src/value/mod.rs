@@ -10,8 +10,8 @@ mod heap;
 mod string;
 
 pub use attrs::{Attr, Attrs, AttrsBuilder, Shape};
-pub(crate) use heap::still_needed;
 pub use heap::{Advice, Advise, Env, Heap, Held, Items, Slot, State, Thunk};
+pub(crate) use heap::{Claim, Seat, still_needed};
 pub use string::{Context, ContextElement, PathId, Str};
 
 use crate::builtins::Builtin;
@@ -105,7 +105,7 @@ impl<'h> Value<'h> {
     #[must_use]
     pub fn is_forced(self) -> bool {
         match self {
-            Self::Thunk(thunk) => matches!(thunk.state(), State::Done(_)),
+            Self::Thunk(thunk) => thunk.value().is_some(),
             _ => true,
         }
     }
@@ -136,7 +136,7 @@ impl<'h> Value<'h> {
     #[must_use]
     pub fn peek(self) -> Self {
         if let Self::Thunk(thunk) = self
-            && let State::Done(value) = thunk.state()
+            && let Some(value) = thunk.value()
         {
             return value;
         }

@@ -1,26 +1,61 @@
 //! From string contexts to the inputs of a derivation, and what is known of derivations met before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use picnix_store_core::{Derivation, DrvHash, InputOutputs, OutputName, StorePath};
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use crate::error::Result;
 use crate::evaluator::Evaluator;
 use crate::pos::Pos;
+use crate::shared::{Common, Shared};
 use crate::value::{ContextElement, PathId};
 
 /// What is known of derivations that this evaluation made or read, by the number of their path.
 #[derive(Default)]
 pub(crate) struct Cache {
-    known: HashMap<PathId, Rc<Known>, FxBuildHasher>,
+    known: Table,
+    /// What is known to all threads.
+    common: Shared<Table>,
+}
+
+pub(crate) type Table = HashMap<PathId, Arc<Known>, FxBuildHasher>;
+
+impl Cache {
+    /// What is known, for other threads.
+    pub(crate) fn share(&self) -> Common<Table> {
+        self.common.share(|| self.known.clone())
+    }
+
+    /// What is known in an evaluation, for one more thread.
+    pub(crate) fn of(common: Common<Table>) -> Self {
+        Self { common: Shared::of(common), ..Self::default() }
+    }
+
+    /// What is known of a derivation.
+    fn get(&mut self, id: PathId) -> Option<&Arc<Known>> {
+        let known = match self.known.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(self.common.lock()?.get(&id)?))
+            }
+        };
+        Some(known)
+    }
+
+    fn insert(&mut self, id: PathId, known: Arc<Known>) {
+        if let Some(mut common) = self.common.lock() {
+            common.entry(id).or_insert_with(|| Arc::clone(&known));
+        }
+        self.known.entry(id).or_insert(known);
+    }
 }
 
 /// What is remembered of a derivation.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// The hash that stands for it in derivations that use it.
     hash: Arc<DrvHash>,
     /// The store paths that the `.drv` file refers to.
@@ -125,18 +160,24 @@ impl Inputs {
 /// Remembers a derivation that was just made.
 pub(super) fn remember(ev: &Evaluator<'_>, id: PathId, known: Known) {
     let mut cache = ev.caches.derivations.borrow_mut();
-    cache.known.entry(id).or_insert_with(|| Rc::new(known));
+    if cache.get(id).is_none() {
+        cache.insert(id, Arc::new(known));
+    }
 }
 
 /// Where a derivation was written that this evaluation has made.
 pub(crate) fn place_of(ev: &Evaluator<'_>, path: &StorePath) -> Pos {
-    let cache = ev.caches.derivations.borrow();
-    cache.known.get(&ev.path_id(path)).map_or(Pos::NONE, |known| known.place)
+    let mut cache = ev.caches.derivations.borrow_mut();
+    cache.get(ev.path_id(path)).map_or(Pos::NONE, |known| known.place)
 }
 
 /// The hash modulo of an input.
 pub(super) fn hash_of(ev: &Evaluator<'_>, path: &StorePath) -> Result<Arc<DrvHash>> {
-    Ok(known(ev, ev.path_id(path))?.hash.clone())
+    let id = ev.path_id(path);
+    if let Some(known) = ev.caches.derivations.borrow_mut().get(id) {
+        return Ok(Arc::clone(&known.hash));
+    }
+    Ok(Arc::clone(&known(ev, id)?.hash))
 }
 
 impl Known {
@@ -155,9 +196,9 @@ impl Known {
 }
 
 /// What is known of a derivation, which is read from the store if this evaluation has not made it.
-fn known(ev: &Evaluator<'_>, id: PathId) -> Result<Rc<Known>> {
-    if let Some(known) = ev.caches.derivations.borrow().known.get(&id) {
-        return Ok(Rc::clone(known));
+fn known(ev: &Evaluator<'_>, id: PathId) -> Result<Arc<Known>> {
+    if let Some(known) = ev.caches.derivations.borrow_mut().get(id) {
+        return Ok(Arc::clone(known));
     }
     stacker::maybe_grow(STACK_RED_ZONE, STACK_PIECE, || {
         let drv = ev
@@ -166,8 +207,8 @@ fn known(ev: &Evaluator<'_>, id: PathId) -> Result<Rc<Known>> {
             .map_err(|error| ev.world_error(error, Pos::NONE))?;
         let references = drv.references().iter().map(|path| ev.path_id(path)).collect();
         let hash = drv.hash_modulo(ev.world.store_dir(), |path| hash_of(ev, path))?;
-        let known = Rc::new(Known::new(&drv, hash, references));
-        ev.caches.derivations.borrow_mut().known.insert(id, Rc::clone(&known));
+        let known = Arc::new(Known::new(&drv, hash, references));
+        ev.caches.derivations.borrow_mut().insert(id, Arc::clone(&known));
         Ok(known)
     })
 }

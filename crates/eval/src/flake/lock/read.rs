@@ -13,7 +13,7 @@ use crate::evaluator::Evaluator;
 use crate::expr::{ExprKind, Parameter};
 use crate::pos::Pos;
 use crate::source::Origin;
-use crate::value::{Attr, Attrs, State, Value};
+use crate::value::{Attr, Attrs, Value};
 use crate::{bail, err};
 
 /// The inputs of a flake by name.
@@ -349,12 +349,9 @@ impl<'h> Reader<'_, 'h> {
     fn literal(&self, attr: Attr<'h>) -> Result<Option<Value<'h>>> {
         let value = attr.slot.get().peek();
         let Value::Thunk(thunk) = value else { return Ok(Some(value)) };
-        let is_literal = match thunk.state() {
-            State::Suspended(expr, _) => match expr.kind {
-                ExprKind::Attrs(bindings) => bindings.dynamic.is_empty(),
-                ExprKind::List(_) | ExprKind::Lambda(_) | ExprKind::Const(_) => true,
-                _ => false,
-            },
+        let is_literal = match thunk.suspends().map(|expr| expr.kind) {
+            Some(ExprKind::Attrs(bindings)) => bindings.dynamic.is_empty(),
+            Some(ExprKind::List(_) | ExprKind::Lambda(_) | ExprKind::Const(_)) => true,
             _ => false,
         };
         if is_literal { self.ev.force_slot(attr.slot).map(Some) } else { Ok(None) }

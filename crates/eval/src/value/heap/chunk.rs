@@ -9,6 +9,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{ALIGN, Advise, POISON};
 
@@ -70,12 +71,23 @@ impl Kind {
 pub(super) struct Chunk {
     start: NonNull<u8>,
     layout: Layout,
-    map: Vec<u64>,
+    /// Atomic, since several threads may mark.
+    map: Vec<AtomicU64>,
     /// By line, whether something lives in it.
     live: Vec<u64>,
     /// The size of the one object that the chunk was made for, if it is that.
     large: Option<(usize, Kind)>,
-    is_marked: bool,
+    is_marked: AtomicBool,
+}
+
+// SAFETY: what the memory holds is the business of those who have references into it.
+unsafe impl Sync for Chunk {}
+
+/// How many threads mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Markers {
+    One,
+    Several,
 }
 
 /// What a collection left of a chunk.
@@ -109,7 +121,14 @@ impl Chunk {
             advise(start.as_ptr(), bytes);
         }
         let large = large.map(|kind| (bytes, kind));
-        Self { start, layout, map: Vec::new(), live: Vec::new(), large, is_marked: false }
+        Self {
+            start,
+            layout,
+            map: Vec::new(),
+            live: Vec::new(),
+            large,
+            is_marked: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn start(&self) -> *mut u8 {
@@ -129,18 +148,25 @@ impl Chunk {
     /// Makes the map, if there is none.
     pub(super) fn prepare(&mut self) {
         if self.map.is_empty() && self.large.is_none() {
-            self.map = vec![0; (self.bytes() / ALIGN).div_ceil(CODES)];
+            let words = (self.bytes() / ALIGN).div_ceil(CODES);
+            self.map = std::iter::repeat_with(AtomicU64::default).take(words).collect();
         }
     }
 
+    /// A word of the map.
+    #[inline]
+    fn codes(&self, index: usize) -> u64 {
+        self.map[index].load(Ordering::Relaxed)
+    }
+
     fn code(&self, word: usize) -> u8 {
-        let code = self.map[word / CODES] >> (word % CODES * CODE_BITS);
+        let code = self.codes(word / CODES) >> (word % CODES * CODE_BITS);
         u8::try_from(code & 15).expect("four bits are a byte")
     }
 
     fn set_code(&mut self, word: usize, code: u8) {
         let shift = word % CODES * CODE_BITS;
-        let place = &mut self.map[word / CODES];
+        let place = self.map[word / CODES].get_mut();
         *place = *place & !(15 << shift) | u64::from(code) << shift;
     }
 
@@ -186,10 +212,10 @@ impl Chunk {
         }
         let mut index = word / CODES;
         let above = (CODES - 1 - word % CODES) * CODE_BITS;
-        let mut codes = (self.map[index] & KINDS) << above >> above;
+        let mut codes = (self.codes(index) & KINDS) << above >> above;
         while codes == 0 {
             index = index.checked_sub(1)?;
-            codes = self.map[index] & KINDS;
+            codes = self.codes(index) & KINDS;
         }
         let last = (63 - codes.leading_zeros() as usize) / CODE_BITS;
         let word = index * CODES + last;
@@ -205,13 +231,13 @@ impl Chunk {
             return words;
         }
         let below = next % CODES * CODE_BITS;
-        let mut codes = (self.map[index] & KINDS) >> below << below;
+        let mut codes = (self.codes(index) & KINDS) >> below << below;
         while codes == 0 {
             index += 1;
             if index == self.map.len() {
                 return words;
             }
-            codes = self.map[index] & KINDS;
+            codes = self.codes(index) & KINDS;
         }
         index * CODES + codes.trailing_zeros() as usize / CODE_BITS
     }
@@ -226,15 +252,24 @@ impl Chunk {
     }
 
     /// Marks the object that begins at a word, and tells whether it was not marked before.
-    pub(super) fn mark(&mut self, word: usize) -> bool {
+    #[inline]
+    pub(super) fn mark(&self, word: usize, markers: Markers) -> bool {
         if self.is_large() {
-            return !std::mem::replace(&mut self.is_marked, true);
+            return !self.is_marked.swap(true, Ordering::Relaxed);
         }
         let bit = u64::from(MARK) << (word % CODES * CODE_BITS);
-        let place = &mut self.map[word / CODES];
-        let is_new = *place & bit == 0;
-        *place |= bit;
-        is_new
+        let place = &self.map[word / CODES];
+        let before = place.load(Ordering::Relaxed);
+        if before & bit != 0 {
+            return false;
+        }
+        match markers {
+            Markers::One => {
+                place.store(before | bit, Ordering::Relaxed);
+                true
+            }
+            Markers::Several => place.fetch_or(bit, Ordering::Relaxed) & bit == 0,
+        }
     }
 
     /// The address of a word.
@@ -261,14 +296,18 @@ impl Chunk {
 
     /// Whether the object that begins at a word is marked.
     pub(super) fn is_marked(&self, word: usize) -> bool {
-        if self.is_large() { self.is_marked } else { self.code(word) & MARK != 0 }
+        if self.is_large() {
+            self.is_marked.load(Ordering::Relaxed)
+        } else {
+            self.code(word) & MARK != 0
+        }
     }
 
     /// Takes the marks off all objects.
     pub(super) fn unmark(&mut self) {
-        self.is_marked = false;
+        *self.is_marked.get_mut() = false;
         for codes in &mut self.map {
-            *codes &= KINDS;
+            *codes.get_mut() &= KINDS;
         }
     }
 
@@ -277,7 +316,7 @@ impl Chunk {
     /// Makes gaps of the objects that are not marked. The others stay marked.
     pub(super) fn sweep(&mut self) -> Swept {
         if self.is_large() {
-            let lives = self.is_marked;
+            let lives = *self.is_marked.get_mut();
             return if lives { Swept::Lives(self.bytes()) } else { Swept::Dead };
         }
         self.live.clear();
@@ -286,6 +325,7 @@ impl Chunk {
         // For tests: words of the map with the objects that are dead.
         let mut dead = Vec::new();
         for (index, codes) in self.map.iter_mut().enumerate() {
+            let codes = codes.get_mut();
             let swept = sweep_codes(*codes, reaches);
             (*codes, reaches) = (swept.codes, swept.reaches);
             let lines = index * CODE_LINES;
@@ -330,7 +370,8 @@ impl Chunk {
             let below = line % per_word;
             let count = (per_word - below).min(end - line);
             let codes = u64::MAX >> (64 - count * LINE_WORDS * CODE_BITS);
-            self.map[line / per_word] &= !(codes << (below * LINE_WORDS * CODE_BITS));
+            *self.map[line / per_word].get_mut() &=
+                !(codes << (below * LINE_WORDS * CODE_BITS));
             line += count;
         }
         for line in first..end {

@@ -15,19 +15,22 @@
 //!
 //! Why it is sound to look at the stack only: see `docs/evaluator.md`, "Collection".
 
-use super::chunk::Kind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::chunk::{Kind, Markers};
 use super::space::Space;
 use super::{Env, Heap, Slot, State, Thunk, stack, thunk};
 use crate::value::{Attrs, Value, attrs};
 
 /// Hands addresses to its argument.
-type Roots<'r> = dyn Fn(&mut dyn FnMut(usize)) + 'r;
+pub(super) type Roots<'r> = dyn Fn(&mut dyn FnMut(usize)) + 'r;
 
 impl Heap {
     /// Whether it is time to collect. Evaluation asks at every thunk that it forces and at every call.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.due.get()
+        self.due.load(Ordering::Relaxed)
     }
 
     /// Runs `work`, during which the heap may be collected: what `work` and all that it calls hold is found on
@@ -49,14 +52,14 @@ impl Heap {
     /// Has the heap collected every `count` times that evaluation asks, which it does at every call and every
     /// thunk; less often if much lives. For tests.
     pub fn collect_every(&self, count: usize) {
-        self.space.borrow_mut().collect_every(count.max(1));
-        self.due.set(true);
+        self.space().collect_every(count.max(1));
+        self.set_due(true);
     }
 
     /// How many times the heap was collected.
     #[must_use]
     pub fn collections(&self) -> usize {
-        self.space.borrow().collections
+        self.space().collections
     }
 
     /// Notes that an object was changed that may be old.
@@ -64,58 +67,121 @@ impl Heap {
     #[inline(never)]
     pub(crate) fn remember(&self, addr: usize) {
         // Nothing is old before.
-        if self.collections() > 0 {
+        if self.has_collected.get() {
             self.remembered.borrow_mut().push(addr);
         }
     }
 
     /// Frees what is neither reachable from the stack, nor registered, nor from the addresses that `roots` hands
-    /// to its argument.
+    /// to its argument. Where there are other threads this waits until all have come here, each with its own.
     ///
     /// No object may be half made: evaluation asks only where nothing is being built.
     #[cold]
     #[inline(never)]
     pub(crate) fn collect(&self, roots: &Roots<'_>) {
-        let mut space = self.space.borrow_mut();
-        if !stack::IS_SUPPORTED || !self.stack.is_known() || space.is_immortal() {
-            self.due.set(false);
+        if self.has_company() {
+            self.collect_together(roots);
             return;
         }
-        if !space.is_turn() {
+        if !stack::IS_SUPPORTED
+            || !self.stack.is_known()
+            || self.local.borrow().is_immortal()
+        {
+            self.set_due(false);
             return;
         }
+        if !self.space().is_turn() {
+            return;
+        }
+        let mut found = Found::default();
+        self.contribute(roots, &mut found);
+        let mut space = self.space();
+        found.collect(&mut space);
+        self.begin_anew(space.is_over_budget());
+    }
+
+    /// Adds what this thread refers to, and leaves its regions.
+    pub(super) fn contribute(&self, roots: &Roots<'_>, found: &mut Found) {
         attrs::open::assert_none();
-        let is_anew = space.begins_anew();
-        space.enter_used(self.at.get(), self.log.get());
-        let mut marker = Marker { space: &mut space, pending: Vec::new() };
-        let remembered = std::mem::take(&mut *self.remembered.borrow_mut());
-        if !is_anew {
-            remembered.iter().for_each(|addr| marker.look_again(*addr));
+        found.remembered.append(&mut self.remembered.borrow_mut());
+        roots(&mut |addr| found.addresses.push(addr));
+        self.roots.addresses(&mut |addr| found.addresses.push(addr));
+        if self.stack.is_known() {
+            self.stack.words(&mut |word| found.words.push(word));
         }
-        roots(&mut |addr| marker.visit(addr));
-        self.roots.addresses(&mut |addr| marker.visit(addr));
-        marker.trace();
-        self.stack.words(&mut |word| {
-            marker.visit(word);
-            // The compiler may keep the packed words of a thunk, and unpack them later.
-            if word > thunk::ADDRESS {
-                marker.visit(word & thunk::ADDRESS);
-            }
-            // A loop may keep nothing but the address behind the last item.
-            marker.visit(word.wrapping_sub(1));
-        });
-        marker.trace();
-        space.sweep(is_anew);
+        self.leave_regions();
+    }
+
+    /// Leaves the present regions.
+    pub(super) fn leave_regions(&self) {
+        let (at, log) = (self.at.get(), self.log.get());
+        self.space().retire_all(&mut self.local.borrow_mut(), at, log);
         self.at.set(std::ptr::null_mut());
         self.log.set(std::ptr::null_mut());
         self.kept.set(std::ptr::null_mut());
         self.serial.set(self.serial.get() + 1);
-        self.due.set(space.is_over_budget());
+    }
+
+    /// The heap was collected.
+    pub(super) fn begin_anew(&self, is_due: bool) {
+        self.has_collected.set(true);
+        self.set_due(is_due);
     }
 }
 
+/// Where a collection begins: what the threads refer to.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Objects that are old and were changed.
+    pub(super) remembered: Vec<usize>,
+    addresses: Vec<usize>,
+    /// What lies on the stacks.
+    words: Vec<usize>,
+}
+
+impl Found {
+    /// Marks what is reachable, and frees the rest. All threads have left their regions.
+    pub(super) fn collect(self, space: &mut Space) {
+        let is_anew = space.begins_anew();
+        let work = self.begin(space, is_anew);
+        work.mark(space, Markers::One);
+        space.sweep(is_anew);
+    }
+
+    /// Prepares marking.
+    pub(super) fn begin(mut self, space: &mut Space, is_anew: bool) -> Work {
+        space.enter_used();
+        for word in self.words {
+            self.addresses.push(word);
+            // The compiler may keep the packed words of a thunk, and unpack them later.
+            if word > thunk::ADDRESS {
+                self.addresses.push(word & thunk::ADDRESS);
+            }
+            // A loop may keep nothing but the address behind the last item.
+            self.addresses.push(word.wrapping_sub(1));
+        }
+        let mut shared = Vec::new();
+        if !is_anew {
+            // By one thread: the same object may be met more than once.
+            let mut marker = Marker { space, markers: Markers::One, pending: Vec::new() };
+            self.remembered.iter().for_each(|addr| marker.look_again(*addr));
+            shared.push(marker.pending.iter().map(Pending::place).collect());
+        }
+        Work {
+            roots: self.addresses,
+            next: AtomicUsize::new(0),
+            shared: Mutex::new(shared),
+            busy: AtomicUsize::new(0),
+            hungry: AtomicUsize::new(0),
+        }
+    }
+}
 /// How many objects are on their way from memory at a time.
 const AHEAD: usize = 16;
+/// How many roots a thread takes at a time.
+const ROOTS_AT_A_TIME: usize = 256;
+/// Who has less to do gives nothing of it to others.
+const MIN_SHARED: usize = 64;
 
 /// A reference to something that may not be marked yet.
 #[derive(Clone, Copy)]
@@ -130,10 +196,85 @@ struct Pending<'a> {
 
 impl Pending<'_> {
     const NONE: Self = Self { number: u32::MAX, word: 0, slot: None };
+
+    /// The same without the slot, which is looked at when it is met again.
+    fn place(&self) -> Place {
+        (self.number, self.word)
+    }
+}
+
+/// A chunk and a word of it.
+type Place = (u32, u32);
+
+/// What is to be marked, for one thread or several.
+pub(super) struct Work {
+    /// Addresses, of which some are those of objects.
+    roots: Vec<usize>,
+    /// The first root that nobody has taken.
+    next: AtomicUsize,
+    /// What threads have left to others.
+    shared: Mutex<Vec<Vec<Place>>>,
+    /// How many threads have something to do; changed under the lock of `shared`.
+    busy: AtomicUsize,
+    /// How many threads look for something to do.
+    hungry: AtomicUsize,
+}
+
+impl Work {
+    fn shared(&self) -> MutexGuard<'_, Vec<Vec<Place>>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks, with all threads that do the same, what is reachable. When the first thread returns, all is marked that
+    /// no other thread is still busy with; when all have returned, everything is.
+    pub(super) fn mark(&self, space: &Space, markers: Markers) {
+        let mut marker = Marker { space, markers, pending: Vec::new() };
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        loop {
+            marker.trace(self);
+            let start = self.next.fetch_add(ROOTS_AT_A_TIME, Ordering::Relaxed);
+            if start < self.roots.len() {
+                let end = self.roots.len().min(start + ROOTS_AT_A_TIME);
+                self.roots[start..end].iter().for_each(|addr| marker.visit(*addr));
+            } else if !self.take(&mut marker) {
+                return;
+            }
+        }
+    }
+
+    /// Takes what another thread has left; none if no thread has anything to do any more.
+    fn take(&self, marker: &mut Marker<'_>) -> bool {
+        self.hungry.fetch_add(1, Ordering::Relaxed);
+        let mut was_busy = true;
+        let found = loop {
+            let mut shared = self.shared();
+            if let Some(places) = shared.pop() {
+                if !was_busy {
+                    self.busy.fetch_add(1, Ordering::SeqCst);
+                }
+                break Some(places);
+            }
+            if was_busy {
+                self.busy.fetch_sub(1, Ordering::SeqCst);
+                was_busy = false;
+            }
+            drop(shared);
+            if self.busy.load(Ordering::SeqCst) == 0 {
+                break None;
+            }
+            std::thread::yield_now();
+        };
+        self.hungry.fetch_sub(1, Ordering::Relaxed);
+        let Some(places) = found else { return false };
+        let pending = |(number, word)| Pending { number, word, slot: None };
+        marker.pending.extend(places.into_iter().map(pending));
+        true
+    }
 }
 
 struct Marker<'s> {
-    space: &'s mut Space,
+    space: &'s Space,
+    markers: Markers,
     pending: Vec<Pending<'s>>,
 }
 
@@ -164,7 +305,7 @@ impl<'s> Marker<'s> {
     ///
     /// Most of the time would be spent on waiting for memory. So places are asked for when they are taken up,
     /// and looked at when [`AHEAD`] others have been.
-    fn trace(&mut self) {
+    fn trace(&mut self, work: &Work) {
         let mut asked = [Pending::NONE; AHEAD];
         let mut turn = 0;
         let mut idle = 0;
@@ -181,12 +322,26 @@ impl<'s> Marker<'s> {
                 idle = 0;
             }
             turn += 1;
+            if turn.is_multiple_of(AHEAD)
+                && self.pending.len() >= MIN_SHARED
+                && work.hungry.load(Ordering::Relaxed) > 0
+            {
+                self.leave_to_others(work);
+            }
         }
+    }
+
+    /// Leaves what was noted first to other threads.
+    #[cold]
+    fn leave_to_others(&mut self, work: &Work) {
+        let half = self.pending.len() / 2;
+        let places = self.pending.drain(..half).map(|pending| pending.place()).collect();
+        work.shared().push(places);
     }
 
     /// Marks an object, and notes what it refers to.
     fn mark(&mut self, Pending { number, word, slot }: Pending<'s>) {
-        let Some(chunk) = &mut self.space.chunks[number as usize] else { return };
+        let Some(chunk) = &self.space.chunks[number as usize] else { return };
         let Some(first) = chunk.object_at(word as usize) else { return };
         let kind = chunk.kind(first);
         // In what lives there is a thunk where a slot says so; an object that only a stray word on the stack keeps may
@@ -195,7 +350,7 @@ impl<'s> Marker<'s> {
             && kind == Some(Kind::Thunk)
             && first == word as usize
             && let Value::Thunk(thunk) = slot.get()
-            && let State::Done(value) = thunk.state()
+            && let Some(value) = thunk.value()
         {
             slot.settle(value);
             // A value that does not fit stays in its thunk.
@@ -204,7 +359,7 @@ impl<'s> Marker<'s> {
                 return;
             }
         }
-        if !chunk.mark(first) {
+        if !chunk.mark(first, self.markers) {
             return;
         }
         if kind == Some(Kind::Thunk) {
@@ -248,9 +403,12 @@ impl<'s> Marker<'s> {
             }
             // SAFETY: the map says that a thunk was made here.
             Kind::Thunk => self.thunk(unsafe { &*start.cast::<Thunk<'_>>() }),
-            // SAFETY: the map says that a set was made here.
-            Kind::Attrs => unsafe { &*start.cast::<Attrs<'_>>() }
-                .references(&mut |addr| self.visit(addr)),
+            Kind::Attrs => {
+                // SAFETY: the map says that a set was made here.
+                let attrs = unsafe { &*start.cast::<Attrs<'_>>() };
+                attrs.settle();
+                attrs.references(&mut |addr| self.visit(addr));
+            }
             Kind::Words => {
                 for index in 0..chunk.bytes_of(first) / size_of::<usize>() {
                     let place = start.cast::<usize>().wrapping_add(index);
@@ -272,7 +430,7 @@ impl<'s> Marker<'s> {
                 Value::Thunk(thunk) => {
                     let addr = std::ptr::from_ref(thunk).addr();
                     if !self.visit_from(addr, Some(slot))
-                        && let State::Done(value) = thunk.state()
+                        && let Some(value) = thunk.value()
                     {
                         // An immortal one.
                         slot.settle(value);

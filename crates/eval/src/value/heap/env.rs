@@ -24,6 +24,11 @@ type Header = *const ();
 #[derive(Clone, Copy)]
 pub struct Env<'h>(NonNull<Header>, PhantomData<&'h Slot<'h>>);
 
+// SAFETY: a header never changes, and slots are atomic.
+unsafe impl Send for Env<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Env<'_> {}
+
 impl<'h> Env<'h> {
     #[inline]
     fn header(self) -> Header {
@@ -134,12 +139,14 @@ impl Heap {
         joined: u32,
         outer: Env<'h>,
     ) -> Env<'h> {
+        // What does not fit in a slot is put on the heap here, before there is the scope.
+        let slot = |value| Slot::new(value, self);
         match (joined, arguments) {
-            (0, [one]) => self.scope_of([*one], Some(outer)),
-            (0, [one, two]) => self.scope_of([*one, *two], Some(outer)),
+            (0, [one]) => self.scope_of([slot(*one)], Some(outer)),
+            (0, [one, two]) => self.scope_of([slot(*one), slot(*two)], Some(outer)),
             (1, [two]) => {
                 let one = outer.slot(0).get().peek();
-                self.scope_of([one, *two], outer.parent())
+                self.scope_of([slot(one), slot(*two)], outer.parent())
             }
             _ => self.long_joined_scope(arguments, joined as usize, outer),
         }
@@ -171,19 +178,17 @@ impl Heap {
         value: Value<'h>,
         parent: Env<'h>,
     ) -> Env<'h> {
-        self.scope_of([value], Some(parent))
+        self.scope_of([Slot::new(value, self)], Some(parent))
     }
 
     /// Makes a scope of a few variables.
-    #[inline]
+    #[inline(always)]
     fn scope_of<'h, const N: usize>(
         &'h self,
-        values: [Value<'h>; N],
+        slots: [Slot<'h>; N],
         parent: Option<Env<'h>>,
     ) -> Env<'h> {
         const { assert!(N < LONG, "the header has room for the number") };
-        // What does not fit in a slot is put on the heap here, before there is the scope.
-        let slots = values.map(|value| Slot::new(value, self));
         let header = self.reserve::<Header>((N + 1) * size_of::<Header>(), Kind::Env);
         let parent = parent.map_or(std::ptr::null(), Env::pointer);
         debug_assert!(parent.addr() <= ADDRESS, "user space is below");

@@ -4,8 +4,8 @@
 //! What is no reference lies in the upper bits: `null`, Booleans, most integers, builtins. Floats, and integers
 //! of more than [`INT_BITS`] bits, do not fit; in their place is a forced thunk, which means the same.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::{Heap, State, Thunk};
 use crate::builtins::Builtin;
@@ -28,37 +28,57 @@ const _: () = assert!(usize::BITS == 64, "a slot is a word of 64 bits");
 
 /// A place that holds a member of a list, set or environment.
 ///
-/// It is filled once, and after that only ever overwritten with the forced form of the value that it holds.
+/// It is filled once, and after that only ever overwritten with the forced form of the value that it holds. Any thread
+/// may do that.
 #[repr(transparent)]
-pub struct Slot<'h>(Cell<*const ()>, PhantomData<Cell<Value<'h>>>);
+pub struct Slot<'h>(AtomicPtr<()>, PhantomData<fn(Value<'h>) -> Value<'h>>);
 
 const _: () = assert!(size_of::<Slot<'_>>() == 8);
+
+/// The tag of a value and its payload, or the two words of a thunk.
+pub(super) type Words = (usize, *const ());
 
 /// A value, as its tag and its payload.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) union Repr<'h> {
     pub(super) value: Value<'h>,
-    pub(super) words: (usize, *const ()),
+    pub(super) words: Words,
+}
+
+/// The words of a value, all of whose bytes are something.
+#[inline]
+pub(super) fn words(value: Value<'_>) -> Words {
+    let number = std::ptr::without_provenance::<()>;
+    let tag = |value: Value<'_>| {
+        // SAFETY: the tag of a value is a word.
+        unsafe { Repr { value }.words.0 }
+    };
+    match value {
+        Value::Null => (tag(value), number(0)),
+        Value::Bool(bool) => (tag(value), number(usize::from(bool))),
+        // SAFETY: the payload of all other values is a word, too.
+        other => unsafe { Repr { value: other }.words },
+    }
 }
 
 impl<'h> Slot<'h> {
     /// Makes a slot that holds `null`.
     #[inline]
     pub(super) fn null() -> Self {
-        Self(Cell::new(std::ptr::without_provenance(NULL)), PhantomData)
+        Self(AtomicPtr::new(std::ptr::without_provenance_mut(NULL)), PhantomData)
     }
 
     /// Makes a slot that holds `value`.
     #[inline]
     pub(super) fn new(value: Value<'h>, heap: &'h Heap) -> Self {
-        Self(Cell::new(encode_on(value, heap)), PhantomData)
+        Self(AtomicPtr::new(encode_on(value, heap).cast_mut()), PhantomData)
     }
 
     /// What the slot holds.
     #[inline]
     pub fn get(&self) -> Value<'h> {
-        let word = self.0.get();
+        let word = self.0.load(Ordering::Acquire).cast_const();
         let bits = word.addr();
         let tag = bits & TAG;
         if tag != IMMEDIATE {
@@ -81,14 +101,14 @@ impl<'h> Slot<'h> {
     /// Fills the slot.
     #[inline]
     pub fn set(&self, value: Value<'h>, heap: &'h Heap) {
-        self.0.set(encode_on(value, heap));
+        self.0.store(encode_on(value, heap).cast_mut(), Ordering::Release);
     }
 
     /// Replaces a thunk by its value, if that fits.
     #[inline]
     pub fn settle(&self, value: Value<'h>) {
         if let Some(word) = encode(value) {
-            self.0.set(word);
+            self.0.store(word.cast_mut(), Ordering::Release);
         }
     }
 }

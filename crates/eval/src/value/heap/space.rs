@@ -3,6 +3,8 @@
 //! A region is a whole chunk, or a run of free lines in a chunk that a collection has swept. Large objects are
 //! chunks of their own. Objects that are large for a run of lines go to a second region, so that the present one
 //! is not given up for them.
+//!
+//! Each thread has regions of its own ([`Local`]); chunks, and the lines that are free, are common to all.
 
 use std::ptr;
 
@@ -53,10 +55,6 @@ pub(super) struct Space {
     pub(super) chunks: Vec<Option<Chunk>>,
     unused: Vec<u32>,
     table: Table,
-    /// The chunk of the present region, and where the region begins and ends.
-    region: Option<Region>,
-    /// The second region, with where it has got to.
-    apart: Option<Used>,
     /// The regions of new chunks that were given up since the last collection.
     used: Vec<Used>,
     /// The place in the chunks from where free lines are looked for.
@@ -78,8 +76,35 @@ pub(super) struct Space {
     /// What the test said; a large heap is collected less often.
     wanted_every: Option<usize>,
     asked: usize,
-    immortal: Immortal,
+    /// Chunks that are never collected.
+    immortal: Vec<Chunk>,
     advice: Option<Advice>,
+}
+
+/// Where one thread allocates.
+#[derive(Default)]
+pub(super) struct Local {
+    /// The chunk of the present region, and where the region begins and ends.
+    region: Option<Region>,
+    /// The second region, with where it has got to.
+    apart: Option<Used>,
+    /// The region that is not in use: that for immortal objects, or while they are made the other.
+    other: Present,
+    is_immortal: bool,
+    next_immortal_bytes: usize,
+}
+
+impl Local {
+    /// Whether what is allocated is never collected.
+    pub(super) fn is_immortal(&self) -> bool {
+        self.is_immortal
+    }
+
+    /// Keeps one region's state and returns the other's.
+    pub(super) fn swap(&mut self, present: Present) -> Present {
+        self.is_immortal = !self.is_immortal;
+        std::mem::replace(&mut self.other, present)
+    }
 }
 
 /// Memory to allocate from.
@@ -115,16 +140,6 @@ impl Default for Present {
     }
 }
 
-/// Memory that is never collected.
-#[derive(Default)]
-struct Immortal {
-    /// The region that is not in use: that for immortal objects, or while they are made the other.
-    other: Present,
-    is_present: bool,
-    chunks: Vec<Chunk>,
-    next_chunk_bytes: usize,
-}
-
 impl Space {
     pub(super) fn new(advice: Option<Advice>) -> Self {
         Self { advice, ..Self::default() }
@@ -139,23 +154,13 @@ impl Space {
         self.advice.map(|advice| if is_small { advice.small } else { advice.large })
     }
 
-    /// All that was given out, if the present region is in use up to `at`.
-    pub(super) fn given_bytes(&self, at: *mut u8) -> usize {
-        let present = match self.region {
-            Some(region) if !self.is_immortal() => at.addr() - region.start.addr(),
+    /// All that was given out, as far as is known: of the caller's region what is in use up to `at`.
+    pub(super) fn given_bytes(&self, local: &Local, at: *mut u8) -> usize {
+        let present = match local.region {
+            Some(region) if !local.is_immortal => at.addr() - region.start.addr(),
             _ => 0,
         };
         self.given_before + self.given_bytes + present
-    }
-
-    pub(super) fn is_immortal(&self) -> bool {
-        self.immortal.is_present
-    }
-
-    /// Keeps one region's state and returns the other's.
-    pub(super) fn swap(&mut self, present: Present) -> Present {
-        self.immortal.is_present = !self.immortal.is_present;
-        std::mem::replace(&mut self.immortal.other, present)
     }
 
     /// Has the heap collected every `count` times that evaluation asks.
@@ -184,20 +189,25 @@ impl Space {
     // ---- giving out ------------------------------------------------------------------------------
 
     /// Room for an object that the present region is not given up for.
-    pub(super) fn reserve_apart(&mut self, bytes: usize, kind: Kind) -> Option<*mut u8> {
+    pub(super) fn reserve_apart(
+        &mut self,
+        local: &mut Local,
+        bytes: usize,
+        kind: Kind,
+    ) -> Option<*mut u8> {
         if bytes > MAX_SHARED_BYTES {
-            return Some(self.reserve_large(bytes, kind));
+            return Some(self.reserve_large(local, bytes, kind));
         }
-        let is_lines = self.region.is_some_and(|region| region.is_lines);
-        if bytes <= MAX_LINES_OBJECT_BYTES || !is_lines || self.is_immortal() {
+        let is_lines = local.region.is_some_and(|region| region.is_lines);
+        if bytes <= MAX_LINES_OBJECT_BYTES || !is_lines || local.is_immortal {
             return None;
         }
         let fits =
             |used: &Used| bytes + MAX_LOG_BYTES <= used.log.addr() - used.at.addr();
-        let mut apart = match self.apart.filter(fits) {
+        let mut apart = match local.apart.filter(fits) {
             Some(apart) => apart,
             None => {
-                if let Some(apart) = self.apart.take() {
+                if let Some(apart) = local.apart.take() {
                     self.leave(apart);
                 }
                 let least = MIN_APART_BYTES.max(bytes + MAX_LOG_BYTES);
@@ -213,17 +223,17 @@ impl Space {
         apart.at = unsafe { place.add(bytes) };
         // SAFETY: it fits with the longest entry.
         apart.log = unsafe { write_log(apart.log, bytes / ALIGN, kind) };
-        self.apart = Some(apart);
+        local.apart = Some(apart);
         self.given_bytes += bytes;
         Some(place)
     }
 
-    fn reserve_large(&mut self, bytes: usize, kind: Kind) -> *mut u8 {
+    fn reserve_large(&mut self, local: &Local, bytes: usize, kind: Kind) -> *mut u8 {
         self.allocated_bytes += bytes;
         let chunk = Chunk::new(bytes, Some(kind), self.advise());
         let place = chunk.start();
-        if self.is_immortal() {
-            self.immortal.chunks.push(chunk);
+        if local.is_immortal {
+            self.immortal.push(chunk);
         } else {
             self.given_bytes += bytes;
             self.add(chunk);
@@ -232,11 +242,11 @@ impl Space {
     }
 
     /// Notes how much of the present region was used.
-    pub(super) fn retire(&mut self, at: *mut u8, log: *mut u8) {
-        if self.is_immortal() {
+    pub(super) fn retire(&mut self, local: &mut Local, at: *mut u8, log: *mut u8) {
+        if local.is_immortal {
             return;
         }
-        let Some(region) = self.region.take() else { return };
+        let Some(region) = local.region.take() else { return };
         self.given_bytes += at.addr() - region.start.addr();
         if at > region.start {
             self.leave(Used { region, at, log });
@@ -265,14 +275,14 @@ impl Space {
     }
 
     /// The region to allocate from next; it has room for at least `bytes`.
-    pub(super) fn next_region(&mut self, bytes: usize) -> Region {
-        if self.is_immortal() {
-            let size = self.immortal.next_chunk_bytes.max(FIRST_CHUNK_BYTES);
-            self.immortal.next_chunk_bytes = (size * 2).min(MAX_CHUNK_BYTES);
+    pub(super) fn next_region(&mut self, local: &mut Local, bytes: usize) -> Region {
+        if local.is_immortal {
+            let size = local.next_immortal_bytes.max(FIRST_CHUNK_BYTES);
+            local.next_immortal_bytes = (size * 2).min(MAX_CHUNK_BYTES);
             self.allocated_bytes += size;
             let chunk = Chunk::new(size, None, self.advise());
             let start = chunk.start();
-            self.immortal.chunks.push(chunk);
+            self.immortal.push(chunk);
             return Region { start, top: start.wrapping_add(size), is_lines: false };
         }
         let least = MIN_LINES_BYTES.max(bytes);
@@ -280,7 +290,7 @@ impl Space {
         let region = self.free_lines(&mut from, least);
         self.next_line = from;
         let region = region.unwrap_or_else(|| self.new_chunk());
-        self.region = Some(region);
+        local.region = Some(region);
         region
     }
 
@@ -332,12 +342,16 @@ impl Space {
 
     // ---- collecting ------------------------------------------------------------------------------
 
-    /// Brings the maps up to date. There is no present region after this.
-    pub(super) fn enter_used(&mut self, at: *mut u8, log: *mut u8) {
-        self.retire(at, log);
-        if let Some(apart) = self.apart.take() {
+    /// Notes what a thread has allocated, which has no present region after this.
+    pub(super) fn retire_all(&mut self, local: &mut Local, at: *mut u8, log: *mut u8) {
+        self.retire(local, at, log);
+        if let Some(apart) = local.apart.take() {
             self.leave(apart);
         }
+    }
+
+    /// Brings the maps up to date. No thread has a present region.
+    pub(super) fn enter_used(&mut self) {
         for chunk in self.chunks.iter_mut().flatten() {
             chunk.prepare();
         }

@@ -185,12 +185,12 @@ fn an_old_thunk_keeps_its_young_value() {
         heap.collect(&|_| {});
         for (number, slot) in slots.iter().enumerate() {
             let Value::Thunk(thunk) = slot.get() else { panic!("it was not forced") };
-            assert!(matches!(thunk.enter(), State::Application([])));
+            assert!(matches!(thunk.enter(&heap), State::Application([])));
             // A third of them grows old while it is being forced, and another is met once more by itself.
             if number % 3 == 1 {
                 heap.collect(&|_| {});
             } else if number % 3 == 2 {
-                assert!(matches!(thunk.enter(), State::Blackhole));
+                assert!(matches!(thunk.enter(&heap), State::Blackhole));
             }
             let value = text(&heap, number);
             thunk.leave(State::Done(value), &heap);

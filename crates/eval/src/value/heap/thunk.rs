@@ -9,12 +9,20 @@
 //! second, or one of the numbers that stand for the states without references. Otherwise it is a reference, whose
 //! three low bits say which state it is.
 //!
+//! Several threads may force one thunk. One *claims* it, by putting a blackhole in its place, and the others wait. The
+//! first word of a blackhole says whose it is, so one exchange of that word is all that a claim is; the second stays
+//! what it was, and means nothing until the thread that has claimed the thunk writes both, the second before the first.
+//! Whoever finds something else than a blackhole in the first word reads the second after it. Only where there are
+//! several threads does claiming take an instruction that locks memory.
+//!
 //! What has survived a collection is *old*, and [`Thunk::grow_old`] notes that in a thunk which may still get a value:
 //! the next collection may look at what is younger only, so such a thunk has to be remembered when it gets it.
 
-use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use super::slot::Repr;
+use super::slot::{Repr, Words};
+use super::threads::MAX_OTHERS;
 use super::{Env, Heap, Slot};
 use crate::expr::Expr;
 use crate::symbol::Symbol;
@@ -42,11 +50,12 @@ pub enum State<'h> {
 }
 
 /// First words below this are no references.
-const SMALL: usize = 32;
+const SMALL: usize = BLACKHOLE + 2 * (MAX_OTHERS + 1);
 /// First words from this on are no tags of values.
 const EMPTY: usize = 29;
 const FAILED: usize = 30;
-const BLACKHOLE: usize = 31;
+/// The first word of a blackhole is this, twice the number of its thread, and one if the thunk is old.
+const BLACKHOLE: usize = 32;
 
 /// The low bits of a first word that is a reference.
 const KIND: usize = 7;
@@ -67,7 +76,20 @@ const NAME_LOW: usize = (1 << NAME_BITS) - 1;
 
 /// A suspended expression, or its value.
 pub struct Thunk<'h> {
-    repr: Cell<Repr<'h>>,
+    first: AtomicUsize,
+    second: AtomicPtr<()>,
+    state: PhantomData<fn(State<'h>) -> State<'h>>,
+}
+
+/// What came of claiming a thunk.
+#[derive(Clone, Copy)]
+pub(crate) enum Claim<'h> {
+    /// It is forced already.
+    Done(Value<'h>),
+    /// It is the caller's now.
+    Ours(State<'h>),
+    /// The thread of this number is forcing it.
+    Taken(usize),
 }
 
 const _: () = assert!(size_of::<Thunk<'_>>() == 16);
@@ -122,75 +144,171 @@ impl<'h> Thunk<'h> {
     #[inline]
     #[must_use]
     pub(super) fn from_state(state: State<'h>) -> Self {
-        Self { repr: Cell::new(encode(state)) }
+        let (first, second) = encode(state);
+        Self {
+            first: AtomicUsize::new(first),
+            second: AtomicPtr::new(second.cast_mut()),
+            state: PhantomData,
+        }
     }
 
-    /// The present state.
     #[inline]
-    pub fn state(&self) -> State<'h> {
-        decode(self.repr.get())
+    fn second(&self) -> *const () {
+        self.second.load(Ordering::Relaxed).cast_const()
     }
 
-    /// Marks the thunk as being forced and returns what is to be done.
+    /// Its value, if it has been forced.
     #[inline]
-    pub(crate) fn enter(&self) -> State<'h> {
-        let repr = self.repr.get();
-        let number = usize::from(is_old(repr));
-        let second = std::ptr::without_provenance(number);
-        self.repr.set(Repr { words: (BLACKHOLE, second) });
-        decode(repr)
+    pub fn value(&self) -> Option<Value<'h>> {
+        let first = self.first.load(Ordering::Acquire);
+        // What has a value keeps it, so both words belong together.
+        (first < EMPTY).then(|| value((first, self.second())))
     }
 
-    /// Stores the value, or puts back the suspension after an error.
+    /// The expression that it suspends, if it does.
+    #[must_use]
+    pub fn suspends(&self) -> Option<&'h Expr<'h>> {
+        let first = self.first.load(Ordering::Acquire);
+        (first >= SMALL && first & KIND == SUSPENDED).then(|| expression(first))
+    }
+
+    /// The present state, where no other thread is changing it.
+    #[inline]
+    pub(super) fn state(&self) -> State<'h> {
+        decode((self.first.load(Ordering::Acquire), self.second()))
+    }
+
+    /// Whether the thunk is being forced.
+    #[inline]
+    pub fn is_blackhole(&self) -> bool {
+        owner(self.first.load(Ordering::Acquire)).is_some()
+    }
+
+    /// Marks the thunk as being forced and tells what is to be done. What is forced already stays what it is; so does what
+    /// another thread is forcing.
+    #[inline]
+    pub(crate) fn enter(&self, heap: &Heap) -> State<'h> {
+        if heap.has_company() {
+            return match self.claim(heap) {
+                Claim::Done(value) => State::Done(value),
+                Claim::Ours(state) => state,
+                Claim::Taken(_) => State::Blackhole,
+            };
+        }
+        let words = (self.first.load(Ordering::Relaxed), self.second());
+        if words.0 >= EMPTY {
+            self.first.store(blackhole(words, 0), Ordering::Relaxed);
+        }
+        decode(words)
+    }
+
+    /// As [`Self::enter`], among several threads.
+    #[inline(never)]
+    pub(crate) fn claim(&self, heap: &Heap) -> Claim<'h> {
+        let mut first = self.first.load(Ordering::Acquire);
+        loop {
+            let words = (first, self.second());
+            if first < EMPTY {
+                return Claim::Done(value(words));
+            }
+            if let Some(owner) = owner(first) {
+                return Claim::Taken(owner);
+            }
+            // Of what is empty the second word tells whether it is old; nothing but a claim changes it.
+            let new = blackhole(words, heap.thread());
+            let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+            match self.first.compare_exchange(first, new, success, failure) {
+                // Whoever had claimed it before has written the second word before the first, and nobody has since.
+                Ok(_) => return Claim::Ours(decode((first, self.second()))),
+                Err(found) => first = found,
+            }
+        }
+    }
+
+    /// Stores the value, or puts back the suspension after an error. The thunk is the caller's, or no other thread
+    /// knows of it.
     #[inline]
     pub(crate) fn leave(&self, state: State<'h>, heap: &Heap) {
-        if is_old(self.repr.get()) {
+        let words = (self.first.load(Ordering::Relaxed), self.second());
+        let (first, second) = encode(state);
+        if is_old(words) {
             heap.remember(std::ptr::from_ref(self).addr());
-            self.repr.set(encode(state));
-            self.grow_old();
+            self.write(old((first, second)));
         } else {
-            self.repr.set(encode(state));
+            self.write((first, second));
         }
     }
 
-    /// The thunk has survived a collection.
+    #[inline]
+    fn write(&self, (first, second): Words) {
+        self.second.store(second.cast_mut(), Ordering::Relaxed);
+        self.first.store(first, Ordering::Release);
+    }
+
+    /// The thunk has survived a collection, during which no other thread runs.
     #[inline]
     pub(super) fn grow_old(&self) {
-        let mut repr = self.repr.get();
-        // SAFETY: the first word is always one.
-        let first = unsafe { repr.words.0 };
-        if first >= SMALL {
-            repr.words.0 = first | OLD;
-        } else if first == EMPTY || first == BLACKHOLE {
-            repr.words.1 = std::ptr::without_provenance(1);
-        }
+        self.write(old((self.first.load(Ordering::Relaxed), self.second())));
+    }
+}
+
+/// The number of the thread that a first word says is forcing the thunk, if one is.
+#[inline]
+fn owner(first: usize) -> Option<usize> {
+    (BLACKHOLE..SMALL).contains(&first).then(|| (first - BLACKHOLE) / 2)
+}
+
+/// The first word of a blackhole of a thread.
+#[inline]
+fn blackhole(words: Words, thread: usize) -> usize {
+    BLACKHOLE + 2 * thread + usize::from(is_old(words))
+}
+
+/// The words of a thunk that has survived a collection.
+#[inline]
+fn old((first, second): Words) -> Words {
+    if first >= SMALL {
+        (first | OLD, second)
+    } else if first >= BLACKHOLE {
+        (first | 1, second)
+    } else if first == EMPTY {
+        (first, second.map_addr(|number| number | 1))
+    } else {
         // Values and failures stay what they are.
-        self.repr.set(repr);
+        (first, second)
     }
 }
 
 /// Whether a thunk is old that may still get a value.
 #[inline]
-fn is_old(repr: Repr<'_>) -> bool {
-    // SAFETY: the first word is always one.
-    let first = unsafe { repr.words.0 };
+fn is_old((first, second): Words) -> bool {
     if first >= SMALL {
         return first & OLD != 0;
     }
-    // SAFETY: there is no value, so two words were written.
-    (first == EMPTY || first == BLACKHOLE) && unsafe { repr.words.1 }.addr() != 0
+    if first >= BLACKHOLE {
+        return first & 1 != 0;
+    }
+    first == EMPTY && second.addr() & 1 != 0
+}
+
+/// The value that two words are.
+#[inline]
+fn value<'h>(words: Words) -> Value<'h> {
+    let repr = Repr { words };
+    // SAFETY: the first word is the tag of a value, and `encode` has made the second from that value.
+    unsafe { repr.value }
 }
 
 #[inline]
-fn encode(state: State<'_>) -> Repr<'_> {
+fn encode(state: State<'_>) -> Words {
     let number = std::ptr::without_provenance::<()>;
     // The first word is an address that a reference to it is made of later.
     let tagged = |pointer: *const (), kind: usize| {
         debug_assert!(pointer.addr() & KIND == 0, "objects are aligned");
         pointer.expose_provenance() | kind
     };
-    let words = match state {
-        State::Done(value) => return Repr { value },
+    match state {
+        State::Done(value) => super::slot::words(value),
         State::Suspended(expr, env) => (tagged(pointer(expr), SUSPENDED), env.pointer()),
         // There is no object at the address of a slice without items.
         State::Application([]) => (EMPTY, number(0)),
@@ -216,20 +334,21 @@ fn encode(state: State<'_>) -> Repr<'_> {
         }
         State::Failed(failure) => (FAILED, number(failure as usize)),
         State::Blackhole => (BLACKHOLE, number(0)),
-    };
-    Repr { words }
+    }
+}
+
+/// The expression that the first word of a suspended one refers to.
+#[inline]
+fn expression<'h>(first: usize) -> &'h Expr<'h> {
+    // SAFETY: `encode` was given a reference to an expression with this address, and expressions stay.
+    unsafe { &*std::ptr::with_exposed_provenance(first & !OLD) }
 }
 
 #[inline]
-fn decode(repr: Repr<'_>) -> State<'_> {
-    // SAFETY: the first word is always one, and the second is read as what it was written as.
-    let first = unsafe { repr.words.0 };
+fn decode<'h>((first, second): Words) -> State<'h> {
     if first < EMPTY {
-        // SAFETY: the first word is the tag of a value, so that a value was written.
-        return State::Done(unsafe { repr.value });
+        return State::Done(value((first, second)));
     }
-    // SAFETY: no value was written, so two words were.
-    let second = unsafe { repr.words.1 };
     let function = || {
         let address = first & ADDRESS & !KIND;
         // SAFETY: `encode` was given a reference to a value with this address, and the collector keeps it.
@@ -242,10 +361,8 @@ fn decode(repr: Repr<'_>) -> State<'_> {
         (true, _) if first == EMPTY => State::Application(&[]),
         (true, _) => State::Blackhole,
         (false, SUSPENDED) => {
-            // SAFETY: as for `function`, with an expression.
-            let expr = unsafe { &*std::ptr::with_exposed_provenance(first & !OLD) };
             // SAFETY: `encode` was given a scope with this address.
-            State::Suspended(expr, unsafe { Env::from_pointer(second) })
+            State::Suspended(expression(first), unsafe { Env::from_pointer(second) })
         }
         (false, APPLICATION) => {
             let start = std::ptr::with_exposed_provenance(first & ADDRESS & !KIND);
@@ -301,7 +418,7 @@ mod tests {
         assert!(std::ptr::eq(s, slot));
         let empty = Thunk::application(&[]);
         assert!(matches!(empty.state(), State::Application([])));
-        assert!(matches!(empty.enter(), State::Application([])));
+        assert!(matches!(empty.enter(&heap), State::Application([])));
         assert!(matches!(empty.state(), State::Blackhole));
         empty.leave(State::Failed(9), &heap);
         assert!(matches!(empty.state(), State::Failed(9)));
