@@ -5,11 +5,20 @@
 }:
 let
   ways = {
-    O2.optimise = "-O2";
-    Os = { };
+    O2 = {
+      lto = false;
+      optimise = "-O2";
+    };
+    Os.lto = false;
     lto.lto = true;
-    noSections.sections = false;
-    shared.static = false;
+    noSections = {
+      lto = false;
+      sections = false;
+    };
+    shared = {
+      lto = false;
+      static = false;
+    };
   };
 
   overlay =

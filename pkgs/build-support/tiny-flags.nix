@@ -6,8 +6,8 @@
   optimise ? "-Os",
   # Whether the linker leaves out functions and data that nothing uses.
   sections ? true,
-  # Whether the compiler sees a whole program at once.
-  lto ? false,
+  # Whether the compiler sees a whole program at once; null is what the package's measurements say.
+  lto ? null,
   # Whether the C library is part of every program; otherwise the set's musl must be a shared one.
   static ? true,
 }:
@@ -30,11 +30,13 @@ in
     "-fno-asynchronous-unwind-tables"
     "-fno-unwind-tables"
   ];
-  # Archives are read by tools that know only machine code.
-  lto = optionals lto [
-    "-flto"
-    "-ffat-lto-objects"
-  ];
+  # For a package that is smaller so, or not. Archives are read by tools that know only machine code.
+  ltoFor =
+    isSmaller:
+    optionals (if lto == null then isSmaller else lto) [
+      "-flto"
+      "-ffat-lto-objects"
+    ];
 
   # No padding between segments, and no note that only debuggers read.
   link = [

@@ -4,6 +4,8 @@
 # A package may have, beside what stdenv knows:
 #
 #   CFLAGS, LDFLAGS  come after the common ones
+#   lto              whether the compiler sees the whole program at once; false unless docs/sizes.md has
+#                    measured that it saves something to speak of
 #   testScript       runs the package's programs (`run PROGRAM ARGUMENT...`) in a box of its own, with
 #                    the builder's busybox at hand; it becomes `tests.runs`
 {
@@ -21,10 +23,12 @@ let
   # The builder's own programs are linked as its C library wants.
   isSmall = hostPlatform.isMusl;
   # Some scripts link with the compiler's flags alone.
-  cflags =
-    tinyFlags.base ++ [ "-no-pie" ] ++ tinyFlags.sections ++ tinyFlags.unwind ++ tinyFlags.lto;
-  ldflags =
-    optional tinyFlags.static "-static" ++ tinyFlags.link ++ optionals (tinyFlags.lto != [ ]) cflags;
+  cflagsFor =
+    lto: tinyFlags.base ++ [ "-no-pie" ] ++ tinyFlags.sections ++ tinyFlags.unwind ++ lto;
+  # Who links with LTO compiles.
+  ldflagsFor =
+    lto:
+    optional tinyFlags.static "-static" ++ tinyFlags.link ++ optionals (lto != [ ]) (cflagsFor lto);
 
   testOf =
     package: script:
@@ -49,12 +53,16 @@ let
     recipe: final:
     let
       attrs = if builtins.isFunction recipe then recipe final else recipe;
+      lto = tinyFlags.ltoFor (attrs.lto or false);
       flags = common: own: toString (optionals isSmall common ++ optional (own != "") own);
     in
-    removeAttrs attrs [ "testScript" ]
+    removeAttrs attrs [
+      "lto"
+      "testScript"
+    ]
     // {
-      CFLAGS = flags cflags (attrs.CFLAGS or "");
-      LDFLAGS = flags ldflags (attrs.LDFLAGS or "");
+      CFLAGS = flags (cflagsFor lto) (attrs.CFLAGS or "");
+      LDFLAGS = flags (ldflagsFor lto) (attrs.LDFLAGS or "");
       preFixup = "source ${./tiny-fixup.sh}\n" + attrs.preFixup or "";
       passthru = {
         tests = lib.optionalAttrs (attrs ? testScript && buildPlatform.canExecute hostPlatform) {

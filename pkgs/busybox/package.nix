@@ -126,7 +126,7 @@ stdenv.mkDerivation {
     sed -i -e '/^# CONFIG_EXTRA_CFLAGS/d' -e '/^# CONFIG_EXTRA_LDFLAGS/d' .config
     # For size: no tables for unwinding, fixed addresses, no padding between segments.
     cat >>.config <<FLAGS
-    CONFIG_EXTRA_CFLAGS="${toString (tinyFlags.base ++ tinyFlags.unwind ++ tinyFlags.lto)}"
+    CONFIG_EXTRA_CFLAGS="${toString (tinyFlags.base ++ tinyFlags.unwind ++ tinyFlags.ltoFor false)}"
     CONFIG_EXTRA_LDFLAGS="${toString tinyFlags.link}"
     FLAGS
     yes "" | make oldconfig >/dev/null 2>&1 || true

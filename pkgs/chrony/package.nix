@@ -14,6 +14,7 @@ in
 tinyStdenv.mkDerivation {
   pname = "chrony";
   inherit version;
+  lto = true;
 
   src = fetchurl {
     urls = [

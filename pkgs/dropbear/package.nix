@@ -67,7 +67,7 @@ stdenv.mkDerivation {
   ++ lib.optional tinyFlags.static "--enable-static"
   ++ [ "--enable-bundled-libtom" ];
   CFLAGS = toString (
-    tinyFlags.base ++ tinyFlags.sections ++ tinyFlags.unwind ++ tinyFlags.lto
+    tinyFlags.base ++ tinyFlags.sections ++ tinyFlags.unwind ++ tinyFlags.ltoFor false
   );
   LDFLAGS = toString tinyFlags.link;
 

@@ -12,6 +12,7 @@ in
 tinyStdenv.mkDerivation {
   pname = "f2fs-tools";
   inherit version;
+  lto = true;
 
   src = fetchurl {
     name = "f2fs-tools_${version}.orig.tar.xz";

@@ -27,6 +27,7 @@ in
 tinyStdenv.mkDerivation {
   pname = program;
   inherit version testScript;
+  lto = true;
 
   # Debian's tarball has both programs.
   src = fetchurl {

@@ -10,6 +10,7 @@ in
 tinyStdenv.mkDerivation {
   pname = "libnl";
   inherit version;
+  lto = true;
 
   src = fetchurl {
     urls = [

@@ -16,6 +16,7 @@ in
 tinyStdenv.mkDerivation {
   pname = "nano";
   inherit version;
+  lto = true;
 
   src = fetchurl {
     urls = [

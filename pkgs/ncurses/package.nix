@@ -29,6 +29,7 @@ in
 tinyStdenv.mkDerivation {
   pname = "ncurses";
   inherit version;
+  lto = true;
 
   src = fetchurl {
     urls = [
