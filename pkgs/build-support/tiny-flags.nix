@@ -30,12 +30,14 @@ in
     "-fno-asynchronous-unwind-tables"
     "-fno-unwind-tables"
   ];
-  # For a package that is smaller so, or not. Archives are read by tools that know only machine code.
+  # For a package that is smaller so, or not. Archives are read by tools that know only machine code; names
+  # of sections in them would be random.
   ltoFor =
     isSmaller:
     optionals (if lto == null then isSmaller else lto) [
       "-flto"
       "-ffat-lto-objects"
+      "-frandom-seed=picnix"
     ];
 
   # No padding between segments, and no note that only debuggers read.
